@@ -1,0 +1,87 @@
+/**
+ * The service table: what a service sees of an RPC, the same on our transport and on grpc-js.
+ * Both transports call the handler's methods on the main thread, never concurrently.
+ */
+
+/** How many messages each side sends. */
+export type MethodKind = "unary" | "serverStreaming" | "clientStreaming" | "bidi";
+
+/** One RPC in progress. Created by the transport; lives until its handler ended it or `onCancel` was called. */
+export interface Call {
+  /** Slot for the handler's own state. */
+  state: unknown;
+  /** `/package.Service/Method` */
+  readonly path: string;
+  /** Absolute deadline in ms of `performance.now()`, Infinity without `grpc-timeout`. The transport itself ends the call then. */
+  readonly deadlineMs: number;
+  /** Peer address, `host:port`. */
+  readonly remote: string;
+  /** True once the client cancelled, the deadline passed or the connection broke; sends are ignored from then on. */
+  readonly cancelled: boolean;
+  /** First value of a request header (lower-case name), decoded on demand. */
+  metadata(name: string): string | undefined;
+
+  /**
+   * Sends one whole message: copies `bytes[start, end)`. On a unary call this is followed by {@link end} at once; the transport
+   * joins headers, message and trailers in one write.
+   */
+  sendMessage(bytes: Uint8Array, start: number, end: number): void;
+  /** Begins a message of which the bytes come in pieces through {@link sendPart}. */
+  startMessage(totalBytes: number): void;
+  /**
+   * Next bytes of the message begun by {@link startMessage} (copied). Returns how many bytes of this call now wait for
+   * flow control or the socket; the handler's `onDrain` is called whenever that number has fallen to 0.
+   */
+  sendPart(bytes: Uint8Array, start: number, end: number): number;
+  /** Bytes sent by the handler that still wait for flow control or the socket. */
+  pendingBytes(): number;
+  /** Ends the call with a gRPC status. Trailers only, if nothing was sent. */
+  end(grpcCode: number, message: string): void;
+}
+
+/** A method's implementation: one long-lived object a method, no closure a call. */
+export interface MethodHandler {
+  readonly path: string;
+  readonly kind: MethodKind;
+  /** Streaming kinds: headers have arrived. Unary calls skip it. */
+  onOpen?(call: Call): void;
+  /**
+   * One request message in `bytes[start, end)`, borrowed until return. For unary and server-streaming methods the transport
+   * has checked that there is exactly one, and calls this once the client half-closed.
+   */
+  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void;
+  /** Client and bidi streaming: the client sends no more. */
+  onHalfClose?(call: Call): void;
+  /** The call ended without the handler's {@link Call.end}: cancel, deadline, lost connection. */
+  onCancel?(call: Call): void;
+  /** See {@link Call.sendPart}. */
+  onDrain?(call: Call): void;
+}
+
+/** All methods of a server, by path. */
+export type ServiceTable = ReadonlyMap<string, MethodHandler>;
+
+/** What both transports need of the configuration. */
+export interface TransportLimits {
+  /** Longest request message; longer ones get RESOURCE_EXHAUSTED `grpc: received message larger than max (%d vs. %d)`. */
+  readonly receiveBytesMax: number;
+  readonly concurrentStreamsMax: number;
+  /** `--grpc-keepalive-min-time`: closer pings earn GOAWAY `too_many_pings`. */
+  readonly keepaliveMinTimeMs: number;
+  /** `--grpc-keepalive-interval`: server ping on an idle connection; 0 = off. */
+  readonly keepaliveIntervalMs: number;
+  /** `--grpc-keepalive-timeout`: wait for the ping's ack before closing; 0 = off. */
+  readonly keepaliveTimeoutMs: number;
+}
+
+/** A running server transport (ours or grpc-js). */
+export interface ServerTransport {
+  /** Writes out everything queued by `Call` methods since the last flush: one socket write a connection. Called once a batch. */
+  flush(): void;
+  /**
+   * Stops or resumes reading all client sockets (ring backpressure). Requests already read are still delivered.
+   */
+  setPaused(paused: boolean): void;
+  /** GOAWAY on every connection, waits for the calls in progress up to `graceMs`, then closes. Resolves when all sockets are closed. */
+  drain(graceMs: number): Promise<void>;
+}

@@ -1,0 +1,74 @@
+/**
+ * The interfaces of a ring, written once for the shared-memory ring and its in-memory twin.
+ *
+ * A ring carries records from one producer thread to one consumer thread, in order, without loss:
+ * `u32 length, u16 type, u16 flags, u64 request id`, then the payload, 8-byte aligned.
+ * Read next: `record-types.ts` (what travels where), `shared-ring.ts` (the memory layout), `doorbell.ts` (who wakes whom).
+ */
+
+/** Producer side. Only one thread may hold it. */
+export interface RingWriter {
+  /**
+   * Makes room for one record with a payload of `length` bytes. Returns the offset in {@link bytes} at which the caller
+   * writes the payload, or -1 when the ring has no room now (nothing is changed then).
+   * `length` must be at most {@link inlineBytesMax}; use {@link write} for payloads that may be longer.
+   */
+  reserve(length: number): number;
+  /** The memory that {@link reserve} points into. */
+  readonly bytes: Uint8Array;
+  /** A view of the same memory for multi-byte stores. */
+  readonly view: DataView;
+  /** Longest payload that {@link reserve} takes: a quarter of the ring. */
+  readonly inlineBytesMax: number;
+  /** Completes the record begun by {@link reserve}; `length` may be shorter than what was reserved. */
+  commit(type: number, flags: number, requestId: number, length: number): void;
+  /**
+   * Copies a whole payload in, in numbered parts when it is longer than {@link inlineBytesMax}. Returns false, with nothing
+   * written, when there is no room. A payload longer than the whole ring never fits: see {@link payloadBytesMax}.
+   */
+  write(type: number, flags: number, requestId: number, payload: Uint8Array, start: number, end: number): boolean;
+  /** Longest payload that {@link write} can ever take. */
+  readonly payloadBytesMax: number;
+  /** Makes all committed records visible to the consumer and wakes it if it sleeps. Once a batch, not once a record. */
+  publish(): void;
+  /** Bytes that can be reserved now without waiting. */
+  freeBytes(): number;
+  /** Sleeps until there are `length` bytes of room. For workers only: the main thread never blocks. */
+  waitForRoom(length: number): void;
+}
+
+/**
+ * Called once a record. `bytes` is borrowed until the call returns; the payload is `bytes[start, end)`.
+ * Handlers are one long-lived function a thread, never a closure a batch.
+ */
+export type RecordHandler = (
+  type: number,
+  flags: number,
+  requestId: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+) => void;
+
+/** Consumer side. Only one thread may hold it. */
+export interface RingReader {
+  /**
+   * Hands up to `recordsMax` published records to `handler`, then frees their room in one step. Returns how many.
+   * If the handler throws, the record it threw on stays consumed.
+   */
+  drain(handler: RecordHandler, recordsMax: number): number;
+  /** True when nothing is published that was not drained. */
+  isEmpty(): boolean;
+}
+
+/** Counters of one ring; each side writes its own. */
+export interface RingStats {
+  /** Most bytes ever waiting. */
+  depthBytesMax: number;
+  /** How often the producer found no room. */
+  fullWaits: number;
+  /** How often a publish had to wake a sleeping consumer. */
+  wakeUps: number;
+  /** Records published since the start. */
+  records: number;
+}

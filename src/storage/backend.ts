@@ -1,0 +1,43 @@
+/**
+ * What the rest of the member sees of the storage engine, written once for LMDB (`lmdb-backend.ts`) and for memory
+ * (`memory-backend.ts`). The storage thread owns the writer; the apply and watch threads hold readers.
+ */
+
+/** Buckets, under etcd's names; the position in this list is the number in ring records. */
+export const BUCKETS = [
+  "key", "lease", "auth", "authUsers", "authRoles", "members", "members_removed", "cluster", "alarm", "meta",
+] as const;
+export type BucketName = (typeof BUCKETS)[number];
+
+/** Read side: sees only what was committed. */
+export interface BackendReader {
+  /**
+   * The stored KeyValue bytes of one revision, or undefined. `tombstone` picks the 18-byte key.
+   * The bytes are borrowed until the next call on this reader.
+   */
+  getRevision(main: number, sub: number, tombstone: boolean): Uint8Array | undefined;
+  /** All records of bucket `key` with main >= `fromMain`, ascending. Bytes are borrowed during the callback. */
+  scanRevisions(fromMain: number, visit: (main: number, sub: number, tombstone: boolean, value: Uint8Array) => void): void;
+  /** Value of any bucket; copied. */
+  get(bucket: BucketName, key: Uint8Array): Uint8Array | undefined;
+  /** All pairs of a bucket, ascending; copied. */
+  entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }>;
+  /** Lets the reader see newer commits. A thread that blocks in Atomics.wait must call it once a batch (LMDB pins pages otherwise). */
+  refresh(): void;
+  close(): void;
+}
+
+/** Write side: everything between two commits is one transaction. */
+export interface BackendWriter {
+  /** Key of bucket `key` (17 or 18 bytes) and value, borrowed. Keys ascend except after a restart's replay. */
+  putRevision(key: Uint8Array, value: Uint8Array): void;
+  deleteRevision(key: Uint8Array): void;
+  put(bucket: BucketName, key: Uint8Array, value: Uint8Array): void;
+  delete(bucket: BucketName, key: Uint8Array): void;
+  /** Writes consistent_index and term into `meta` and commits everything since the last commit, durably. Throws on I/O errors. */
+  commit(consistentIndex: number, term: number): void;
+  /** Bytes of the file, and bytes of it that hold data. */
+  size(): { allocatedBytes: number; inUseBytes: number };
+  reader(): BackendReader;
+  close(): void;
+}
