@@ -33,8 +33,10 @@ export interface RingWriter {
   publish(): void;
   /** Bytes that can be reserved now without waiting. */
   freeBytes(): number;
-  /** Sleeps until there are `length` bytes of room. For workers only: the main thread never blocks. */
+  /** Sleeps until a payload of `length` bytes fits. For workers only: the main thread never blocks. */
   waitForRoom(length: number): void;
+  /** Resolves when a payload of `length` bytes fits: for threads that keep their event loop. One such wait a ring at a time. */
+  roomAvailable(length: number): Promise<void>;
 }
 
 /**
