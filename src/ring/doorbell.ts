@@ -78,7 +78,10 @@ export class Doorbell {
     this.awake();
   }
 
-  /** Consumer that keeps its event loop: resolves when rung after `sequence`. Undefined: rung already, do not wait. */
+  /**
+   * Consumer that keeps its event loop: resolves when rung after `sequence`. Undefined: rung already, do not wait.
+   * The promise alone does not keep the thread alive; a worker needs a handle besides (its message port).
+   */
   sleepAsync(sequence: number): Promise<unknown> | undefined {
     const result = Atomics.waitAsync(this.#words, SEQUENCE, sequence);
     return result.async ? result.value : undefined;

@@ -1,0 +1,161 @@
+import { test, describe } from "node:test";
+import { deepEqual, equal, ok, throws } from "node:assert/strict";
+import { Prng } from "../base/prng.ts";
+import { Doorbell, createDoorbellMemory } from "./doorbell.ts";
+import { MemoryRing } from "./memory-ring.ts";
+import { SharedRingReader, SharedRingWriter, createRingMemory, readRingStats } from "./shared-ring.ts";
+import type { RingReader, RingWriter } from "./ring.ts";
+
+interface Ends {
+  writer: RingWriter;
+  reader: RingReader;
+}
+
+function sharedRing(bytes: number): Ends & { memory: SharedArrayBuffer } {
+  const memory = createRingMemory(bytes);
+  return { memory, writer: new SharedRingWriter(memory, new Doorbell(createDoorbellMemory())), reader: new SharedRingReader(memory) };
+}
+
+function memoryRing(bytes: number): Ends {
+  const ring = new MemoryRing(bytes);
+  return { writer: ring, reader: ring };
+}
+
+function collect(reader: RingReader, max = Infinity): Array<[number, number, number, string]> {
+  const records: Array<[number, number, number, string]> = [];
+  reader.drain((type, flags, id, bytes, start, end) => {
+    records.push([type, flags, id, Buffer.from(bytes.subarray(start, end)).toString("latin1")]);
+  }, max);
+  return records;
+}
+
+const text = (s: string): Uint8Array => Buffer.from(s, "latin1");
+
+for (const [name, make] of [["shared", sharedRing], ["memory", memoryRing]] as const) {
+  describe(`${name} ring`, () => {
+    test("hands over records in order, with type, flags and a 48-bit request id", () => {
+      const { writer, reader } = make(4096);
+      ok(writer.write(1, 2, 0xffff_ffff_ffff, text("hello"), 0, 5));
+      ok(writer.write(2, 0, 7, text(""), 0, 0));
+      writer.publish();
+      deepEqual(collect(reader), [[1, 2, 0xffff_ffff_ffff, "hello"], [2, 0, 7, ""]]);
+      ok(reader.isEmpty());
+    });
+
+    test("shows nothing before publish", () => {
+      const { writer, reader } = make(4096);
+      writer.write(1, 0, 1, text("x"), 0, 1);
+      ok(reader.isEmpty());
+      deepEqual(collect(reader), []);
+      writer.publish();
+      equal(collect(reader).length, 1);
+    });
+
+    test("refuses a record when full and takes it once the consumer has drained", () => {
+      const { writer, reader } = make(1024);
+      const payload = new Uint8Array(200);
+      let written = 0;
+      while (writer.write(1, 0, written, payload, 0, 200)) written++;
+      ok(written >= 3, String(written));
+      writer.publish();
+      equal(collect(reader).length, written);
+      ok(writer.write(1, 0, written, payload, 0, 200));
+    });
+
+    test("carries a payload of half the ring", () => {
+      const { writer, reader } = make(8192);
+      const payload = new Uint8Array(writer.payloadBytesMax).map((_, i) => i);
+      for (let round = 0; round < 7; round++) {
+        ok(writer.write(9, 2, round, payload, 0, payload.length));
+        writer.publish();
+        const [record] = collect(reader);
+        deepEqual(record?.slice(0, 3), [9, 2, round]);
+        equal(record?.[3], Buffer.from(payload).toString("latin1"));
+        writer.write(1, 0, 0, payload, 0, round * 24 + 1);
+        writer.publish();
+        collect(reader);
+      }
+    });
+
+    test("drain stops at its limit and resumes where it stopped", () => {
+      const { writer, reader } = make(4096);
+      for (let i = 0; i < 5; i++) writer.write(1, 0, i, text("x"), 0, 1);
+      writer.publish();
+      deepEqual(collect(reader, 2).map((r) => r[2]), [0, 1]);
+      deepEqual(collect(reader).map((r) => r[2]), [2, 3, 4]);
+    });
+
+    test("a throwing handler loses only the record it threw on", () => {
+      const { writer, reader } = make(4096);
+      for (let i = 0; i < 3; i++) writer.write(1, 0, i, text("x"), 0, 1);
+      writer.publish();
+      throws(() =>
+        reader.drain((_type, _flags, id) => {
+          if (id === 1) throw new Error("handler");
+        }, 10),
+      );
+      deepEqual(collect(reader).map((r) => r[2]), [2]);
+    });
+
+    test("roomAvailable resolves after a drain", async () => {
+      const { writer, reader } = make(1024);
+      const payload = new Uint8Array(200);
+      while (writer.write(1, 0, 0, payload, 0, 200)) continue;
+      const room = writer.roomAvailable(200);
+      collect(reader);
+      await room;
+      ok(writer.write(1, 0, 0, payload, 0, 200));
+    });
+
+    test("random records of all sizes come out as they went in", () => {
+      const seed = Date.now() >>> 0;
+      const prng = new Prng(seed);
+      const { writer, reader } = make(2048);
+      const sent: string[] = [];
+      const got: string[] = [];
+      for (let step = 0; step < 20_000; step++) {
+        const length = prng.chance(0.05) ? prng.below(writer.payloadBytesMax) : prng.below(60);
+        const payload = new Uint8Array(length).fill(step & 0xff);
+        if (writer.write(step & 0x7f, 0, step, payload, 0, length)) sent.push(`${step & 0x7f} ${step} ${length} ${step & 0xff}`);
+        if (prng.chance(0.3)) writer.publish();
+        if (prng.chance(0.3)) {
+          reader.drain((type, _flags, id, bytes, start, end) => {
+            const fill = end > start ? bytes[end - 1] : id & 0xff;
+            got.push(`${type} ${id} ${end - start} ${fill}`);
+          }, 1 + prng.below(20));
+        }
+      }
+      writer.publish();
+      while (!reader.isEmpty()) {
+        reader.drain((type, _flags, id, bytes, start, end) => {
+          got.push(`${type} ${id} ${end - start} ${end > start ? bytes[end - 1] : id & 0xff}`);
+        }, 100);
+      }
+      deepEqual(got, sent, `seed ${seed}`);
+    });
+  });
+}
+
+test("reserve and commit write in place", () => {
+  const { writer, reader, memory } = sharedRing(1024);
+  const offset = writer.reserve(16);
+  writer.bytes[offset] = 65;
+  writer.bytes[offset + 1] = 66;
+  writer.commit(3, 0, 5, 2);
+  writer.publish();
+  deepEqual(collect(reader), [[3, 0, 5, "AB"]]);
+  equal(readRingStats(memory).records, 1);
+});
+
+test("a doorbell wakes only a sleeper, and only once", () => {
+  const bell = new Doorbell(createDoorbellMemory());
+  equal(bell.ring(), false);
+  const sequence = bell.prepareSleep();
+  equal(bell.ring(), true);
+  equal(bell.ring(), false);
+  bell.sleep(sequence, 60_000);
+  equal(bell.takeControlRequest(), false);
+  bell.requestControl();
+  bell.sleep(bell.prepareSleep(), 60_000);
+  equal(bell.takeControlRequest(), true);
+});
