@@ -108,6 +108,8 @@ export const ErrorId = {
   proposalDropped: 73,
   callerCanceled: 74,
   callerDeadlineExceeded: 75,
+  malformedRequest: 76,
+  responseTooLarge: 77,
 } as const;
 
 /** Rows by number. `memberNotEnoughStarted` and `requestTooManyRequests` really leave etcd with code Unknown. */
@@ -188,4 +190,7 @@ export const ERRORS: readonly ErrorRow[] = [
   { grpcCode: 2, message: "raft proposal dropped" },
   { grpcCode: 1, message: "context canceled" },
   { grpcCode: 4, message: "context deadline exceeded" },
+  // Bytes that are not the request's message: grpc-go's server answers this before the handler runs.
+  { grpcCode: 13, message: "grpc: error unmarshalling request: unexpected EOF" },
+  { grpcCode: 8, message: "grpc: trying to send message larger than max (2147483647)" },
 ];
