@@ -9,6 +9,18 @@ export const BUCKETS = [
 ] as const;
 export type BucketName = (typeof BUCKETS)[number];
 
+/**
+ * Takes one record of bucket `key`; returns false to end the scan after it. The KeyValue is `bytes[0, length)`, borrowed
+ * until the call returns; `bytes` may be longer.
+ */
+export type RevisionVisitor = (
+  main: number,
+  sub: number,
+  tombstone: boolean,
+  bytes: Uint8Array,
+  length: number,
+) => boolean;
+
 /** Read side: sees only what was committed. */
 export interface BackendReader {
   /**
@@ -16,8 +28,11 @@ export interface BackendReader {
    * The bytes are borrowed until the next call on this reader.
    */
   getRevision(main: number, sub: number, tombstone: boolean): Uint8Array | undefined;
-  /** All records of bucket `key` with main >= `fromMain`, ascending. Bytes are borrowed during the callback. */
-  scanRevisions(fromMain: number, visit: (main: number, sub: number, tombstone: boolean, value: Uint8Array) => void): void;
+  /**
+   * Records of bucket `key` from (`fromMain`, `fromSub`) on, ascending, until `visit` returns false or none is left.
+   * To scan in slices, stop after a record and start the next scan at (main, sub + 1). The visitor must not use this reader.
+   */
+  scanRevisions(fromMain: number, visit: RevisionVisitor, fromSub?: number): void;
   /** Value of any bucket; copied. */
   get(bucket: BucketName, key: Uint8Array): Uint8Array | undefined;
   /** All pairs of a bucket, ascending; copied. */
