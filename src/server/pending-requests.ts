@@ -1,0 +1,106 @@
+import { assert } from "../base/assert.ts";
+import type { Call } from "../grpc/service.ts";
+
+const CAPACITY_FIRST = 4096;
+/**
+ * Most requests in progress at once. Ids are handed out in order, so the table is as long as the distance from the oldest
+ * request to the newest; beyond this a new request is refused rather than memory grown.
+ */
+export const PENDING_REQUESTS_MAX = 1 << 20;
+
+/**
+ * Requests that wait for an answer, by request id. Ids grow by one, so a power-of-two array indexed by the id's low bits
+ * replaces a map: no hashing, no allocation a request. A slow request in an old slot makes the table grow when the ids
+ * come round to it.
+ */
+export class PendingRequests {
+  #calls: Array<Call | null>;
+  #ids: Float64Array;
+  #startedMs: Float64Array;
+  #mask: number;
+  /** Every id below has left the table. */
+  #oldestId: number;
+  #nextId: number;
+  #size = 0;
+
+  /** @param firstId etcd's request id suffix: below 2^48, and beyond every id of earlier lives of this member */
+  constructor(firstId: number) {
+    this.#calls = Array.from({ length: CAPACITY_FIRST }, () => null);
+    this.#ids = new Float64Array(CAPACITY_FIRST);
+    this.#startedMs = new Float64Array(CAPACITY_FIRST);
+    this.#mask = CAPACITY_FIRST - 1;
+    this.#oldestId = firstId;
+    this.#nextId = firstId;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes a call in; returns its request id, or -1 when {@link PENDING_REQUESTS_MAX} is reached. */
+  add(call: Call, nowMs: number): number {
+    const id = this.#nextId;
+    let slot = this.#slotOf(id);
+    while (this.#calls[slot] !== null) {
+      if (!this.#grow()) return -1;
+      slot = this.#slotOf(id);
+    }
+    this.#nextId = id + 1;
+    this.#calls[slot] = call;
+    this.#ids[slot] = id;
+    this.#startedMs[slot] = nowMs;
+    this.#size++;
+    return id;
+  }
+
+  /** Takes a call out; null when it was answered, cancelled or timed out. */
+  remove(id: number): Call | null {
+    const slot = this.#slotOf(id);
+    const call = this.#calls[slot] as Call | null;
+    if (call === null || this.#ids[slot] !== id) return null;
+    this.#calls[slot] = null;
+    this.#size--;
+    return call;
+  }
+
+  /** Hands over and removes all calls that came in before `startedBeforeMs`, oldest first. */
+  expire(startedBeforeMs: number, visit: (call: Call, id: number) => void): void {
+    while (this.#oldestId < this.#nextId) {
+      const slot = this.#slotOf(this.#oldestId);
+      const call = this.#calls[slot] as Call | null;
+      const present = call !== null && this.#ids[slot] === this.#oldestId;
+      if (present && (this.#startedMs[slot] as number) >= startedBeforeMs) return;
+      this.#oldestId++;
+      if (!present) continue;
+      this.#calls[slot] = null;
+      this.#size--;
+      visit(call, this.#oldestId - 1);
+    }
+  }
+
+  #slotOf(id: number): number {
+    return (id >>> 0) & this.#mask;
+  }
+
+  #grow(): boolean {
+    const capacity = (this.#mask + 1) * 2;
+    if (capacity > PENDING_REQUESTS_MAX) return false;
+    const calls: Array<Call | null> = Array.from({ length: capacity }, () => null);
+    const ids = new Float64Array(capacity);
+    const startedMs = new Float64Array(capacity);
+    for (let old = 0; old <= this.#mask; old++) {
+      const call = this.#calls[old] as Call | null;
+      if (call === null) continue;
+      const slot = ((this.#ids[old] as number) >>> 0) & (capacity - 1);
+      assert(calls[slot] === null, "two pending requests in one slot", slot);
+      calls[slot] = call;
+      ids[slot] = this.#ids[old] as number;
+      startedMs[slot] = this.#startedMs[old] as number;
+    }
+    this.#calls = calls;
+    this.#ids = ids;
+    this.#startedMs = startedMs;
+    this.#mask = capacity - 1;
+    return true;
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * The router: what stands in main between the services and the rings. It owns the pending requests; it gives each request
+ * its id, puts it into the ring that serves it and turns what comes back into calls on the transport.
+ * It never decodes what it forwards and never blocks. Services are its users; `workers/supervisor.ts` makes it.
+ */
+
+import { assert } from "../base/assert.ts";
+import { ERRORS, ErrorId, type ErrorRow } from "../base/errors.ts";
+import type { Call, ServerTransport } from "../grpc/service.ts";
+import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
+import { RecordType } from "../ring/record-types.ts";
+import type { RingReader, RingWriter } from "../ring/ring.ts";
+import { InternalCall } from "./internal-call.ts";
+import { MemberStatus } from "./member-status.ts";
+import { Outbox } from "./outbox.ts";
+import { PendingRequests } from "./pending-requests.ts";
+
+/** Records taken from one ring before the others and the sockets get their turn. */
+const RECORDS_PER_DRAIN_MAX = 4096;
+/** How often requests are looked at for their time-out; a request may live that much longer than `requestTimeoutMs`. */
+const SWEEP_INTERVAL_MS = 250;
+/**
+ * Bytes of one streamed answer that may wait in main for the client to read on. Above, no credit is returned to apply until
+ * the client has taken them.
+ */
+export const STREAM_PENDING_BYTES_MAX = 256 * 1024;
+
+export interface RouterOptions {
+  readonly toRaft: RingWriter;
+  readonly toApply: RingWriter;
+  /** Rings that bring answers and states: from apply, raft and storage. */
+  readonly inboxes: readonly RingReader[];
+  /** Low 16 bits of the member id. */
+  readonly memberPrefix: number;
+  /** etcd's request id suffix to start from: `(unix ms & (2^40 - 1)) << 8`. */
+  readonly firstRequestId: number;
+  readonly requestTimeoutMs: number;
+  /** `--max-request-bytes` */
+  readonly requestBytesMax: number;
+  /** Called with what can only be a defect; ends the process. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class Router {
+  readonly status = new MemberStatus();
+  readonly #options: RouterOptions;
+  readonly #pending: PendingRequests;
+  /** Bits 32..63 of every request id but the id's own: the member's prefix. */
+  readonly #prefixHigh: number;
+  readonly #toRaft: Outbox;
+  readonly #toApply: Outbox;
+  readonly #sweeper: NodeJS.Timeout;
+  /** Streamed answers by request id; few at a time. */
+  readonly #streams = new Map<number, StreamState>();
+  #transports: ServerTransport[] = [];
+  #fullRings = 0;
+  #stopped = false;
+  /** Clock of the current turn, so that a batch of requests reads the time once. */
+  #nowMs = performance.now();
+  #clockIsFresh = false;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#pending = new PendingRequests(options.firstRequestId);
+    this.#prefixHigh = (options.memberPrefix << 16) >>> 0;
+    const onFull = (full: boolean): void => this.#setRingFull(full);
+    this.#toRaft = new Outbox(options.toRaft, onFull, options.onFailure);
+    this.#toApply = new Outbox(options.toApply, onFull, options.onFailure);
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
+    this.#sweeper.unref();
+  }
+
+  /** Transports to flush after each batch of answers, and to pause while a ring is full. */
+  attach(transport: ServerTransport): void {
+    this.#transports.push(transport);
+  }
+
+  /** Requests in progress. */
+  get pendingRequests(): number {
+    return this.#pending.size;
+  }
+
+  /** Proposes the client's message bytes (borrowed) as payload `field` of an InternalRaftRequest. */
+  propose(call: Call, field: number, bytes: Uint8Array, start: number, end: number): void {
+    const id = this.#admit(call);
+    if (id < 0) return;
+    const idLow = id >>> 0;
+    const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
+    const length = raftRequestBytes(field, end - start, idLow, idHigh);
+    if (length > this.#options.requestBytesMax) {
+      this.fail(id, ErrorId.requestTooLarge);
+      return;
+    }
+    const offset = this.#toRaft.reserve(length);
+    if (offset >= 0) {
+      writeRaftRequest(this.#toRaft.ring.bytes, offset, field, bytes, start, end, idLow, idHigh);
+      this.#toRaft.commit(RecordType.propose, id, length);
+      return;
+    }
+    const payload = new Uint8Array(length);
+    writeRaftRequest(payload, 0, field, bytes, start, end, idLow, idHigh);
+    if (!this.#toRaft.write(RecordType.propose, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
+  }
+
+  /** Sends a read (see ReadKind): through raft when it must be linearizable, else straight to apply. */
+  read(call: Call, kind: number, linearizable: boolean, bytes: Uint8Array, start: number, end: number): void {
+    const id = this.#admit(call);
+    if (id < 0) return;
+    const outbox = linearizable ? this.#toRaft : this.#toApply;
+    const length = 1 + end - start;
+    const offset = outbox.reserve(length);
+    if (offset >= 0) {
+      const target = outbox.ring.bytes;
+      target[offset] = kind;
+      for (let from = start, to = offset + 1; from < end; ) target[to++] = bytes[from++] as number;
+      outbox.commit(RecordType.read, id, length);
+      return;
+    }
+    const payload = new Uint8Array(length);
+    payload[0] = kind;
+    payload.set(bytes.subarray(start, end), 1);
+    if (!outbox.write(RecordType.read, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
+  }
+
+  /** A request of the member's own; resolves with the response message. */
+  request(send: (call: Call) => void): Promise<Uint8Array> {
+    const call = new InternalCall();
+    send(call);
+    return call.response;
+  }
+
+  /** The transport ended this call (cancel, deadline, lost connection): whatever comes for it is dropped. */
+  cancel(call: Call): void {
+    const id = call.state as number;
+    if (this.#pending.remove(id) === null && !this.#streams.delete(id)) return;
+    this.#toApply.write(RecordType.cancel, id, EMPTY);
+  }
+
+  /** The client has taken everything that waited for this call: lets apply go on. */
+  drained(call: Call): void {
+    this.#returnCredit(call);
+  }
+
+  /** Ends a pending request with a row of the error table. */
+  fail(id: number, errorId: number): void {
+    const row = ERRORS[errorId];
+    assert(row !== undefined, "unknown error id", errorId);
+    this.#pending.remove(id)?.end(row.grpcCode, row.message);
+  }
+
+  /** Takes what the other threads have sent. Returns the number of records; 0 = all inboxes were empty. */
+  drainInboxes(): number {
+    let records = 0;
+    for (const inbox of this.#options.inboxes) records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
+    if (records > 0) for (const transport of this.#transports) transport.flush();
+    return records;
+  }
+
+  inboxesEmpty(): boolean {
+    return this.#options.inboxes.every((inbox) => inbox.isEmpty());
+  }
+
+  /** Fails everything in progress and all that comes: the member stops. */
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#sweeper);
+    this.#expire(Infinity, ErrorId.stopped);
+    const stopped = ERRORS[ErrorId.stopped] as ErrorRow;
+    for (const stream of this.#streams.values()) stream.call.end(stopped.grpcCode, stopped.message);
+    this.#streams.clear();
+  }
+
+  #admit(call: Call): number {
+    if (this.#stopped) return this.#refuse(call, ErrorId.stopped);
+    if (this.status.leaderId === 0n && call.metadata("hasleader") === "true") return this.#refuse(call, ErrorId.noLeader);
+    const id = this.#pending.add(call, this.#now());
+    if (id < 0) return this.#refuse(call, ErrorId.requestTooManyRequests);
+    call.state = id;
+    return id;
+  }
+
+  #refuse(call: Call, errorId: number): -1 {
+    const row = ERRORS[errorId];
+    assert(row !== undefined, "unknown error id", errorId);
+    call.end(row.grpcCode, row.message);
+    return -1;
+  }
+
+  #now(): number {
+    if (!this.#clockIsFresh) {
+      this.#nowMs = performance.now();
+      this.#clockIsFresh = true;
+      setImmediate(this.#expireClock);
+    }
+    return this.#nowMs;
+  }
+
+  readonly #expireClock = (): void => {
+    this.#clockIsFresh = false;
+  };
+
+  readonly #onRecord = (type: number, _flags: number, id: number, bytes: Uint8Array, start: number, end: number): void => {
+    switch (type) {
+      case RecordType.response: {
+        const call = this.#pending.remove(id);
+        if (call === null) return;
+        call.sendMessage(bytes, start, end);
+        call.end(0, "");
+        return;
+      }
+      case RecordType.error:
+        this.#onError(id, bytes, start, end);
+        return;
+      case RecordType.streamHead:
+        this.#onStreamHead(id, bytes, start);
+        return;
+      case RecordType.streamData:
+        this.#onStreamData(id, bytes, start, end);
+        return;
+      default:
+        this.#onStatus(type, id, bytes, start);
+    }
+  };
+
+  #onError(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const row = ERRORS[viewOf(bytes).getUint32(bytes.byteOffset + start, true)];
+    assert(row !== undefined, "unknown error id from a worker", id);
+    const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
+    const call = this.#pending.remove(id) ?? this.#streams.get(id)?.call ?? null;
+    if (call === null) return;
+    this.#streams.delete(id);
+    this.status.proposalsFailed++;
+    call.end(row.grpcCode, text);
+  }
+
+  #onStreamHead(id: number, bytes: Uint8Array, start: number): void {
+    // From here on the client sets the pace: the request time-out no longer applies.
+    const call = this.#pending.remove(id);
+    if (call === null) return;
+    const totalBytes = viewOf(bytes).getFloat64(bytes.byteOffset + start, true);
+    this.#streams.set(id, { call, leftBytes: totalBytes, owedBytes: 0 });
+    call.startMessage(totalBytes);
+  }
+
+  #onStreamData(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    const pendingBytes = stream.call.sendPart(bytes, start, end);
+    stream.leftBytes -= end - start;
+    stream.owedBytes += end - start;
+    if (stream.leftBytes <= 0) {
+      this.#streams.delete(id);
+      stream.call.end(0, "");
+    } else if (pendingBytes <= STREAM_PENDING_BYTES_MAX) this.#returnCredit(stream.call);
+  }
+
+  #returnCredit(call: Call): void {
+    const id = call.state as number;
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.owedBytes === 0) return;
+    const payload = new Uint8Array(4);
+    new DataView(payload.buffer).setUint32(0, stream.owedBytes, true);
+    stream.owedBytes = 0;
+    this.#toApply.write(RecordType.credit, id, payload);
+  }
+
+  #onStatus(type: number, id: number, bytes: Uint8Array, start: number): void {
+    const status = this.status;
+    const view = viewOf(bytes);
+    const at = bytes.byteOffset + start;
+    switch (type) {
+      case RecordType.leader: {
+        const leaderId = view.getBigUint64(at + 8, true);
+        if (leaderId !== status.leaderId && leaderId !== 0n) status.leaderChanges++;
+        status.term = view.getFloat64(at, true);
+        status.leaderId = leaderId;
+        status.isLeader = view.getUint32(at + 16, true) === 1;
+        return;
+      }
+      case RecordType.raftStatus:
+        status.commitIndex = view.getFloat64(at, true);
+        status.lastIndex = view.getFloat64(at + 8, true);
+        status.term = view.getFloat64(at + 16, true);
+        return;
+      case RecordType.applyStatus:
+        status.appliedIndex = view.getFloat64(at, true);
+        status.revision = view.getFloat64(at + 8, true);
+        status.compactRevision = view.getFloat64(at + 16, true);
+        return;
+      case RecordType.committed:
+        status.durableIndex = id;
+        status.dbBytes = view.getFloat64(at + 16, true);
+        status.dbInUseBytes = view.getFloat64(at + 24, true);
+        return;
+      default:
+        assert(false, "unexpected record in main", type);
+    }
+  }
+
+  #setRingFull(full: boolean): void {
+    this.#fullRings += full ? 1 : -1;
+    if (full ? this.#fullRings === 1 : this.#fullRings === 0) {
+      for (const transport of this.#transports) transport.setPaused(full);
+    }
+  }
+
+  #sweep(): void {
+    this.#expire(performance.now() - this.#options.requestTimeoutMs, ErrorId.timeout);
+  }
+
+  #expire(startedBeforeMs: number, errorId: number): void {
+    const row = ERRORS[errorId];
+    assert(row !== undefined, "unknown error id", errorId);
+    this.#pending.expire(startedBeforeMs, (call, id) => {
+      call.end(row.grpcCode, row.message);
+      if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
+    });
+    for (const transport of this.#transports) transport.flush();
+  }
+}
+
+interface StreamState {
+  readonly call: Call;
+  /** Bytes of the announced message that have not come yet. */
+  leftBytes: number;
+  /** Bytes that came and for which apply has no credit back. */
+  owedBytes: number;
+}
+
+const EMPTY = new Uint8Array(0);
+
+// One view a buffer: records lie in a few ring memories, or in a reassembled payload now and then.
+const views = new WeakMap<ArrayBufferLike, DataView>();
+
+/** A view over the whole buffer under `bytes`; offsets count from the buffer's start. */
+function viewOf(bytes: Uint8Array): DataView {
+  let view = views.get(bytes.buffer);
+  if (view === undefined) {
+    view = new DataView(bytes.buffer);
+    views.set(bytes.buffer, view);
+  }
+  return view;
+}
