@@ -1,10 +1,8 @@
-/**
- * The versions this product reports. Clients and members of other versions decide by them what they may ask for, so
- * they name the etcd release whose behaviour is offered, not a release of this project.
- */
+/** The etcd release whose behaviour this server has; what `/version`, `Status` and peers are told. */
+export const SERVER_VERSION = "3.6.1";
 
-/** Version of etcd whose API and answers are offered: in Status, `/version` and the CLIs' `version`. */
-export const ETCD_VERSION = "3.6.6";
+/** Version that a cluster of such members agrees on: never a patch level. */
+export const CLUSTER_VERSION = "3.6.0";
 
-/** Major and minor of {@link ETCD_VERSION}: the version of the API. */
-export const API_VERSION = "3.6";
+/** Schema version of the database. */
+export const STORAGE_VERSION = "3.6.0";
