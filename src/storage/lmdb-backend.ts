@@ -1,0 +1,175 @@
+/**
+ * The backend on LMDB. Owns the database file and its only write transaction; the storage thread owns this.
+ *
+ * One transaction is open from the first change after a commit until the next commit. Readers see nothing of it before,
+ * and all of it after. A commit is durable when it returns: LMDB writes the changed pages, syncs, then writes the meta
+ * page that makes them the current ones, and syncs that. A process or machine that dies in between finds the last commit.
+ *
+ * After an error the backend is dead (every call throws the same error): the process ends, and restarts from the last
+ * commit and the WAL. Read next: `lmdb-environment.ts` (options), `lmdb-reader.ts`, `database-file.ts` (checks before).
+ */
+import { statSync } from "node:fs";
+
+import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "./backend.ts";
+import { checkDatabaseFile } from "./database-file.ts";
+import { databaseError, type LmdbEnvironment, openEnvironment } from "./lmdb-environment.ts";
+import { InstructionPut } from "./lmdb-instruction.ts";
+import { openLmdbReader } from "./lmdb-reader.ts";
+import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
+import { writeUint64BE } from "./revision-key.ts";
+
+const APPEND = { append: true };
+
+export interface LmdbBackendOptions {
+  /** Address space of the map, for tests; the default outgrows every quota. */
+  readonly mapBytes?: number;
+}
+
+/**
+ * Opens the database file at `path` for writing, or creates it with all buckets. One writer a file and process.
+ * @throws DatabaseFileError, with the file untouched, when it is foreign, damaged or truncated; an Error naming the file
+ * and the cause when it cannot be opened or written
+ */
+export function openLmdbBackend(path: string, options: LmdbBackendOptions = {}): BackendWriter {
+  checkDatabaseFile(path);
+  return new LmdbBackend(
+    openEnvironment(path, {
+      readOnly: false,
+      ...(options.mapBytes === undefined ? {} : { mapBytes: options.mapBytes }),
+    }),
+  );
+}
+
+class LmdbBackend implements BackendWriter {
+  readonly #environment: LmdbEnvironment;
+  readonly #append: InstructionPut | undefined;
+  /** The calls that end the open transaction; undefined when none is open. */
+  #open: { commit: (value: undefined) => unknown; abort: (reason: unknown) => unknown } | undefined;
+  #failure: Error | undefined;
+  #closed = false;
+  #inUseBytes = 0;
+  readonly #number = new Uint8Array(8);
+
+  constructor(environment: LmdbEnvironment) {
+    this.#environment = environment;
+    this.#append = this.#canAppendDirectly() ? new InstructionPut(environment.buckets.key) : undefined;
+  }
+
+  putRevision(key: Uint8Array, value: Uint8Array): void {
+    this.#begin();
+    try {
+      const { key: store } = this.#environment.buckets;
+      const appended = this.#append === undefined ? store.putSync(key, value, APPEND) : this.#append.append(key, value);
+      if (!appended) store.putSync(key, value); // a replay after a restart: the key is there, or below others
+    } catch (error) {
+      this.#fail("cannot write to", error);
+    }
+  }
+
+  deleteRevision(key: Uint8Array): void {
+    this.delete("key", key);
+  }
+
+  put(bucket: BucketName, key: Uint8Array, value: Uint8Array): void {
+    this.#begin();
+    try {
+      this.#environment.buckets[bucket].putSync(key, value);
+    } catch (error) {
+      this.#fail("cannot write to", error);
+    }
+  }
+
+  delete(bucket: BucketName, key: Uint8Array): void {
+    this.#begin();
+    try {
+      this.#environment.buckets[bucket].removeSync(key);
+    } catch (error) {
+      this.#fail("cannot write to", error);
+    }
+  }
+
+  commit(consistentIndex: number, term: number): void {
+    writeUint64BE(this.#number, 0, consistentIndex);
+    this.put("meta", META_CONSISTENT_INDEX, this.#number);
+    writeUint64BE(this.#number, 0, term);
+    this.put("meta", META_TERM, this.#number);
+    try {
+      this.#inUseBytes = this.#measureInUse();
+      const open = this.#open;
+      this.#open = undefined;
+      open?.commit(undefined);
+    } catch (error) {
+      this.#fail("cannot commit to", error);
+    }
+  }
+
+  size(): { allocatedBytes: number; inUseBytes: number } {
+    return { allocatedBytes: statSync(this.#environment.path).size, inUseBytes: this.#inUseBytes };
+  }
+
+  reader(): BackendReader {
+    return openLmdbReader(this.#environment.path);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#abort();
+    this.#failure ??= new Error(`database file ${this.#environment.path} is closed`);
+    void this.#environment.root.close();
+  }
+
+  /**
+   * lmdb-js keeps a synchronous transaction open while what its callback returned is pending, and settles it in the very
+   * call that settles that. So a thenable that we settle ourselves is a plain begin and commit: measured against one
+   * callback a ring batch with a commit each, which would need a sync each.
+   */
+  #begin(): void {
+    if (this.#open !== undefined) return;
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#environment.root.transactionSync(() => ({
+      then: (commit: (value: undefined) => unknown, abort: (reason: unknown) => unknown) => {
+        this.#open = { commit, abort };
+      },
+    }));
+  }
+
+  #abort(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    try {
+      open?.abort(undefined);
+    } catch {
+      // lmdb-js rethrows the reason it was given
+    }
+  }
+
+  #fail(doing: string, cause: unknown): never {
+    this.#abort();
+    this.#failure ??= databaseError(this.#environment.path, `${doing} database file`, cause);
+    throw this.#failure;
+  }
+
+  /** Also measures the file, as the first transaction. */
+  #canAppendDirectly(): boolean {
+    this.#begin();
+    try {
+      this.#inUseBytes = this.#measureInUse();
+      return InstructionPut.probe(this.#environment.buckets.alarm);
+    } finally {
+      this.#abort();
+    }
+  }
+
+  /** Bytes of the pages that the buckets use; what the free list holds does not count. Called inside the transaction. */
+  #measureInUse(): number {
+    let pages = 2;
+    let pageSize = 0;
+    for (let i = 0; i < BUCKETS.length; i++) {
+      const stat = this.#environment.buckets[BUCKETS[i]].db.stat();
+      pages += stat.treeBranchPageCount + stat.treeLeafPageCount + stat.overflowPages;
+      pageSize = stat.pageSize;
+    }
+    return pages * pageSize;
+  }
+}
