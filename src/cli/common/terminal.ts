@@ -1,0 +1,92 @@
+/**
+ * Standard input and output of the tools, synchronous: what was written is out when the process ends, and process.stdout,
+ * which loads much of Node, is not needed.
+ */
+import { readSync, writeSync } from "node:fs";
+import { encodeOsString } from "./os-string.ts";
+
+const STDIN = 0;
+const STDOUT = 1;
+const STDERR = 2;
+/** Bytes a read asks for. */
+const READ_BYTES = 64 * 1024;
+
+/** Writes text or bytes to stdout. */
+export function print(data: string | Uint8Array): void {
+  writeAll(STDOUT, data);
+}
+
+/** Writes a line to stdout. */
+export function printLine(line: string | Uint8Array): void {
+  if (typeof line === "string") return print(`${line}\n`);
+  const withEnd = new Uint8Array(line.length + 1);
+  withEnd.set(line);
+  withEnd[line.length] = 0x0a;
+  print(withEnd);
+}
+
+/** Writes a line to stderr. */
+export function printErrorLine(line: string): void {
+  writeAll(STDERR, `${line}\n`);
+}
+
+function writeAll(fd: number, data: string | Uint8Array): void {
+  let rest = typeof data === "string" ? encodeOsString(data) : data;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (!isTemporary(error)) throw error;
+      pause();
+    }
+  }
+}
+
+/** Everything from stdin up to its end. */
+export function readAllInput(): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let part = readInput(); part.length > 0; part = readInput()) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+/** Reads stdin line by line. */
+export class LineReader {
+  #buffered: Uint8Array = new Uint8Array(0);
+
+  /** The next line without its newline; undefined at the end, where a last line without newline does not count. */
+  next(): Uint8Array | undefined {
+    for (;;) {
+      const end = this.#buffered.indexOf(0x0a);
+      if (end !== -1) {
+        const line = this.#buffered.subarray(0, end);
+        this.#buffered = this.#buffered.subarray(end + 1);
+        return line;
+      }
+      const part = readInput();
+      if (part.length === 0) return undefined;
+      this.#buffered = Buffer.concat([this.#buffered, part]);
+    }
+  }
+}
+
+function readInput(): Uint8Array {
+  const buffer = new Uint8Array(READ_BYTES);
+  for (;;) {
+    try {
+      return buffer.subarray(0, readSync(STDIN, buffer));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EOF") return buffer.subarray(0, 0);
+      if (!isTemporary(error)) throw error;
+      pause();
+    }
+  }
+}
+
+/** Another process may have made the descriptor non-blocking; then wait a little and try again. */
+function isTemporary(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "EAGAIN";
+}
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+}
