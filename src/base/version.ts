@@ -3,17 +3,14 @@
  * they name the etcd release whose behaviour is offered, not a release of this project.
  */
 
-/** The etcd release whose behaviour is offered; what `/version`, `Status`, peers and the CLIs' `version` tell. */
-export const ETCD_VERSION = "3.6.1";
-
-/** The same, under the name that configuration uses. */
-export const SERVER_VERSION = ETCD_VERSION;
-
-/** Version of the client API: major and minor of {@link ETCD_VERSION}. */
-export const API_VERSION = "3.6";
+/** The etcd release whose API and answers are offered: in `/version`, Status, the CLIs' `version`, and to peers. */
+export const SERVER_VERSION = "3.6.6";
 
 /** Version that a cluster of such members agrees on: never a patch level. */
 export const CLUSTER_VERSION = "3.6.0";
 
 /** Schema version of the database. */
 export const STORAGE_VERSION = "3.6.0";
+
+/** Major and minor of {@link SERVER_VERSION}: the version of the API. */
+export const API_VERSION = "3.6";

@@ -68,10 +68,12 @@ export const ReadKind = {
   range: 1,
   /** TxnRequest with no write -> TxnResponse */
   txn: 2,
-  /** No request: answers an empty message once everything committed before it is applied. For health checks and MemberList. */
+  /** No request: answers an empty message once everything committed before it is applied. For health checks. */
   barrier: 3,
   /** HashKVRequest -> HashKVResponse */
   hashKv: 4,
+  /** No request: answers MemberListResponse. */
+  memberList: 5,
 } as const;
 
 /** Set on every part of a payload that was longer than a quarter of the ring, but the last. Ring-internal. */

@@ -5,6 +5,7 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { viewOf } from "../base/bytes.ts";
 import { ERRORS, ErrorId, type ErrorRow } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
@@ -328,16 +329,3 @@ interface StreamState {
 }
 
 const EMPTY = new Uint8Array(0);
-
-// One view a buffer: records lie in a few ring memories, or in a reassembled payload now and then.
-const views = new WeakMap<ArrayBufferLike, DataView>();
-
-/** A view over the whole buffer under `bytes`; offsets count from the buffer's start. */
-function viewOf(bytes: Uint8Array): DataView {
-  let view = views.get(bytes.buffer);
-  if (view === undefined) {
-    view = new DataView(bytes.buffer);
-    views.set(bytes.buffer, view);
-  }
-  return view;
-}

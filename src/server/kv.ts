@@ -1,0 +1,76 @@
+/**
+ * The KV service: a glance at the request's bytes, then into a ring. It decodes nothing but what its checks need, and it
+ * holds no state; answers come back through the router.
+ */
+
+import { ERRORS, ErrorId, type ErrorRow } from "../base/errors.ts";
+import { checkCompaction, checkDeleteRange, checkPut, checkRange, isSerializableRange } from "../apply/validate-kv.ts";
+import { TxnRoute, checkTxn, routeOfCheckedTxn } from "../apply/validate-txn.ts";
+import type { Call, MethodHandler } from "../grpc/service.ts";
+import { RaftField } from "../proto/raft-request.ts";
+import { ReadKind } from "../ring/record-types.ts";
+import type { Router } from "./router.ts";
+
+/** Handlers of `etcdserverpb.KV`. */
+export function kvMethods(router: Router, options: { readonly txnOpsMax: number }): MethodHandler[] {
+  return [
+    new KvMethod(router, "Put", (call, bytes, start, end) => {
+      if (accept(call, checkPut(bytes, start, end))) router.propose(call, RaftField.put, bytes, start, end);
+    }),
+    new KvMethod(router, "Range", (call, bytes, start, end) => {
+      if (!accept(call, checkRange(bytes, start, end))) return;
+      router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
+    }),
+    new KvMethod(router, "DeleteRange", (call, bytes, start, end) => {
+      if (accept(call, checkDeleteRange(bytes, start, end))) router.propose(call, RaftField.deleteRange, bytes, start, end);
+    }),
+    new KvMethod(router, "Txn", (call, bytes, start, end) => {
+      if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax))) routeTxn(router, call, bytes, start, end);
+    }),
+    new KvMethod(router, "Compact", (call, bytes, start, end) => {
+      if (accept(call, checkCompaction(bytes, start, end))) router.propose(call, RaftField.compaction, bytes, start, end);
+    }),
+  ];
+}
+
+type Receive = (call: Call, bytes: Uint8Array, start: number, end: number) => void;
+
+class KvMethod implements MethodHandler {
+  readonly path: string;
+  readonly kind = "unary";
+  readonly onMessage: Receive;
+  readonly #router: Router;
+
+  constructor(router: Router, method: string, receive: Receive) {
+    this.path = `/etcdserverpb.KV/${method}`;
+    this.onMessage = receive;
+    this.#router = router;
+  }
+
+  onCancel(call: Call): void {
+    this.#router.cancel(call);
+  }
+
+  onDrain(call: Call): void {
+    this.#router.drained(call);
+  }
+}
+
+/** Ends the call if a check failed; returns whether it may go on. */
+function accept(call: Call, errorId: number): boolean {
+  if (errorId === ErrorId.none) return true;
+  const row = ERRORS[errorId] as ErrorRow;
+  call.end(row.grpcCode, row.message);
+  return false;
+}
+
+function routeTxn(router: Router, call: Call, bytes: Uint8Array, start: number, end: number): void {
+  switch (routeOfCheckedTxn()) {
+    case TxnRoute.write:
+      return router.propose(call, RaftField.txn, bytes, start, end);
+    case TxnRoute.linearizableRead:
+      return router.read(call, ReadKind.txn, true, bytes, start, end);
+    default:
+      return router.read(call, ReadKind.txn, false, bytes, start, end);
+  }
+}

@@ -1,0 +1,102 @@
+/** The Maintenance service: Status from what main knows, HashKV from the apply thread, Alarm as far as alarms exist. */
+
+import { ERRORS, ErrorId, GrpcCode, type ErrorRow } from "../base/errors.ts";
+import { SERVER_VERSION } from "../base/version.ts";
+import type { Call, MethodHandler } from "../grpc/service.ts";
+import { MessageBuilder } from "../proto/message-builder.ts";
+import { WireReader } from "../proto/wire.ts";
+import { ReadKind } from "../ring/record-types.ts";
+import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import type { Router } from "./router.ts";
+
+export interface MaintenanceOptions extends MemberIdentity {
+  /** `--quota-backend-bytes` with its default filled in. */
+  readonly quotaBackendBytes: number;
+  /** Storage version text, empty until the cluster version is decided. */
+  readonly storageVersion: () => string;
+}
+
+const EMPTY = new Uint8Array(0);
+
+abstract class MaintenanceMethod implements MethodHandler {
+  readonly path: string;
+  readonly kind = "unary";
+  protected readonly router: Router;
+  protected readonly options: MaintenanceOptions;
+
+  constructor(method: string, router: Router, options: MaintenanceOptions) {
+    this.path = `/etcdserverpb.Maintenance/${method}`;
+    this.router = router;
+    this.options = options;
+  }
+
+  abstract onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void;
+
+  onCancel(call: Call): void {
+    this.router.cancel(call);
+  }
+}
+
+class StatusMethod extends MaintenanceMethod {
+  override onMessage(call: Call): void {
+    const status = this.router.status;
+    const builder = new MessageBuilder()
+      .message(1, responseHeader(this.options, status.revision, status.term))
+      .string(2, SERVER_VERSION)
+      .number(3, status.dbBytes)
+      .uint64(4, status.leaderId)
+      .number(5, status.commitIndex)
+      .number(6, status.term)
+      .number(7, status.appliedIndex);
+    if (status.leaderId === 0n) builder.string(8, (ERRORS[ErrorId.noLeader] as ErrorRow).message);
+    const message = builder
+      .number(9, status.dbInUseBytes)
+      .string(11, this.options.storageVersion())
+      .number(12, this.options.quotaBackendBytes)
+      .message(13, new MessageBuilder())
+      .finish();
+    call.sendMessage(message, 0, message.length);
+    call.end(GrpcCode.ok, "");
+  }
+}
+
+class HashKvMethod extends MaintenanceMethod {
+  override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    this.router.read(call, ReadKind.hashKv, false, bytes, start, end);
+  }
+}
+
+/** GET lists nothing, since nothing raises an alarm yet; ACTIVATE and DEACTIVATE come with the alarms. */
+class AlarmMethod extends MaintenanceMethod {
+  readonly #reader = new WireReader();
+
+  override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#action(bytes, start, end) !== 0) {
+      call.end(GrpcCode.unimplemented, "unknown method Alarm for service etcdserverpb.Maintenance");
+      return;
+    }
+    // An AlarmResponse without alarms is a message with a header alone, which is what the barrier answers.
+    this.router.read(call, ReadKind.barrier, true, EMPTY, 0, 0);
+  }
+
+  /** AlarmRequest {1 action}. */
+  #action(bytes: Uint8Array, start: number, end: number): number {
+    const reader = this.#reader;
+    let action = 0;
+    reader.reset(bytes, start, end);
+    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+      if (tag === 0x08) action = reader.int32();
+      else reader.skip(tag);
+    }
+    return action;
+  }
+}
+
+/** Handlers of `etcdserverpb.Maintenance` that are served. */
+export function maintenanceMethods(router: Router, options: MaintenanceOptions): MethodHandler[] {
+  return [
+    new StatusMethod("Status", router, options),
+    new HashKvMethod("HashKV", router, options),
+    new AlarmMethod("Alarm", router, options),
+  ];
+}

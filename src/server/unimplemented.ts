@@ -1,0 +1,60 @@
+import { GrpcCode } from "../base/errors.ts";
+import type { Call, MethodHandler, MethodKind } from "../grpc/service.ts";
+
+/** A method of a known service that this version does not serve yet: answers UNIMPLEMENTED, as for an unknown method. */
+class UnimplementedMethod implements MethodHandler {
+  readonly path: string;
+  readonly kind: MethodKind;
+
+  constructor(path: string, kind: MethodKind) {
+    this.path = path;
+    this.kind = kind;
+  }
+
+  onOpen(call: Call): void {
+    this.#refuse(call);
+  }
+
+  onMessage(call: Call): void {
+    this.#refuse(call);
+  }
+
+  #refuse(call: Call): void {
+    const [, service, method] = this.path.split("/");
+    call.end(GrpcCode.unimplemented, `unknown method ${method} for service ${service}`);
+  }
+}
+
+const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
+  ["/etcdserverpb.Watch/Watch", "bidi"],
+  ["/etcdserverpb.Lease/LeaseKeepAlive", "bidi"],
+  ["/etcdserverpb.Maintenance/Snapshot", "serverStreaming"],
+  ["/v3electionpb.Election/Observe", "serverStreaming"],
+]);
+
+const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
+  ["etcdserverpb.Watch", ["Watch"]],
+  ["etcdserverpb.Lease", ["LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "LeaseTimeToLive", "LeaseLeases"]],
+  ["etcdserverpb.Cluster", ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"]],
+  ["etcdserverpb.Maintenance", ["Defragment", "Hash", "Snapshot", "MoveLeader", "Downgrade"]],
+  [
+    "etcdserverpb.Auth",
+    [
+      "AuthEnable", "AuthDisable", "AuthStatus", "Authenticate", "UserAdd", "UserGet", "UserList", "UserDelete",
+      "UserChangePassword", "UserGrantRole", "UserRevokeRole", "RoleAdd", "RoleGet", "RoleList", "RoleDelete",
+      "RoleGrantPermission", "RoleRevokePermission",
+    ],
+  ],
+  ["v3lockpb.Lock", ["Lock", "Unlock"]],
+  ["v3electionpb.Election", ["Campaign", "Proclaim", "Leader", "Observe", "Resign"]],
+];
+
+/** Handlers for every method of etcd that has no implementation yet. */
+export function unimplementedMethods(): MethodHandler[] {
+  return METHODS.flatMap(([service, methods]) =>
+    methods.map((method) => {
+      const path = `/${service}/${method}`;
+      return new UnimplementedMethod(path, STREAMING.get(path) ?? "unary");
+    }),
+  );
+}

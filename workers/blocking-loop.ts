@@ -1,0 +1,32 @@
+import type { Doorbell } from "../src/ring/doorbell.ts";
+
+/** What a thread that sleeps in `Atomics.wait` does between two sleeps. */
+export interface BlockingLoop {
+  /** One round of work. Returns false when there was nothing to do. */
+  turn(): boolean;
+  /** Checked after the doorbell knows of the sleep: true if a ring or another source has work after all. */
+  hasWork(): boolean;
+  /** Milliseconds until there is something to do although nobody rings; Infinity if never. */
+  sleepMs(): number;
+  /** True once the loop is to end. */
+  stopped(): boolean;
+}
+
+/** Lets messages that wait for this thread (comlink calls) be handled: one turn of the event loop. */
+function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * Runs `loop` until it is stopped, asleep in `Atomics.wait` while there is nothing to do. The thread sees its event loop only
+ * when its control flag was rung, or never while work goes on: calls through comlink ring it.
+ */
+export async function runBlockingLoop(doorbell: Doorbell, loop: BlockingLoop): Promise<void> {
+  while (!loop.stopped()) {
+    if (doorbell.takeControlRequest()) await eventLoopTurn();
+    if (loop.turn()) continue;
+    const sequence = doorbell.prepareSleep();
+    if (loop.hasWork()) doorbell.awake();
+    else doorbell.sleep(sequence, loop.sleepMs());
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * The control surface of each worker thread: what goes through comlink and not through rings. One typed interface a worker;
+ * calls are rare, arguments and results are structured-cloned.
+ */
+
+import * as Comlink from "comlink";
+import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { parentPort, type Worker } from "node:worker_threads";
+import type { Doorbell } from "../src/ring/doorbell.ts";
+
+/** Memory of all rings and doorbells, made by the supervisor before the threads start. */
+export interface SharedMemory {
+  readonly rings: Readonly<Record<RingName, SharedArrayBuffer>>;
+  /** One a consumer thread. */
+  readonly doorbells: Readonly<Record<ThreadName, SharedArrayBuffer>>;
+}
+
+export type ThreadName = "main" | "raft" | "apply" | "storage";
+export type RingName =
+  | "mainToRaft"
+  | "mainToApply"
+  | "raftToApply"
+  | "raftToMain"
+  | "applyToMain"
+  | "applyToStorage"
+  | "storageToApply"
+  | "storageToRaft"
+  | "storageToMain";
+
+/** What every worker is started with. */
+export interface WorkerData {
+  readonly memory: SharedMemory;
+  readonly options: MemberOptions;
+}
+
+/** The part of the configuration that worker threads need, with everything computed from it. */
+export interface MemberOptions {
+  /** Absolute path, or null when nothing is kept on disk. */
+  readonly dataDir: string | null;
+  readonly walDir: string | null;
+  readonly name: string;
+  readonly memberId: bigint;
+  readonly clusterId: bigint;
+  /** True when there is no WAL yet: the raft thread writes the first one. */
+  readonly bootstrap: boolean;
+  readonly peerUrls: readonly string[];
+  /** First request id of this process; what carries a lower one comes from an earlier life and is not answered. */
+  readonly firstRequestId: number;
+  readonly snapshotCount: number;
+  readonly walsMax: number;
+  readonly unsafeNoFsync: boolean;
+  readonly batchIntervalMs: number;
+  readonly batchOpsMax: number;
+  readonly valueCacheBytes: number;
+  readonly tickMs: number;
+  readonly compactionSliceKeys: number;
+}
+
+/** What storage found when it opened the database. */
+export interface Recovered {
+  readonly consistentIndex: number;
+  readonly term: number;
+}
+
+export interface StorageControl {
+  /** Opens the database; nothing is written yet. */
+  open(): Promise<Recovered>;
+  /** Starts the loop. */
+  run(): void;
+  /** Ends the loop after committing everything that is in its ring, and closes the database. */
+  stop(): Promise<void>;
+}
+
+export interface ApplyControl {
+  /** Builds the state from checkpoint and database; returns what main needs to know of it. */
+  open(): Promise<{ revision: number; consistentIndex: number; clusterVersion: string; keys: number; milliseconds: number }>;
+  run(): void;
+  /** Ends the loop once `appliedIndex` is applied, and leaves a checkpoint of the index behind. */
+  stop(): Promise<void>;
+  /** Applied cluster version, empty while undecided. */
+  clusterVersion(): Promise<string>;
+}
+
+export interface RaftControl {
+  /** Opens or creates the WAL. Returns the ids it holds. */
+  open(): Promise<{ memberId: bigint; clusterId: bigint }>;
+  /** Starts the loop: hands apply everything committed above `appliedIndex`. */
+  start(appliedIndex: number): Promise<void>;
+  /** Flushes what is in flight and closes the WAL. */
+  stop(): Promise<void>;
+}
+
+/** Lines that a worker wants logged; main writes them. */
+export interface LogMessage {
+  readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly msg: string; readonly fields: Record<string, unknown> };
+}
+
+/** Worker side: offers `control` to the supervisor. */
+export function exposeControl(control: StorageControl | ApplyControl | RaftControl): void {
+  if (parentPort === null) throw new Error("a worker entry was started on the main thread");
+  Comlink.expose(control, nodeEndpoint(parentPort));
+}
+
+/** Supervisor side: the remote of one worker. `doorbell` is rung after each call, so that a blocked thread sees the message. */
+export function remoteControl<T extends object>(worker: Worker, doorbell: Doorbell): Comlink.Remote<T> {
+  const endpoint = nodeEndpoint(worker);
+  return Comlink.wrap<T>({
+    ...endpoint,
+    addEventListener: endpoint.addEventListener.bind(endpoint),
+    removeEventListener: endpoint.removeEventListener.bind(endpoint),
+    postMessage(message: unknown, transfer?: Parameters<typeof endpoint.postMessage>[1]) {
+      endpoint.postMessage(message, transfer);
+      doorbell.requestControl();
+    },
+  });
+}
