@@ -1,5 +1,5 @@
 /** The help of a command, laid out as etcd's tools do. */
-import { API_VERSION, ETCD_VERSION } from "../../base/version.ts";
+import { API_VERSION, SERVER_VERSION } from "../../base/version.ts";
 import type { Command, CommandEntry } from "./command.ts";
 import { inheritedFlags } from "./command.ts";
 import type { FlagSpec } from "./flags.ts";
@@ -22,7 +22,7 @@ export function usageText(path: readonly CommandEntry[], command: Command | unde
   const own = [helpFlag(entry.name), ...(command?.flags ?? []), ...(entry.inheritedFlags ?? [])];
   const sections = [`NAME:\n  ${title} - ${entry.summary}\n`];
   sections.push(`USAGE:\n  ${useLine(path, command)}\n`);
-  if (isRoot) sections.push(`VERSION:\n  ${ETCD_VERSION}\n`);
+  if (isRoot) sections.push(`VERSION:\n  ${SERVER_VERSION}\n`);
   if (entry.commands !== undefined) {
     sections.push(`API VERSION:\n  ${API_VERSION}\n`, `COMMANDS:\n${columns(commandRows(entry.commands, []))}`);
   }
