@@ -1,0 +1,145 @@
+/**
+ * etcd's metrics of the server: names and labels exactly etcd's. The numbers come from a {@link ServerStats}, an object of plain
+ * numbers that the owner keeps up to date.
+ *
+ * Here is the place for the rest of etcd's list: histograms are families of type `histogram` whose `collect` reads an array of
+ * bucket counts; families of other threads read what a `beforeScrape` fetched.
+ */
+import { SERVER_VERSION } from "../base/version.ts";
+import type { Metrics, Sample } from "./metrics.ts";
+
+/** What the metrics read at a scrape. The owner changes the fields in place. */
+export interface ServerStats {
+  /** This member's ID; 0 until it is known. */
+  memberId: bigint;
+  hasLeader: boolean;
+  isLeader: boolean;
+  isLearner: boolean;
+  /** Changes of the leader seen, the first election included. */
+  leaderChangesSeen: number;
+  /** Highest committed raft index. */
+  committedIndex: number;
+  /** Highest applied raft index. */
+  appliedIndex: number;
+  /** Proposals not yet committed. */
+  proposalsPending: number;
+  proposalsFailed: number;
+  /** Size of the database files. */
+  dbBytes: number;
+  /** The part of them that holds data. */
+  dbBytesInUse: number;
+  /** Keys that exist now. */
+  keys: number;
+  currentRevision: number;
+  compactRevision: number;
+  puts: number;
+  deletes: number;
+  ranges: number;
+  txns: number;
+  healthSuccesses: number;
+  healthFailures: number;
+  /** Bytes of gRPC connections, frames included. */
+  clientBytesReceived: number;
+  clientBytesSent: number;
+  /** `major.minor` that the cluster agreed on; empty until then. */
+  clusterVersion: string;
+}
+
+/** All zero. */
+export function createServerStats(): ServerStats {
+  return {
+    memberId: 0n,
+    hasLeader: false,
+    isLeader: false,
+    isLearner: false,
+    leaderChangesSeen: 0,
+    committedIndex: 0,
+    appliedIndex: 0,
+    proposalsPending: 0,
+    proposalsFailed: 0,
+    dbBytes: 0,
+    dbBytesInUse: 0,
+    keys: 0,
+    currentRevision: 0,
+    compactRevision: 0,
+    puts: 0,
+    deletes: 0,
+    ranges: 0,
+    txns: 0,
+    healthSuccesses: 0,
+    healthFailures: 0,
+    clientBytesReceived: 0,
+    clientBytesSent: 0,
+    clusterVersion: "",
+  };
+}
+
+/** The quota that a flag value of 0 stands for. */
+const QUOTA_BYTES_DEFAULT = 2 * 1024 ** 3;
+
+type NumericField = {
+  [K in keyof ServerStats]: ServerStats[K] extends number | boolean ? K : never;
+}[keyof ServerStats];
+
+/** Families that show one field: name, type, field, help. */
+const FAMILIES: readonly (readonly [string, "gauge" | "counter", NumericField, string])[] = [
+  ["etcd_server_has_leader", "gauge", "hasLeader", "1 if a leader is known, 0 if not."],
+  ["etcd_server_is_leader", "gauge", "isLeader", "1 if this member is the leader, 0 if not."],
+  ["etcd_server_is_learner", "gauge", "isLearner", "1 if this member is a learner, 0 if not."],
+  ["etcd_server_leader_changes_seen_total", "counter", "leaderChangesSeen", "Leader changes seen."],
+  ["etcd_server_proposals_committed_total", "gauge", "committedIndex", "Highest committed raft index."],
+  ["etcd_server_proposals_applied_total", "gauge", "appliedIndex", "Highest applied raft index."],
+  ["etcd_server_proposals_pending", "gauge", "proposalsPending", "Proposals not yet committed."],
+  ["etcd_server_proposals_failed_total", "counter", "proposalsFailed", "Proposals that failed."],
+  ["etcd_mvcc_db_total_size_in_bytes", "gauge", "dbBytes", "Size of the database on disk, in bytes."],
+  [
+    "etcd_mvcc_db_total_size_in_use_in_bytes",
+    "gauge",
+    "dbBytesInUse",
+    "Part of it that holds data, in bytes.",
+  ],
+  ["etcd_mvcc_put_total", "counter", "puts", "Puts applied."],
+  ["etcd_mvcc_delete_total", "counter", "deletes", "Deletes applied."],
+  ["etcd_mvcc_range_total", "counter", "ranges", "Ranges answered."],
+  ["etcd_mvcc_txn_total", "counter", "txns", "Transactions executed."],
+  ["etcd_debugging_mvcc_keys_total", "gauge", "keys", "Keys that exist."],
+  ["etcd_debugging_mvcc_current_revision", "gauge", "currentRevision", "Revision of the store."],
+  ["etcd_debugging_mvcc_compact_revision", "gauge", "compactRevision", "Revision of the last compaction."],
+  ["etcd_server_health_success", "counter", "healthSuccesses", "Health checks that succeeded."],
+  ["etcd_server_health_failures", "counter", "healthFailures", "Health checks that failed."],
+  [
+    "etcd_network_client_grpc_received_bytes_total",
+    "counter",
+    "clientBytesReceived",
+    "Bytes received from gRPC clients.",
+  ],
+  ["etcd_network_client_grpc_sent_bytes_total", "counter", "clientBytesSent", "Bytes sent to gRPC clients."],
+];
+
+/** Adds the server's families; `quotaBackendBytes` is the flag's value. */
+export function addServerMetrics(
+  metrics: Metrics,
+  stats: ServerStats,
+  { quotaBackendBytes }: { quotaBackendBytes: number },
+): void {
+  for (const [name, type, field, help] of FAMILIES) {
+    metrics.add({ name, help, type, collect: () => [{ value: Number(stats[field]) }] });
+  }
+  metrics.addGauge("etcd_server_quota_backend_bytes", "Quota of the database, in bytes.", () => {
+    return quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : quotaBackendBytes;
+  });
+  const addLabelled = (name: string, help: string, collect: () => readonly Sample[]): void => {
+    metrics.add({ name, help, type: "gauge", collect });
+  };
+  addLabelled("etcd_server_id", "1, labelled with the ID of this member in hex.", () => {
+    return [{ value: 1, labels: { server_id: stats.memberId.toString(16) } }];
+  });
+  addLabelled("etcd_server_version", "1, labelled with the version of this server.", () => {
+    return [{ value: 1, labels: { server_version: SERVER_VERSION } }];
+  });
+  addLabelled("etcd_cluster_version", "1, labelled with the version of the cluster.", () => {
+    return stats.clusterVersion === ""
+      ? []
+      : [{ value: 1, labels: { cluster_version: stats.clusterVersion } }];
+  });
+}
