@@ -65,8 +65,8 @@ export class OperationSource {
     if (dice < 330) return { method: "Put", request: this.#put(true) };
     if (dice < 640) return this.#rangeOperation();
     if (dice < 720) return { method: "DeleteRange", request: this.#deleteRange() };
-    if (dice < 986) return { method: "Txn", request: this.#txn(1, 6) };
-    if (dice < 996) return { method: "Compact", request: this.#compaction() };
+    if (dice < 984) return { method: "Txn", request: this.#txn(1, 6) };
+    if (dice < 994) return { method: "Compact", request: this.#compaction() };
     return this.#extreme();
   }
 
@@ -81,11 +81,11 @@ export class OperationSource {
   /** Rare and large, or broken. */
   #extreme(): Operation {
     const request = create(PutRequestSchema, { key: this.#key() });
-    switch (this.#prng.below(5)) {
+    switch (this.#prng.below(8)) {
       case 0: request.value = new Uint8Array(TOO_LARGE_VALUE_BYTES); break;
       case 1: request.value = new Uint8Array(OVER_RECEIVE_LIMIT_BYTES); break;
-      case 2: return { method: "Txn", request: this.#wideTxn() };
-      case 3: return { method: "Put", request, bytes: Uint8Array.of(0x0a, 0x7f, 0x61) };
+      case 2: case 3: case 4: return { method: "Txn", request: this.#wideTxn() };
+      case 5: return { method: "Put", request, bytes: Uint8Array.of(0x0a, 0x7f, 0x61) };
       default: request.value = new Uint8Array(100_000).fill(this.#prng.below(256));
     }
     return { method: "Put", request };
