@@ -1,0 +1,55 @@
+/**
+ * The first entries of a new cluster: one ConfChange AddNode a founding member, ascending by id, at term 1, committed.
+ * Every founding member writes the same bytes, so they must be etcd's to the byte (raftpb.ConfChange is proto2: zeros are written).
+ */
+
+import { varint64Bytes, varintBytes, writeVarint, writeVarint64 } from "../proto/wire.ts";
+import type { HardState } from "./raft.ts";
+
+/** Term of the bootstrap entries. */
+export const BOOTSTRAP_TERM = 1;
+
+export interface FoundingMember {
+  readonly id: bigint;
+  readonly name: string;
+  /** Sorted. */
+  readonly peerUrls: readonly string[];
+}
+
+/** Data of the bootstrap entries 1..n, in order; each is an entry of type confChange. */
+export function encodeBootstrapEntries(members: readonly FoundingMember[]): Uint8Array[] {
+  return members.toSorted((a, b) => (a.id < b.id ? -1 : 1)).map(encodeAddNode);
+}
+
+/** Hard state behind the bootstrap entries: all of them committed, nobody voted for. */
+export function bootstrapHardState(memberCount: number): HardState {
+  return { term: BOOTSTRAP_TERM, vote: 0n, commit: memberCount };
+}
+
+/** raftpb.ConfChange {1 ID = 0, 2 Type = AddNode, 3 NodeID, 4 Context}. */
+function encodeAddNode(member: FoundingMember): Uint8Array {
+  const context = new TextEncoder().encode(memberJson(member));
+  const low = Number(member.id & 0xffff_ffffn);
+  const high = Number(member.id >> 32n);
+  const length = 4 + 1 + varint64Bytes(low, high) + 1 + varintBytes(context.length) + context.length;
+  const data = new Uint8Array(length);
+  data.set([0x08, 0, 0x10, 0, 0x18]);
+  let at = writeVarint64(data, 5, low, high);
+  data[at++] = 0x22;
+  at = writeVarint(data, at, context.length);
+  data.set(context, at);
+  return data;
+}
+
+/** Go's JSON of a membership.Member: 64-bit numbers as they are, keys in etcd's order, empty name left out. */
+function memberJson(member: FoundingMember): string {
+  const urls = member.peerUrls.map(goJsonString).join(",");
+  const name = member.name === "" ? "" : `,"name":${goJsonString(member.name)}`;
+  return `{"id":${member.id},"peerURLs":[${urls}]${name}}`;
+}
+
+/** Go escapes <, > and & besides what JSON demands. */
+function goJsonString(text: string): string {
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[<>&\u2028\u2029]/g, escape);
+}

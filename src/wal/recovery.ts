@@ -1,0 +1,340 @@
+/**
+ * Reading a WAL back at start-up. First everything is read and judged; only then is anything changed, and only the last
+ * segment's torn tail: copied to `<name>.broken`, then cut off. Every other finding is an error, with all files as they were.
+ */
+
+import * as path from "node:path";
+import type { EntryBatch, HardState } from "../raft/raft.ts";
+import { WireReader } from "../proto/wire.ts";
+import { findDurableIndexBehind, looksTorn } from "./damage.ts";
+import { ReadOutcome, SegmentReader } from "./segment-reader.ts";
+import { WalBatch } from "./wal-batch.ts";
+import { WalError } from "./wal-error.ts";
+import type { WalFileSystem } from "./wal-file-system.ts";
+import {
+  WalRecordType,
+  decodeHardState,
+  decodeMetadata,
+  decodeSnapshotMarker,
+  parseSegmentName,
+  segmentName,
+} from "./wal-format.ts";
+import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
+
+/** Data of read entries lies in pieces of about this size. */
+const KEPT_BATCH_BYTES = 4 * 1024 * 1024;
+const COPY_BYTES = 1024 * 1024;
+
+export interface Segment {
+  readonly sequence: number;
+  /** The first entry index the segment may contain. */
+  readonly firstIndex: number;
+  readonly path: string;
+}
+
+/** What the WAL holds behind the index that was asked for. */
+export interface WalContents {
+  readonly metadata: WalMetadata;
+  /** The last one written; its commit index may lag behind. */
+  readonly hardState: HardState;
+  /** Entries with an index above `afterIndex`, consecutive, at most one batch an index. */
+  readonly entries: readonly EntryBatch[];
+  /** Index of the last entry (or of a later snapshot marker), 0 if there is none. */
+  readonly lastIndex: number;
+  /** Term of the entry at `afterIndex`, 0 if the segments that were read do not hold it. */
+  readonly afterTerm: number;
+  /** All snapshot markers that were read, in order. */
+  readonly snapshots: readonly SnapshotMarker[];
+  /** Description of the torn tail that was cut off, or null. */
+  readonly repaired: string | null;
+}
+
+/** Where writing goes on. */
+export interface WalTail {
+  readonly segments: Segment[];
+  readonly offset: number;
+  readonly crc: number;
+  readonly metadataBytes: Uint8Array;
+  /** Bytes behind `offset` are not all zero and must be cut off, after a copy. */
+  readonly torn: boolean;
+  readonly fileBytes: number;
+}
+
+/** Segments in a directory, ascending by sequence; all of them, gaps included. */
+export function listSegments(fileSystem: WalFileSystem, directory: string): Segment[] {
+  const segments: Segment[] = [];
+  for (const name of fileSystem.list(directory)) {
+    const parts = parseSegmentName(name);
+    if (parts !== null) segments.push({ ...parts, path: path.join(directory, name) });
+  }
+  return segments.toSorted((a, b) => a.sequence - b.sequence);
+}
+
+/** Reads everything needed to go on from `afterIndex`; changes nothing. Throws {@link WalError}. */
+export function readWal(
+  fileSystem: WalFileSystem,
+  directory: string,
+  afterIndex: number,
+): { contents: WalContents; tail: WalTail } {
+  const segments = selectSegments(listSegments(fileSystem, directory), directory, afterIndex);
+  const log = new LogReader(afterIndex);
+  for (const [at, segment] of segments.read.entries()) {
+    log.readSegment(fileSystem, segment, segments.read[at + 1] === undefined);
+  }
+  return log.finish(segments.all);
+}
+
+/** Segments from the last one that begins at or below `afterIndex`; they must be consecutive. */
+function selectSegments(all: Segment[], directory: string, afterIndex: number): { all: Segment[]; read: Segment[] } {
+  if (all.length === 0) throw new WalError("no segment found", directory);
+  const start = all.findLastIndex((segment) => segment.firstIndex <= afterIndex);
+  if (start < 0) {
+    const first = all[0] as Segment;
+    throw new WalError(`entries ${afterIndex + 1} to ${first.firstIndex - 1} are missing before the first segment`, first.path);
+  }
+  const read = all.slice(start);
+  for (let at = 1; at < read.length; at++) {
+    const previous = read[at - 1] as Segment;
+    const segment = read[at] as Segment;
+    if (segment.sequence !== previous.sequence + 1) {
+      const missing = path.join(directory, segmentName(previous.sequence + 1, 0)).slice(0, -21);
+      throw new WalError(`segment ${missing}-*.wal is missing between ${path.basename(previous.path)} and`, segment.path);
+    }
+  }
+  return { all, read };
+}
+
+/** Collects what the records of all segments say. */
+class LogReader {
+  readonly #afterIndex: number;
+  readonly #batches: WalBatch[] = [];
+  readonly #snapshots: SnapshotMarker[] = [];
+  readonly #wire = new WireReader();
+  #metadata: WalMetadata | null = null;
+  #metadataBytes: Uint8Array = new Uint8Array(0);
+  #hardState: HardState = { term: 0, vote: 0n, commit: 0 };
+  #entryIndex = 0;
+  #snapshotIndex = 0;
+  #afterTerm = 0;
+  #crc = 0;
+  #tailOffset = 0;
+  #tailBytes = 0;
+  #torn = false;
+  #repaired: string | null = null;
+  #lastPath = "";
+
+  constructor(afterIndex: number) {
+    this.#afterIndex = afterIndex;
+  }
+
+  readSegment(fileSystem: WalFileSystem, segment: Segment, isLast: boolean): void {
+    this.#lastPath = segment.path;
+    const file = openOrExplain(fileSystem, segment.path);
+    try {
+      this.#readRecords(new SegmentReader(file, this.#crc), segment, isLast);
+    } catch (error) {
+      throw error instanceof WalError ? error : new WalError("cannot read", segment.path, -1, error);
+    } finally {
+      void file.close();
+    }
+  }
+
+  #readRecords(reader: SegmentReader, segment: Segment, isLast: boolean): void {
+    let outcome = reader.next();
+    if (outcome === ReadOutcome.record && reader.record.type !== WalRecordType.crc) {
+      throw new WalError("segment does not begin with a checksum record", segment.path, 0);
+    }
+    for (; outcome === ReadOutcome.record; outcome = reader.next()) {
+      this.#take(reader, segment.path);
+    }
+    if (outcome === ReadOutcome.damaged) this.#judgeDamage(reader, segment, isLast);
+    else if (reader.offset === 0) throw new WalError("segment is empty", segment.path, 0);
+    else if (!reader.isZero(reader.offset, reader.fileBytes)) {
+      reader.problem = "data behind the end of the log";
+      this.#judgeDamage(reader, segment, isLast);
+    }
+    this.#crc = reader.crc;
+    this.#tailOffset = reader.offset;
+    this.#tailBytes = reader.fileBytes;
+  }
+
+  /** Throws unless the damage is a torn tail. */
+  #judgeDamage(reader: SegmentReader, segment: Segment, isLast: boolean): void {
+    if (!isLast) throw new WalError(`${reader.problem}; the log goes on in a later segment`, segment.path, reader.offset);
+    if (this.#metadata === null) throw new WalError(reader.problem, segment.path, reader.offset);
+    const lost = findDurableIndexBehind(reader, this.lastIndex);
+    if (lost > 0) {
+      const what = `${reader.problem}; entries ${this.lastIndex + 1} to ${lost} were durable and are damaged`;
+      throw new WalError(what, segment.path, reader.offset);
+    }
+    if (!reader.problem.startsWith("data behind") && !looksTorn(reader)) {
+      throw new WalError(reader.problem, segment.path, reader.offset);
+    }
+    this.#torn = true;
+    this.#repaired = `${reader.problem}: ${segment.path} at byte ${reader.offset}`;
+  }
+
+  get lastIndex(): number {
+    return Math.max(this.#entryIndex, this.#snapshotIndex);
+  }
+
+  #take(reader: SegmentReader, segmentPath: string): void {
+    const { type, dataStart, dataEnd } = reader.record;
+    const offset = reader.offset;
+    if (type === WalRecordType.entry) this.#takeEntry(reader, segmentPath);
+    else if (type === WalRecordType.state) {
+      this.#hardState = decoded(decodeHardState(reader.bytes, dataStart, dataEnd), "hard state", segmentPath, offset);
+    } else if (type === WalRecordType.snapshot) {
+      const marker = decoded(decodeSnapshotMarker(reader.bytes, dataStart, dataEnd), "snapshot", segmentPath, offset);
+      this.#takeSnapshot(marker, segmentPath, offset);
+    } else if (type === WalRecordType.metadata) {
+      this.#takeMetadata(reader.bytes.slice(dataStart, dataEnd), segmentPath, offset);
+    } else if (type !== WalRecordType.crc) throw new WalError(`unknown record type ${type} before`, segmentPath, offset);
+  }
+
+  #takeEntry(reader: SegmentReader, segmentPath: string): void {
+    const { dataStart, dataEnd } = reader.record;
+    const wire = this.#wire;
+    wire.reset(reader.bytes, dataStart, dataEnd);
+    let type = 0;
+    let term = 0;
+    let index = 0;
+    let start = dataEnd;
+    let end = dataEnd;
+    for (let tag = wire.tag(); tag !== 0; tag = wire.tag()) {
+      if (tag === 0x08) type = wire.uint32();
+      else if (tag === 0x10) term = wire.int64();
+      else if (tag === 0x18) index = wire.int64();
+      else if (tag === 0x22) {
+        const length = wire.length();
+        start = wire.position;
+        end = start + length;
+        wire.advance(length);
+      } else wire.skip(tag);
+    }
+    if (wire.failed || index <= 0) throw new WalError("malformed entry before", segmentPath, reader.offset);
+    this.#keep(reader, segmentPath, type, term, index, start, end);
+  }
+
+  #keep(reader: SegmentReader, segmentPath: string, type: number, term: number, index: number, start: number, end: number): void {
+    this.#entryIndex = index;
+    if (index <= this.#afterIndex) {
+      if (index === this.#afterIndex) this.#afterTerm = term;
+      this.#batches.length = 0;
+      return;
+    }
+    // A later entry replaces an earlier one of the same index and everything behind it.
+    while (this.#batches.length > 0 && (this.#batches.at(-1) as WalBatch).firstIndex >= index) this.#batches.pop();
+    let batch = this.#batches.at(-1);
+    const expected = batch === undefined ? this.#afterIndex + 1 : batch.lastIndex + 1;
+    if (index > expected) {
+      throw new WalError(`entries ${expected} to ${index - 1} are missing before`, segmentPath, reader.offset);
+    }
+    if (batch === undefined || batch.usedBytes >= KEPT_BATCH_BYTES) {
+      batch = new WalBatch();
+      // The rest of a batch that is cut short must not be seen.
+      this.#batches.at(-1)?.truncate(index);
+      this.#batches.push(batch);
+    }
+    batch.keepEntry(type, term, index, reader.bytes, start, end);
+  }
+
+  #takeSnapshot(marker: SnapshotMarker, segmentPath: string, offset: number): void {
+    if (marker.index === this.#afterIndex && marker.index > 0) {
+      if (this.#afterTerm !== 0 && this.#afterTerm !== marker.term) {
+        throw new WalError(`snapshot marker ${marker.index} has term ${marker.term}, its entry ${this.#afterTerm}`, segmentPath, offset);
+      }
+      this.#afterTerm = marker.term;
+    }
+    this.#snapshotIndex = Math.max(this.#snapshotIndex, marker.index);
+    this.#snapshots.push(marker);
+  }
+
+  #takeMetadata(bytes: Uint8Array, segmentPath: string, offset: number): void {
+    const metadata = decoded(decodeMetadata(bytes, 0, bytes.length), "metadata", segmentPath, offset);
+    if (this.#metadata !== null && Buffer.compare(bytes, this.#metadataBytes) !== 0) {
+      throw new WalError("metadata differs from that of earlier segments before", segmentPath, offset);
+    }
+    this.#metadata = metadata;
+    this.#metadataBytes = bytes;
+  }
+
+  finish(all: Segment[]): { contents: WalContents; tail: WalTail } {
+    if (this.#metadata === null) throw new WalError("no metadata found", this.#lastPath, this.#tailOffset);
+    if (this.#hardState.commit > this.lastIndex) {
+      const what = `entries ${this.lastIndex + 1} to ${this.#hardState.commit} were committed and are missing`;
+      throw new WalError(what, this.#lastPath, this.#tailOffset);
+    }
+    return {
+      contents: {
+        metadata: this.#metadata,
+        hardState: this.#hardState,
+        entries: this.#batches,
+        lastIndex: this.lastIndex,
+        afterTerm: this.#afterTerm,
+        snapshots: this.#snapshots,
+        repaired: this.#repaired,
+      },
+      tail: {
+        segments: all,
+        offset: this.#tailOffset,
+        crc: this.#crc,
+        metadataBytes: this.#metadataBytes,
+        torn: this.#torn,
+        fileBytes: this.#tailBytes,
+      },
+    };
+  }
+}
+
+function decoded<T>(value: T | null, what: string, segmentPath: string, offset: number): T {
+  if (value === null) throw new WalError(`malformed ${what} before`, segmentPath, offset);
+  return value;
+}
+
+function openOrExplain(fileSystem: WalFileSystem, filePath: string) {
+  try {
+    return fileSystem.open(filePath, { create: false, write: false, durable: false });
+  } catch (error) {
+    throw new WalError("cannot open", filePath, -1, error);
+  }
+}
+
+/**
+ * Makes the last segment ready for appending at `tail.offset`: a torn tail is copied aside and cut off, and the file extended
+ * with zeros to a whole segment, so that a later torn write can be told from damage.
+ */
+export async function prepareTail(fileSystem: WalFileSystem, tail: WalTail, segmentBytes: number): Promise<void> {
+  const segment = tail.segments.at(-1) as Segment;
+  if (!tail.torn && tail.fileBytes >= segmentBytes) return;
+  const file = fileSystem.open(segment.path, { create: false, write: true, durable: false });
+  try {
+    if (tail.torn) {
+      await copyFile(fileSystem, segment.path, `${segment.path}.broken`, tail.fileBytes);
+      await fileSystem.syncDirectory(path.dirname(segment.path));
+      await file.truncate(tail.offset);
+    }
+    await file.truncate(Math.max(tail.offset, segmentBytes));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function copyFile(fileSystem: WalFileSystem, from: string, to: string, length: number): Promise<void> {
+  const source = fileSystem.open(from, { create: false, write: false, durable: false });
+  const target = fileSystem.open(to, { create: true, write: true, durable: false });
+  const buffer = new Uint8Array(COPY_BYTES);
+  try {
+    for (let at = 0; at < length; ) {
+      const read = source.read(buffer, 0, Math.min(COPY_BYTES, length - at), at);
+      if (read === 0) break;
+      await target.write(buffer, 0, read, at);
+      at += read;
+    }
+    await target.sync();
+  } finally {
+    await source.close();
+    await target.close();
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * The write-ahead log: etcd's files byte for byte, so that either program reads what the other wrote.
+ *
+ * It owns `<data-dir>/member/wal`: segments, the batch that gathers, the batch being flushed. It never interprets an entry's
+ * data and never acknowledges anything before the disk has it. Order: records are on the disk in the order of the append
+ * calls; a batch is durable as a whole or, after a crash, cut off from its first missing record on.
+ *
+ * ```
+ *   append…  append…                      append…
+ *   ┌────────────────┐ flush()            ┌────────────────┐ flush()
+ *   │ open batch A   │──────▶ in flight   │ open batch B   │──────▶ …     one flush in flight, the next batch gathers
+ *   └────────────────┘        └─ durable ─▶ handed to the caller, who gives it back with recycle()
+ * ```
+ *
+ * A write or sync error is final: the WAL fails every later call, since nobody knows what the disk holds then.
+ * Read next: `wal-format.ts` (bytes), `wal-batch.ts` (encoding), `recovery.ts` and `damage.ts` (start-up), `segment-pipeline.ts`.
+ */
+
+import * as path from "node:path";
+import { assert } from "../base/assert.ts";
+import type { EntrySink, HardState } from "../raft/raft.ts";
+import { nodeFileSystem } from "./node-file-system.ts";
+import { listSegments, prepareTail, readWal } from "./recovery.ts";
+import type { Segment, WalContents, WalTail } from "./recovery.ts";
+import { SegmentPipeline } from "./segment-pipeline.ts";
+import { WalBatch } from "./wal-batch.ts";
+import { WalError } from "./wal-error.ts";
+import type { WalFile, WalFileSystem } from "./wal-file-system.ts";
+import {
+  SEGMENT_BYTES,
+  WalRecordType,
+  encodeHardState,
+  encodeMetadata,
+  encodeSnapshotMarker,
+  segmentName,
+} from "./wal-format.ts";
+import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
+
+/** Batches that lie idle for the next use; more are left to the garbage collector. */
+const FREE_BATCHES_MAX = 4;
+/** etcd warns about a sync that takes longer. */
+const SLOW_SYNC_MS = 1000;
+/** etcd's default of --max-wals. */
+export const SEGMENTS_KEPT_DEFAULT = 5;
+
+export type WalLogLevel = "debug" | "info" | "warn" | "error";
+export type WalLog = (level: WalLogLevel, message: string, fields: Record<string, unknown>) => void;
+
+export interface WalOptions {
+  /** --unsafe-no-fsync: data reaches the disk when the kernel likes. */
+  readonly unsafeNoFsync?: boolean;
+  /** --max-wals: segments kept at least, even when nothing needs them; 0 keeps all. */
+  readonly segmentsKept?: number;
+  readonly segmentBytes?: number;
+  readonly fileSystem?: WalFileSystem;
+  readonly log?: WalLog;
+  /** Told of each durable write: for etcd_disk_wal_fsync_duration_seconds and etcd_disk_wal_write_bytes_total. */
+  readonly onFlush?: (tookMs: number, bytes: number) => void;
+}
+
+/** True if the directory holds a WAL. */
+export function walExists(directory: string, fileSystem: WalFileSystem = nodeFileSystem): boolean {
+  return listSegments(fileSystem, directory).length > 0;
+}
+
+/**
+ * Creates a WAL in `directory`, which must not hold one. It is built beside it and renamed, so it appears whole or not at all.
+ * Throws {@link WalError}.
+ */
+export async function createWal(directory: string, metadata: WalMetadata, options: WalOptions = {}): Promise<Wal> {
+  const fileSystem = options.fileSystem ?? nodeFileSystem;
+  if (walExists(directory, fileSystem)) throw new WalError("a log exists already", directory);
+  const metadataBytes = encodeMetadata(metadata);
+  const batch = new WalBatch();
+  batch.appendCrc(0);
+  let crc = batch.appendRecord(0, WalRecordType.metadata, metadataBytes);
+  const marker = encodeSnapshotMarker({ index: 0, term: 0, confState: null });
+  crc = batch.appendRecord(crc, WalRecordType.snapshot, marker);
+  try {
+    await buildFirstSegment(fileSystem, directory, batch, options.segmentBytes ?? SEGMENT_BYTES);
+  } catch (error) {
+    throw new WalError("cannot create the log", directory, -1, error);
+  }
+  const segment: Segment = { sequence: 0, firstIndex: 0, path: path.join(directory, segmentName(0, 0)) };
+  const tail: WalTail = {
+    segments: [segment],
+    offset: batch.usedBytes,
+    crc,
+    metadataBytes,
+    torn: false,
+    fileBytes: options.segmentBytes ?? SEGMENT_BYTES,
+  };
+  return new Wal(directory, tail, { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: 0 }, options);
+}
+
+async function buildFirstSegment(
+  fileSystem: WalFileSystem,
+  directory: string,
+  batch: WalBatch,
+  segmentBytes: number,
+): Promise<void> {
+  const temporary = `${path.normalize(directory)}.tmp`;
+  await fileSystem.remove(temporary);
+  await fileSystem.makeDirectory(temporary);
+  const file = fileSystem.open(path.join(temporary, segmentName(0, 0)), { create: true, write: true, durable: false });
+  try {
+    // A hole, not written zeros: the first segment must not delay the start.
+    await file.truncate(segmentBytes);
+    await file.write(batch.bytes, 0, batch.usedBytes, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await fileSystem.syncDirectory(temporary);
+  await fileSystem.remove(directory);
+  await fileSystem.rename(temporary, directory);
+  await fileSystem.syncDirectory(path.dirname(path.normalize(directory)));
+}
+
+/**
+ * Opens an existing WAL and reads all entries above `afterIndex`, the index that storage already holds. A torn tail is repaired;
+ * any other damage, a missing segment or a gap throws {@link WalError} and leaves all files as they are.
+ */
+export async function openWal(
+  directory: string,
+  afterIndex: number,
+  options: WalOptions = {},
+): Promise<{ wal: Wal; contents: WalContents }> {
+  const fileSystem = options.fileSystem ?? nodeFileSystem;
+  const { contents, tail } = readWal(fileSystem, directory, afterIndex);
+  const last = tail.segments.at(-1) as Segment;
+  try {
+    if (contents.repaired !== null) options.log?.("warn", "repairing the log", { path: last.path, error: contents.repaired });
+    await prepareTail(fileSystem, tail, options.segmentBytes ?? SEGMENT_BYTES);
+    for (const name of ["0.tmp", "1.tmp"]) await fileSystem.remove(path.join(directory, name));
+    return { wal: new Wal(directory, tail, contents, options), contents };
+  } catch (error) {
+    throw error instanceof WalError ? error : new WalError("cannot open for writing", last.path, -1, error);
+  }
+}
+
+/** The writer. One thread uses it; nothing in it blocks. */
+export class Wal implements EntrySink {
+  readonly #directory: string;
+  readonly #fileSystem: WalFileSystem;
+  readonly #options: WalOptions;
+  readonly #segmentBytes: number;
+  readonly #metadataBytes: Uint8Array;
+  readonly #pipeline: SegmentPipeline;
+  readonly #segments: Segment[];
+  #file: WalFile;
+  /** Where the next batch goes in the segment it belongs to. */
+  #position: number;
+  /** Where the data of the current segment ends, once no more goes there. */
+  #segmentEnd = 0;
+  /** Running CRC behind the last appended record. */
+  #crc: number;
+  #lastIndex: number;
+  #durableIndex: number;
+  /** As last written. */
+  #hardState: HardState;
+  #open = new WalBatch();
+  #inFlight: WalBatch | null = null;
+  #free: WalBatch[] = [];
+  #failure: WalError | null = null;
+  #releasing = false;
+
+  /** For {@link createWal} and {@link openWal}. */
+  constructor(
+    directory: string,
+    tail: WalTail,
+    state: { hardState: HardState; lastIndex: number },
+    options: WalOptions,
+  ) {
+    this.#directory = directory;
+    this.#fileSystem = options.fileSystem ?? nodeFileSystem;
+    this.#options = options;
+    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#metadataBytes = tail.metadataBytes;
+    this.#pipeline = new SegmentPipeline(this.#fileSystem, directory, this.#segmentBytes);
+    this.#segments = [...tail.segments];
+    this.#file = this.#openForAppend(this.#currentSegment().path, false);
+    this.#position = tail.offset;
+    this.#crc = tail.crc;
+    this.#lastIndex = state.lastIndex;
+    this.#durableIndex = state.lastIndex;
+    this.#hardState = { ...state.hardState };
+  }
+
+  /** Bytes appended and not yet durable. */
+  get pendingBytes(): number {
+    return this.#open.usedBytes + (this.#inFlight?.usedBytes ?? 0);
+  }
+
+  /** True if the open batch holds entries, a new term or vote, or a snapshot marker. */
+  get needsFlush(): boolean {
+    return this.#open.mustSync;
+  }
+
+  get isFlushing(): boolean {
+    return this.#inFlight !== null;
+  }
+
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  /** Everything up to here survives a crash. */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
+  /** Segments on disk, oldest first. */
+  get segmentPaths(): string[] {
+    return this.#segments.map((segment) => segment.path);
+  }
+
+  /** The batch that gathers; the one that the next {@link flush} resolves with. */
+  get openBatch(): WalBatch {
+    return this.#open;
+  }
+
+  /** {@inheritDoc EntrySink.appendEntry} */
+  appendEntry(type: number, term: number, index: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#crc = this.#open.appendEntry(this.#crc, type, term, index, bytes, start, end);
+    this.#lastIndex = index;
+    if (index <= this.#durableIndex) this.#durableIndex = index - 1;
+  }
+
+  /**
+   * Appends the hard state if it differs from the last one. Its commit index is written no higher than what was durable at this
+   * moment: Raft allows it to lag, and so it proves at start-up which entries must be there (see `damage.ts`).
+   */
+  appendHardState(state: HardState): void {
+    const last = this.#hardState;
+    const commit = Math.max(last.commit, Math.min(state.commit, this.#durableIndex));
+    const isNewVote = state.term !== last.term || state.vote !== last.vote;
+    if (!isNewVote && commit === last.commit) return;
+    this.#hardState = { term: state.term, vote: state.vote, commit };
+    this.#crc = this.#open.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
+    if (isNewVote) this.#open.mustSync = true;
+  }
+
+  /** Appends a marker: everything up to its index is durable elsewhere. Once flushed, {@link releaseTo} may follow. */
+  appendSnapshot(marker: SnapshotMarker): void {
+    this.#crc = this.#open.appendRecord(this.#crc, WalRecordType.snapshot, encodeSnapshotMarker(marker));
+    this.#open.snapshotIndex = marker.index;
+    this.#open.mustSync = true;
+  }
+
+  /**
+   * Makes the open batch durable; later appends gather in the next. Only one flush at a time. Resolves with the batch, which the
+   * caller owns until {@link recycle}; rejects with {@link WalError}, and then nothing more can be written.
+   */
+  flush(): Promise<WalBatch> {
+    assert(this.#inFlight === null, "one flush at a time");
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const batch = this.#open;
+    const position = this.#position;
+    this.#inFlight = batch;
+    this.#open = this.#free.pop() ?? new WalBatch();
+    this.#position = position + batch.usedBytes;
+    if (this.#position >= this.#segmentBytes) this.#cut();
+    else if (this.#position * 2 >= this.#segmentBytes) this.#pipeline.prepare();
+    return this.#write(batch, position, this.#lastIndex);
+  }
+
+  /** Takes back a batch that {@link flush} gave out; its bytes are no longer valid. */
+  recycle(batch: WalBatch): void {
+    if (this.#free.length >= FREE_BATCHES_MAX) return;
+    batch.reset();
+    this.#free.push(batch);
+  }
+
+  /**
+   * Deletes the oldest segments that hold nothing above `index`, keeping `segmentsKept`. Call it only when storage has
+   * acknowledged, durably, everything up to `index`: deleting on *sent* loses entries if the process dies in between.
+   */
+  async releaseTo(index: number): Promise<void> {
+    const kept = this.#options.segmentsKept ?? SEGMENTS_KEPT_DEFAULT;
+    if (kept === 0 || this.#releasing) return;
+    this.#releasing = true;
+    try {
+      let removed = 0;
+      while (this.#segments.length > kept && (this.#segments[1] as Segment).firstIndex <= index) {
+        const segment = this.#segments.shift() as Segment;
+        await this.#fileSystem.remove(segment.path);
+        this.#options.log?.("info", "purged", { path: segment.path });
+        removed++;
+      }
+      if (removed > 0) await this.#fileSystem.syncDirectory(this.#directory);
+    } finally {
+      this.#releasing = false;
+    }
+  }
+
+  /** Flushes what is open and closes the files. Not while a flush is in flight. */
+  async close(): Promise<void> {
+    assert(this.#inFlight === null, "close during a flush");
+    if (this.#failure === null && this.#open.usedBytes > 0 && (this.#open.mustSync || !this.#open.opensSegment)) {
+      await this.flush();
+    }
+    await this.#pipeline.close();
+    await this.#file.close();
+  }
+
+  /** Lets the next batch begin a new segment: running CRC, metadata, hard state. Decided now since its records chain from there. */
+  #cut(): void {
+    this.#segmentEnd = this.#position;
+    this.#position = 0;
+    const batch = this.#open;
+    batch.opensSegment = true;
+    batch.appendCrc(this.#crc);
+    this.#crc = batch.appendRecord(this.#crc, WalRecordType.metadata, this.#metadataBytes);
+    if (this.#hardState.term > 0) {
+      this.#crc = batch.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
+    }
+    batch.segmentFirstIndex = this.#lastIndex + 1;
+  }
+
+  async #write(batch: WalBatch, position: number, lastIndex: number): Promise<WalBatch> {
+    const started = performance.now();
+    try {
+      if (batch.opensSegment) await this.#writeNextSegment(batch);
+      else await this.#file.write(batch.bytes, 0, batch.usedBytes, position);
+    } catch (error) {
+      this.#failure = error instanceof WalError ? error : new WalError("cannot write", this.#currentSegment().path, position, error);
+      throw this.#failure;
+    } finally {
+      this.#inFlight = null;
+    }
+    this.#noteFlushed(performance.now() - started, batch.usedBytes);
+    // An append during the flush may have replaced entries of this batch.
+    const replacedFrom = this.#open.count > 0 ? this.#open.firstIndex - 1 : lastIndex;
+    this.#durableIndex = Math.min(lastIndex, replacedFrom);
+    return batch;
+  }
+
+  /** Ends the current segment and writes `batch` as the beginning of the next, which gets its name once it is durable. */
+  async #writeNextSegment(batch: WalBatch): Promise<void> {
+    const old = this.#file;
+    await old.truncate(this.#segmentEnd);
+    await this.#sync(old);
+    const next = await this.#pipeline.take();
+    const file = this.#openForAppend(next.path, !next.isPrepared);
+    this.#file = file;
+    const sequence = this.#currentSegment().sequence + 1;
+    const segmentPath = path.join(this.#directory, segmentName(sequence, batch.segmentFirstIndex));
+    try {
+      if (!next.isPrepared) await file.truncate(this.#segmentBytes);
+      await file.write(batch.bytes, 0, batch.usedBytes, 0);
+      await this.#sync(file);
+      await this.#fileSystem.rename(next.path, segmentPath);
+      if (this.#options.unsafeNoFsync !== true) await this.#fileSystem.syncDirectory(this.#directory);
+    } catch (error) {
+      throw new WalError("cannot begin a segment", segmentPath, -1, error);
+    }
+    this.#segments.push({ sequence, firstIndex: batch.segmentFirstIndex, path: segmentPath });
+    this.#options.log?.("info", "created a new WAL segment", { path: segmentPath });
+    await old.close();
+  }
+
+  #sync(file: WalFile): Promise<void> {
+    return this.#options.unsafeNoFsync === true ? Promise.resolve() : file.sync();
+  }
+
+  #noteFlushed(tookMs: number, bytes: number): void {
+    this.#options.onFlush?.(tookMs, bytes);
+    if (tookMs < SLOW_SYNC_MS) return;
+    this.#options.log?.("warn", "slow fdatasync", { took: `${(tookMs / 1000).toFixed(3)}s`, "expected-duration": "1s" });
+  }
+
+  #currentSegment(): Segment {
+    return this.#segments[this.#segments.length - 1] as Segment;
+  }
+
+  #openForAppend(filePath: string, create: boolean): WalFile {
+    try {
+      return this.#fileSystem.open(filePath, { create, write: true, durable: this.#options.unsafeNoFsync !== true });
+    } catch (error) {
+      throw new WalError("cannot open for writing", filePath, -1, error);
+    }
+  }
+}
