@@ -1,0 +1,357 @@
+/**
+ * One RPC on our transport: an HTTP/2 stream with gRPC's message framing, its deadline and its handler. Objects are reused, but only
+ * after their handler called {@link NativeCall.end}: a handler that is told of a cancel may still hold its call.
+ */
+import { GrpcCode } from "../base/errors.ts";
+import { copyBytes, readUint32, writeUint32 } from "../http2/bytes.ts";
+import type { HeaderBlock } from "../http2/header-block.ts";
+import { CANCEL, INTERNAL_ERROR } from "../http2/http2.ts";
+import { Http2Stream } from "../http2/stream.ts";
+import { deflate, inflate } from "./compression.ts";
+import type { DeadlineEntry } from "./deadline-wheel.ts";
+import { inflatedTooLarge, MESSAGE_COMPRESSED, MESSAGE_PREFIX_BYTES, messageTooLarge } from "./grpc.ts";
+import { MessageAssembly } from "./message-assembly.ts";
+import type { NativeConnection } from "./native-connection.ts";
+import { planRequest } from "./request-plan.ts";
+import type { RequestPlan } from "./request-plan.ts";
+import type { Call } from "./service.ts";
+
+/** Bytes of unfinished request messages that one connection may pin. */
+const ASSEMBLY_BYTES_MAX = 268_435_456;
+
+const prefixScratch = new Uint8Array(MESSAGE_PREFIX_BYTES);
+const textEncoder = new TextEncoder();
+
+export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
+  state: unknown = undefined;
+  deadlineMs = Infinity;
+  cancelled = false;
+  deadlineNext: DeadlineEntry | null = null;
+  deadlinePrevious: DeadlineEntry | null = null;
+  deadlineSlot = -1;
+  #owner!: NativeConnection;
+  #headers!: HeaderBlock;
+  #plan!: RequestPlan;
+  /** The handler has seen the call, so it must learn of its end. */
+  #delivered = false;
+  /** The handler, or we in its place, set a status; nothing more can be sent. */
+  #ended = false;
+  /** The handler itself called {@link end}: the object may be reused. */
+  #handlerEnded = false;
+  #headersSent = false;
+  #grpcCode = 0;
+  #message = "";
+  /** Bytes that {@link sendPart} still owes to the message begun. */
+  #partBytesLeft = 0;
+  /** A message that is incomplete, or complete and waiting for the half-close. */
+  #assembly: MessageAssembly | null = null;
+
+  /** Prepares the object for a request on `owner`; {@link Http2Stream.open} follows. */
+  reset(owner: NativeConnection): void {
+    this.#owner = owner;
+    this.state = undefined;
+    this.deadlineMs = Infinity;
+    this.cancelled = false;
+    this.#delivered = false;
+    this.#ended = false;
+    this.#handlerEnded = false;
+    this.#headersSent = false;
+    this.#partBytesLeft = 0;
+    this.#assembly = null;
+  }
+
+  // Call
+
+  get path(): string {
+    return this.#headers.path ?? "";
+  }
+
+  get remote(): string {
+    return this.#owner.remote;
+  }
+
+  metadata(name: string): string | undefined {
+    return this.#headers.get(name);
+  }
+
+  sendMessage(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#ended) return;
+    this.#owner.touch();
+    if (!this.#headersSent) this.#sendHeaders();
+    if (this.#plan.gzipResponse && end > start) {
+      const packed = deflate(bytes, start, end);
+      this.#sendFramed(MESSAGE_COMPRESSED, packed, 0, packed.length);
+    } else {
+      this.#sendFramed(0, bytes, start, end);
+    }
+  }
+
+  startMessage(totalBytes: number): void {
+    if (this.#ended) return;
+    this.#owner.touch();
+    if (!this.#headersSent) this.#sendHeaders();
+    this.#partBytesLeft = totalBytes;
+    this.#sendPrefix(0, totalBytes);
+  }
+
+  sendPart(bytes: Uint8Array, start: number, end: number): number {
+    if (this.#ended) return 0;
+    this.#owner.touch();
+    this.#partBytesLeft -= end - start;
+    this.connection.sender.send(this, bytes, start, end);
+    return this.pendingLength;
+  }
+
+  pendingBytes(): number {
+    return this.pendingLength;
+  }
+
+  end(grpcCode: number, message: string): void {
+    if (this.#ended) return;
+    this.#handlerEnded = true;
+    this.#finish(grpcCode, message);
+  }
+
+  // Http2Stream
+
+  override onRequest(headers: HeaderBlock, endStream: boolean): void {
+    this.#headers = headers;
+    const plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(this.#owner.shared.services, headers));
+    headers.memo = plan;
+    this.#plan = plan;
+    if (plan.method === null) {
+      if (plan.httpStatus === 0) this.#finish(plan.grpcCode, plan.message);
+      else if (endStream) this.#answerHttp();
+      return;
+    }
+    if (plan.timeoutMs !== Infinity) {
+      this.deadlineMs = this.#owner.nowMs + plan.timeoutMs;
+      this.#owner.shared.addDeadline(this);
+    }
+    if (!plan.singleRequest) {
+      this.#delivered = true;
+      plan.method.onOpen?.(this);
+    }
+    if (endStream && !this.#ended) this.#onRequestEnd();
+  }
+
+  override onData(bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
+    if (this.#plan.method === null) {
+      if (endStream && this.#plan.httpStatus !== 0) this.#answerHttp();
+      return;
+    }
+    if (this.#ended) return;
+    if (this.#assembly !== null) start = this.#continueAssembly(bytes, start, end);
+    while (end - start >= MESSAGE_PREFIX_BYTES && !this.#ended) {
+      const length = readUint32(bytes, start + 1);
+      const from = start + MESSAGE_PREFIX_BYTES;
+      if (end - from < length || (this.#plan.singleRequest && !(endStream && from + length === end))) break;
+      if (length > this.#owner.shared.limits.receiveBytesMax) return this.#tooLarge(length);
+      start = from + length;
+      this.#deliver(bytes[from - MESSAGE_PREFIX_BYTES], bytes, from, start);
+      if (this.#plan.singleRequest) return;
+    }
+    while (start < end && !this.#ended) start = this.#continueAssembly(bytes, start, end);
+    if (endStream && !this.#ended) this.#onRequestEnd();
+  }
+
+  override onTrailers(): void {
+    if (this.#plan.method === null) {
+      if (this.#plan.httpStatus !== 0) this.#answerHttp();
+    } else if (!this.#ended) {
+      this.#onRequestEnd();
+    }
+  }
+
+  override onReset(): void {
+    this.#cancel();
+  }
+
+  override onDrained(): void {
+    if (!this.#ended) this.#plan.method!.onDrain?.(this);
+  }
+
+  override writeEnd(): void {
+    if (this.#plan.httpStatus !== 0) return this.connection.writeEmptyEnd(this);
+    const blocks = this.#owner.blocks;
+    blocks.trailers(this.#grpcCode, this.#message, !this.#headersSent);
+    this.connection.writeHeaders(this, blocks.bytes, blocks.length, true);
+  }
+
+  override onClosed(): void {
+    this.#owner.shared.removeDeadline(this);
+    this.#dropAssembly();
+    if (this.#handlerEnded) this.#owner.shared.releaseCall(this);
+  }
+
+  // DeadlineEntry
+
+  onDeadline(): void {
+    this.#owner.touch();
+    if (this.#ended) {
+      // The answer is complete but the client does not take it: stop keeping it.
+      this.connection.resetStream(this, CANCEL);
+      return;
+    }
+    const truncated = this.#partBytesLeft > 0 || this.pendingLength > 0;
+    this.#cancel();
+    if (truncated) {
+      this.connection.resetStream(this, CANCEL);
+    } else {
+      this.#setStatus(GrpcCode.deadlineExceeded, "context deadline exceeded");
+      this.writeEnd();
+    }
+  }
+
+  // Requests
+
+  #deliver(flag: number, bytes: Uint8Array, start: number, end: number): void {
+    if (flag !== 0) return this.#deliverCompressed(flag, bytes, start, end);
+    this.#delivered = true;
+    this.#plan.method!.onMessage(this, bytes, start, end);
+  }
+
+  #deliverCompressed(flag: number, bytes: Uint8Array, start: number, end: number): void {
+    if (flag !== MESSAGE_COMPRESSED) {
+      return this.#refuse(GrpcCode.internal, `grpc: received unexpected payload format ${flag}`);
+    }
+    if (!this.#plan.gzipRequest) {
+      return this.#refuse(GrpcCode.internal, "grpc: compressed flag set with identity or empty encoding");
+    }
+    const bytesMax = this.#owner.shared.limits.receiveBytesMax;
+    const inflated = inflate(bytes, start, end, bytesMax);
+    if (inflated === "too large") return this.#refuse(GrpcCode.resourceExhausted, inflatedTooLarge(bytesMax));
+    if (inflated === "corrupt") {
+      return this.#refuse(GrpcCode.internal, "grpc: failed to decompress the received message");
+    }
+    this.#delivered = true;
+    this.#plan.method!.onMessage(this, inflated, 0, inflated.length);
+  }
+
+  /** Feeds the unfinished message; returns the offset behind what it took. */
+  #continueAssembly(bytes: Uint8Array, start: number, end: number): number {
+    const assembly = (this.#assembly ??= new MessageAssembly());
+    if (assembly.whole && start < end) {
+      this.#refuse(GrpcCode.internal, "cardinality violation: received multiple request messages");
+      return end;
+    }
+    start = assembly.takePrefix(bytes, start, end);
+    if (assembly.length < 0) return start;
+    if (assembly.length > this.#owner.shared.limits.receiveBytesMax) {
+      this.#tooLarge(assembly.length);
+      return end;
+    }
+    const before = assembly.bytes.length;
+    start = assembly.takeBytes(bytes, start, end);
+    this.#owner.assemblyBytes += assembly.bytes.length - before;
+    if (this.#owner.assemblyBytes > ASSEMBLY_BYTES_MAX) {
+      this.#refuse(GrpcCode.resourceExhausted, "too many unfinished request messages on the connection");
+      return end;
+    }
+    if (assembly.whole && !this.#plan.singleRequest) this.#deliverAssembly();
+    return start;
+  }
+
+  #deliverAssembly(): void {
+    const assembly = this.#assembly!;
+    this.#dropAssembly();
+    this.#deliver(assembly.flag, assembly.bytes, 0, assembly.length);
+  }
+
+  #onRequestEnd(): void {
+    const assembly = this.#assembly;
+    if (assembly !== null && !assembly.whole) return this.#refuse(GrpcCode.internal, "unexpected EOF");
+    if (!this.#plan.singleRequest) {
+      this.#plan.method!.onHalfClose?.(this);
+    } else if (assembly === null) {
+      this.#refuse(GrpcCode.internal, "cardinality violation: received no request message");
+    } else {
+      this.#deliverAssembly();
+    }
+  }
+
+  #tooLarge(length: number): void {
+    this.#refuse(GrpcCode.resourceExhausted, messageTooLarge(length, this.#owner.shared.limits.receiveBytesMax));
+  }
+
+  #dropAssembly(): void {
+    if (this.#assembly === null) return;
+    this.#owner.assemblyBytes -= this.#assembly.bytes.length;
+    this.#assembly = null;
+  }
+
+  // Responses
+
+  #sendHeaders(): void {
+    this.#headersSent = true;
+    const blocks = this.#owner.blocks;
+    blocks.headers(this.#plan.gzipResponse);
+    this.connection.writeHeaders(this, blocks.bytes, blocks.length, false);
+  }
+
+  #sendFramed(flag: number, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    const sender = this.connection.sender;
+    if (!sender.beginWhole(this, MESSAGE_PREFIX_BYTES + length)) {
+      this.#sendPrefix(flag, length);
+      sender.send(this, bytes, start, end);
+      return;
+    }
+    const output = this.connection.output;
+    const at = output.position;
+    output.bytes[at] = flag;
+    writeUint32(output.bytes, at + 1, length);
+    copyBytes(output.bytes, at + MESSAGE_PREFIX_BYTES, bytes, start, end);
+    output.position = at + MESSAGE_PREFIX_BYTES + length;
+  }
+
+  #sendPrefix(flag: number, length: number): void {
+    prefixScratch[0] = flag;
+    writeUint32(prefixScratch, 1, length);
+    this.connection.sender.send(this, prefixScratch, 0, MESSAGE_PREFIX_BYTES);
+  }
+
+  /** Sets the status and sends it behind everything that waits. */
+  #finish(grpcCode: number, message: string): void {
+    this.#owner.touch();
+    this.#setStatus(grpcCode, message);
+    this.#dropAssembly();
+    if (this.#partBytesLeft !== 0) return this.connection.resetStream(this, INTERNAL_ERROR);
+    if (this.pendingLength > 0) this.endWanted = true;
+    else this.writeEnd();
+  }
+
+  #setStatus(grpcCode: number, message: string): void {
+    this.#ended = true;
+    this.#grpcCode = grpcCode;
+    this.#message = message;
+  }
+
+  /** Ends the call for a fault of the request. */
+  #refuse(grpcCode: number, message: string): void {
+    const delivered = this.#delivered;
+    if (delivered) this.#cancel();
+    this.#finish(grpcCode, message);
+  }
+
+  /** The call ends without its handler. */
+  #cancel(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.cancelled = true;
+    if (this.#delivered) this.#plan.method!.onCancel?.(this);
+  }
+
+  /** Answers what is not gRPC, once its request has ended. */
+  #answerHttp(): void {
+    this.#owner.touch();
+    this.#ended = true;
+    const body = textEncoder.encode(this.#plan.message);
+    const blocks = this.#owner.blocks;
+    blocks.http(this.#plan.httpStatus, body.length);
+    this.connection.writeHeaders(this, blocks.bytes, blocks.length, false);
+    this.connection.sender.send(this, body, 0, body.length);
+    if (this.pendingLength > 0) this.endWanted = true;
+    else this.writeEnd();
+  }
+}

@@ -1,0 +1,141 @@
+/** One HTTP/2 client socket: reads into the connection's state machine, and writes its output, one write in flight at a time. */
+import type { Socket } from "node:net";
+
+import { Connection } from "../http2/connection.ts";
+import { CANCEL } from "../http2/http2.ts";
+import { LINGER_MS_MAX } from "../http2/limits.ts";
+import { OutputQueue } from "../http2/output-queue.ts";
+import type { NativeShared } from "./native-shared.ts";
+import { ResponseBlocks } from "./response-blocks.ts";
+
+export class NativeConnection {
+  readonly shared: NativeShared;
+  readonly socket: Socket;
+  readonly http2: Connection;
+  readonly blocks: ResponseBlocks;
+  /** `host:port` of the client. */
+  readonly remote: string;
+  /** Time of the socket event being handled, in ms. */
+  nowMs: number;
+  /** Buffers of unfinished request messages; written by the calls. */
+  assemblyBytes = 0;
+  readonly #output: OutputQueue;
+  readonly #views: Uint8Array[] = [];
+  readonly #onClose: (connection: NativeConnection) => void;
+  /** In the list of the next flush, or in a socket event that ends with one. */
+  #dirty = false;
+  #writing = false;
+  /** When the socket was ended, or Infinity. */
+  #endedMs = Infinity;
+
+  /** `onClose` is called once, when the socket is closed. */
+  constructor(shared: NativeShared, socket: Socket, onClose: (connection: NativeConnection) => void) {
+    this.shared = shared;
+    this.socket = socket;
+    this.#onClose = onClose;
+    this.remote = `${socket.remoteAddress ?? "@"}:${socket.remotePort ?? 0}`;
+    this.nowMs = performance.now();
+    this.#output = new OutputQueue(shared.chunks);
+    this.http2 = new Connection({
+      output: this.#output,
+      createStream: () => shared.acquireCall(this),
+      concurrentStreamsMax: shared.limits.concurrentStreamsMax,
+      keepalive: shared.limits,
+      nowMs: this.nowMs,
+    });
+    this.blocks = new ResponseBlocks(this.http2.encoder);
+    socket.on("data", this.#onData);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onSocketClose);
+  }
+
+  /** Output is about to be written: it leaves with the next flush. */
+  touch(): void {
+    if (this.#dirty) return;
+    this.#dirty = true;
+    this.shared.markDirty(this);
+  }
+
+  /** Handles bytes that were read before this object took the socket. */
+  receive(bytes: Uint8Array, start: number): void {
+    this.#dirty = true;
+    this.nowMs = performance.now();
+    this.http2.receive(bytes, start, bytes.length, this.nowMs);
+    this.flush();
+  }
+
+  /** Timeouts and keepalive. */
+  tick(nowMs: number): void {
+    this.nowMs = nowMs;
+    this.http2.tick(nowMs);
+    this.flush();
+    if (nowMs - this.#endedMs > LINGER_MS_MAX) this.socket.destroy();
+  }
+
+  /** Begins a graceful end. */
+  drain(): void {
+    this.http2.drain();
+    this.flush();
+  }
+
+  /** Ends every call and the socket at once. */
+  destroy(): void {
+    this.http2.abortStreams(CANCEL);
+    this.socket.destroy();
+  }
+
+  /** Writes out what is ready, unless a write is in flight: then it follows that one. */
+  flush(): void {
+    this.#dirty = false;
+    if (this.#writing) return;
+    this.http2.checkLimits();
+    if (this.#output.readyBytes === 0) {
+      this.#endIfFinished();
+    } else if (this.socket.destroyed) {
+      this.#output.discard();
+    } else {
+      this.#write();
+    }
+  }
+
+  #write(): void {
+    this.#writing = true;
+    const views = this.#views;
+    this.#output.take(views);
+    const last = views.length - 1;
+    if (last > 0) {
+      this.socket.cork();
+      for (let i = 0; i < last; i++) this.socket.write(views[i]);
+    }
+    this.socket.write(views[last], this.#onWritten);
+    if (last > 0) this.socket.uncork();
+    views.length = 0;
+  }
+
+  #endIfFinished(): void {
+    if (!this.http2.finished || this.#endedMs !== Infinity) return;
+    this.#endedMs = performance.now();
+    this.socket.end();
+  }
+
+  readonly #onWritten = (): void => {
+    this.#writing = false;
+    this.#output.written();
+    if (!this.http2.finished) this.http2.onWritable();
+    this.flush();
+  };
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.receive(chunk, 0);
+  };
+
+  readonly #onError = (): void => {
+    // "close" follows; a client that went away is not worth a word.
+  };
+
+  readonly #onSocketClose = (): void => {
+    this.http2.abortStreams(CANCEL);
+    this.#output.discard();
+    this.#onClose(this);
+  };
+}

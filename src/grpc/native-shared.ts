@@ -1,0 +1,63 @@
+/** What the connections of one native transport share: the table, the limits, and pools. */
+import { ChunkPool } from "../http2/output-queue.ts";
+import { DEADLINE_SWEEP_MS, DeadlineWheel } from "./deadline-wheel.ts";
+import type { DeadlineEntry } from "./deadline-wheel.ts";
+import { NativeCall } from "./native-call.ts";
+import type { NativeConnection } from "./native-connection.ts";
+import type { ServiceTable, TransportLimits } from "./service.ts";
+
+/** Call objects kept for reuse. */
+const POOLED_CALLS_MAX = 4_096;
+
+export class NativeShared {
+  readonly services: ServiceTable;
+  readonly limits: TransportLimits;
+  readonly chunks = new ChunkPool((bytes) => Buffer.allocUnsafeSlow(bytes));
+  /** Connections that have output since the last {@link flush}. */
+  readonly #dirty: NativeConnection[] = [];
+  readonly #freeCalls: NativeCall[] = [];
+  readonly #deadlines = new DeadlineWheel();
+  #deadlineTimer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(services: ServiceTable, limits: TransportLimits) {
+    this.services = services;
+    this.limits = limits;
+  }
+
+  acquireCall(owner: NativeConnection): NativeCall {
+    const call = this.#freeCalls.pop() ?? new NativeCall();
+    call.reset(owner);
+    return call;
+  }
+
+  /** Takes back a call that its handler ended. */
+  releaseCall(call: NativeCall): void {
+    if (this.#freeCalls.length < POOLED_CALLS_MAX) this.#freeCalls.push(call);
+  }
+
+  markDirty(connection: NativeConnection): void {
+    this.#dirty.push(connection);
+  }
+
+  /** One socket write for each connection that has output. */
+  flush(): void {
+    for (let i = 0; i < this.#dirty.length; i++) this.#dirty[i].flush();
+    this.#dirty.length = 0;
+  }
+
+  addDeadline(entry: DeadlineEntry): void {
+    this.#deadlines.add(entry, performance.now());
+    this.#deadlineTimer ??= setTimeout(this.#sweepDeadlines, DEADLINE_SWEEP_MS).unref();
+  }
+
+  removeDeadline(entry: DeadlineEntry): void {
+    this.#deadlines.remove(entry);
+  }
+
+  readonly #sweepDeadlines = (): void => {
+    this.#deadlineTimer = undefined;
+    this.#deadlines.sweep(performance.now());
+    this.flush();
+    if (this.#deadlines.size > 0) this.#deadlineTimer = setTimeout(this.#sweepDeadlines, DEADLINE_SWEEP_MS).unref();
+  };
+}

@@ -1,0 +1,87 @@
+/** What a request's headers ask for, worked out once a header block; identical blocks of a connection share the plan. */
+import { GrpcCode } from "../base/errors.ts";
+import type { HeaderBlock } from "../http2/header-block.ts";
+import { GRPC_CONTENT_TYPE, quote } from "./grpc.ts";
+import type { MethodHandler, ServiceTable } from "./service.ts";
+import { parseTimeout } from "./timeout.ts";
+
+export class RequestPlan {
+  /** Null: the request is rejected. */
+  readonly method: MethodHandler | null;
+  /** The request is one message, delivered when the client half-closed. */
+  readonly singleRequest: boolean;
+  /** Infinity without `grpc-timeout`. */
+  timeoutMs = Infinity;
+  /** Messages with the compressed flag are gzip. */
+  gzipRequest = false;
+  /** Answer compressed: the client compressed its request and takes gzip. */
+  gzipResponse = false;
+  /** Rejected before gRPC begins: the HTTP status, else 0. */
+  readonly httpStatus: number;
+  /** Status of a rejected call. */
+  readonly grpcCode: number;
+  readonly message: string;
+
+  constructor(method: MethodHandler | null, httpStatus: number, grpcCode: number, message: string) {
+    this.method = method;
+    this.singleRequest = method !== null && (method.kind === "unary" || method.kind === "serverStreaming");
+    this.httpStatus = httpStatus;
+    this.grpcCode = grpcCode;
+    this.message = message;
+  }
+}
+
+/** Plans a request; every text is grpc-go's. */
+export function planRequest(services: ServiceTable, block: HeaderBlock): RequestPlan {
+  if (!isGrpc(block.contentType)) {
+    return rejectHttp(415, `invalid gRPC request content-type ${quote(block.contentType ?? "")}`);
+  }
+  if (block.method !== "POST") {
+    return rejectHttp(405, `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`);
+  }
+  const timeoutMs = block.grpcTimeout === undefined ? Infinity : parseTimeout(block.grpcTimeout);
+  if (timeoutMs < 0) return rejectHttp(400, `malformed grpc-timeout: ${quote(block.grpcTimeout ?? "")}`);
+  const path = block.path ?? "";
+  const method = services.get(path);
+  if (method === undefined) return reject(GrpcCode.unimplemented, unknownPath(services, path));
+  const encoding = block.grpcEncoding ?? "identity";
+  if (encoding !== "identity" && encoding !== "gzip") {
+    return reject(GrpcCode.unimplemented, `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`);
+  }
+  const plan = new RequestPlan(method, 0, GrpcCode.ok, "");
+  plan.timeoutMs = timeoutMs;
+  plan.gzipRequest = encoding === "gzip";
+  plan.gzipResponse = plan.gzipRequest && acceptsGzip(block.grpcAcceptEncoding);
+  return plan;
+}
+
+function isGrpc(contentType: string | undefined): boolean {
+  if (contentType === GRPC_CONTENT_TYPE) return true;
+  if (contentType === undefined || !contentType.toLowerCase().startsWith(GRPC_CONTENT_TYPE)) return false;
+  const next = contentType[GRPC_CONTENT_TYPE.length];
+  return next === undefined || next === "+" || next === ";";
+}
+
+function acceptsGzip(acceptEncoding: string | undefined): boolean {
+  return acceptEncoding !== undefined && acceptEncoding.split(",").some((name) => name.trim() === "gzip");
+}
+
+/** grpc-go's words for a path that is not in the table. */
+export function unknownPath(services: ServiceTable, path: string): string {
+  const name = path.startsWith("/") ? path.slice(1) : path;
+  const slash = name.lastIndexOf("/");
+  if (slash < 0) return `malformed method name: ${quote(path)}`;
+  const service = name.slice(0, slash);
+  for (const known of services.keys()) {
+    if (known.startsWith(`/${service}/`)) return `unknown method ${name.slice(slash + 1)} for service ${service}`;
+  }
+  return `unknown service ${service}`;
+}
+
+function reject(grpcCode: number, message: string): RequestPlan {
+  return new RequestPlan(null, 0, grpcCode, message);
+}
+
+function rejectHttp(httpStatus: number, message: string): RequestPlan {
+  return new RequestPlan(null, httpStatus, GrpcCode.internal, message);
+}

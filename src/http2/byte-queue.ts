@@ -1,0 +1,44 @@
+/** Bytes that wait in order: appended at the end, consumed at the front. Its owner bounds how many. */
+export class ByteQueue {
+  /** What waits is `bytes[start, end)`. */
+  bytes: Uint8Array;
+  start = 0;
+  end = 0;
+
+  constructor(initialBytes: number) {
+    this.bytes = new Uint8Array(initialBytes);
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Copies `source[start, end)` behind what waits. */
+  append(source: Uint8Array, start: number, end: number): void {
+    const more = end - start;
+    if (this.end + more > this.bytes.length) this.#makeRoom(more);
+    this.bytes.set(source.subarray(start, end), this.end);
+    this.end += more;
+  }
+
+  /** Drops `count` bytes at the front. */
+  consume(count: number): void {
+    this.start += count;
+    if (this.start === this.end) this.start = this.end = 0;
+  }
+
+  #makeRoom(more: number): void {
+    const length = this.length;
+    // Moving down is cheap as long as it at least halves what lies in front.
+    const target = this.start > length && length + more <= this.bytes.length ? this.bytes : undefined;
+    if (target !== undefined) {
+      target.copyWithin(0, this.start, this.end);
+    } else {
+      const grown = new Uint8Array(Math.max(this.bytes.length * 2, length + more));
+      grown.set(this.bytes.subarray(this.start, this.end));
+      this.bytes = grown;
+    }
+    this.start = 0;
+    this.end = length;
+  }
+}

@@ -1,0 +1,62 @@
+/** One header field as HPACK's tables keep it: its text, what kind of field it is, and whether HTTP/2 allows it. */
+
+/** What a field means to this server. Computed once a field, when it is decoded or enters the dynamic table. */
+export const FIELD_OTHER = 0;
+export const FIELD_METHOD = 1;
+export const FIELD_SCHEME = 2;
+export const FIELD_PATH = 3;
+export const FIELD_AUTHORITY = 4;
+export const FIELD_CONTENT_LENGTH = 5;
+export const FIELD_CONTENT_TYPE = 6;
+export const FIELD_GRPC_TIMEOUT = 7;
+export const FIELD_GRPC_ENCODING = 8;
+export const FIELD_GRPC_ACCEPT_ENCODING = 9;
+/** Not allowed in a request: bad characters, unknown pseudo-header, connection-specific (RFC 9113 sections 8.2.1, 8.2.2, 8.3). */
+export const FIELD_INVALID = 10;
+
+const KINDS = new Map<string, number>([
+  [":method", FIELD_METHOD],
+  [":scheme", FIELD_SCHEME],
+  [":path", FIELD_PATH],
+  [":authority", FIELD_AUTHORITY],
+  ["content-length", FIELD_CONTENT_LENGTH],
+  ["content-type", FIELD_CONTENT_TYPE],
+  ["grpc-timeout", FIELD_GRPC_TIMEOUT],
+  ["grpc-encoding", FIELD_GRPC_ENCODING],
+  ["grpc-accept-encoding", FIELD_GRPC_ACCEPT_ENCODING],
+  ["connection", FIELD_INVALID],
+  ["keep-alive", FIELD_INVALID],
+  ["proxy-connection", FIELD_INVALID],
+  ["transfer-encoding", FIELD_INVALID],
+  ["upgrade", FIELD_INVALID],
+]);
+
+/** RFC 9110 token characters without upper case. */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+/** No NUL, CR, LF anywhere; no space or tab at either end. */
+const BAD_VALUE = /[\0\r\n]|^[ \t]|[ \t]$/;
+
+/** An immutable field; shared by tables and header blocks. */
+export class HeaderField {
+  readonly name: string;
+  readonly value: string;
+  /** One of the `FIELD_` numbers. */
+  readonly kind: number;
+  /** Size as RFC 7541 section 4.1 counts it. */
+  readonly bytes: number;
+
+  constructor(name: string, value: string) {
+    this.name = name;
+    this.value = value;
+    this.bytes = name.length + value.length + 32;
+    this.kind = kindOf(name, value);
+  }
+}
+
+function kindOf(name: string, value: string): number {
+  if (BAD_VALUE.test(value)) return FIELD_INVALID;
+  const kind = KINDS.get(name);
+  if (kind !== undefined) return kind;
+  if (name === "te" && value !== "trailers") return FIELD_INVALID;
+  return NAME.test(name) ? FIELD_OTHER : FIELD_INVALID;
+}
