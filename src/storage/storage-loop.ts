@@ -1,0 +1,254 @@
+/**
+ * The loop of the storage thread: what apply has done, from the ring into the backend's open transaction, committed by
+ * count or by time.
+ *
+ * It owns the backend's writer. It commits only where an entry ends (behind an `applied` record), so that each commit is
+ * a consistent cut with its consistent index: revisions, leases, auth and the index of the last entry they belong to.
+ * Deletions by compaction belong to no entry and may fall on either side of any commit.
+ *
+ * It never waits for room in its outbound rings: apply may be waiting for room in ours. An acknowledgement that does not
+ * fit is replaced by the next one, which says all that it said.
+ *
+ * An I/O error is thrown from `turn` with the file and the cause; the process ends, and the WAL has everything.
+ */
+import type { Clock } from "../base/clock.ts";
+import { RecordType } from "../ring/record-types.ts";
+import type { RingReader, RingWriter } from "../ring/ring.ts";
+import { assert } from "../base/assert.ts";
+import { type BackendWriter, BUCKETS } from "./backend.ts";
+import { viewOf } from "../base/bytes.ts";
+
+/** Records taken before the loop looks at the clock again: a few milliseconds of work. */
+const RECORDS_PER_TURN_MAX = 4096;
+/** How soon an acknowledgement that found no room is tried again. */
+const ACKNOWLEDGE_RETRY_MS = 5;
+const ACKNOWLEDGEMENT_BYTES = 32;
+
+export interface StorageLoopOptions {
+  readonly backend: BackendWriter;
+  /** From apply. */
+  readonly inbound: RingReader;
+  /** To apply, raft and main: each gets every `committed` record, but for those that a newer one replaced. */
+  readonly outbound: readonly RingWriter[];
+  /** `--backend-batch-interval`: longest time between a change and its commit. */
+  readonly batchIntervalMs: number;
+  /** `--backend-batch-limit`: puts and deletes after which the next entry's end commits. */
+  readonly batchOpsMax: number;
+  /** Measures commits. */
+  readonly clock: Clock;
+  /** What the backend holds: `recover()`'s. */
+  readonly recovered: { readonly consistentIndex: number; readonly term: number; readonly revision: number };
+}
+
+/** Counters of the loop, for metrics. */
+export interface StorageLoopStats {
+  commits: number;
+  /** Puts and deletes. */
+  ops: number;
+  /** Commits that took up to so many ms: etcd's buckets, 1 ms doubling to 8.192 s, then everything. */
+  readonly commitMsBuckets: Float64Array;
+  commitMsTotal: number;
+  allocatedBytes: number;
+  inUseBytes: number;
+}
+
+const COMMIT_BUCKETS = 15;
+
+export class StorageLoop {
+  readonly stats: StorageLoopStats = {
+    commits: 0,
+    ops: 0,
+    commitMsBuckets: new Float64Array(COMMIT_BUCKETS),
+    commitMsTotal: 0,
+    allocatedBytes: 0,
+    inUseBytes: 0,
+  };
+  readonly #options: StorageLoopOptions;
+  /** What the next commit holds: the newest `applied` record. */
+  #consistentIndex: number;
+  #term: number;
+  #revision: number;
+  /** Puts and deletes since the last commit. */
+  #opsPending = 0;
+  /** Something is to be committed. */
+  #dirty = false;
+  /** Changes of an entry have come whose `applied` record has not. */
+  #insideEntry = false;
+  #flushToken = 0;
+  #flushRequested = false;
+  /** When what is pending must be committed. */
+  #dueMs = Infinity;
+  #nowMs = 0;
+  /** By outbound ring: an acknowledgement has to be written. */
+  readonly #unacknowledged: boolean[];
+  #acknowledgedIndex: number;
+  #acknowledgedRevision: number;
+  #acknowledgedToken = 0;
+
+  constructor(options: StorageLoopOptions) {
+    this.#options = options;
+    this.#consistentIndex = this.#acknowledgedIndex = options.recovered.consistentIndex;
+    this.#term = options.recovered.term;
+    this.#revision = this.#acknowledgedRevision = options.recovered.revision;
+    this.#unacknowledged = options.outbound.map(() => false);
+    this.#measure();
+  }
+
+  /**
+   * Takes what the ring holds and commits what is due. Returns how many milliseconds the thread may sleep on its doorbell:
+   * 0 when there is more to do, Infinity when nothing is pending.
+   * @throws on I/O errors; the loop must not be used after that
+   */
+  turn(nowMs: number): number {
+    this.#nowMs = nowMs;
+    const taken = this.#options.inbound.drain(this.#handle, RECORDS_PER_TURN_MAX);
+    this.#commitIfDue();
+    const acknowledged = this.#acknowledge();
+    if (taken === RECORDS_PER_TURN_MAX) return 0;
+    const sleepMs = this.#dirty && !this.#insideEntry ? Math.max(0, this.#dueMs - nowMs) : Infinity;
+    return acknowledged ? sleepMs : Math.min(sleepMs, ACKNOWLEDGE_RETRY_MS);
+  }
+
+  /** Commits up to the end of the last whole entry and closes the backend. What came behind it is in the WAL. */
+  stop(nowMs: number): void {
+    while (this.turn(nowMs) === 0);
+    if (this.#dirty && !this.#insideEntry) this.#commit();
+    this.#acknowledge();
+    this.#options.backend.close();
+  }
+
+  /** One long-lived handler; `bytes` is borrowed. */
+  readonly #handle = (
+    type: number,
+    _flags: number,
+    requestId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void => {
+    switch (type) {
+      case RecordType.revisionPut:
+      case RecordType.revisionDelete:
+        this.#revisionRecord(type, bytes, start, end);
+        break;
+      case RecordType.bucketPut:
+      case RecordType.bucketDelete:
+        this.#bucketRecord(type, bytes, start, end);
+        break;
+      case RecordType.applied:
+        this.#applied(requestId, bytes, start);
+        break;
+      case RecordType.flush:
+        this.#flushToken = requestId;
+        this.#flushRequested = true;
+        this.#pending();
+        this.#commitIfDue();
+        break;
+      default:
+        assert(false, "record type that storage does not know", type);
+    }
+  };
+
+  #revisionRecord(type: number, bytes: Uint8Array, start: number, end: number): void {
+    const keyEnd = start + 1 + bytes[start];
+    const key = bytes.subarray(start + 1, keyEnd);
+    this.#opsPending++;
+    this.#pending();
+    if (type === RecordType.revisionDelete) {
+      this.#options.backend.deleteRevision(key);
+      return;
+    }
+    this.#insideEntry = true;
+    this.#options.backend.putRevision(key, bytes.subarray(keyEnd, end));
+  }
+
+  #bucketRecord(type: number, bytes: Uint8Array, start: number, end: number): void {
+    const bucket = BUCKETS[bytes[start]];
+    assert(bucket !== undefined, "bucket number out of range", bytes[start]);
+    const keyStart = start + 3;
+    const keyEnd = keyStart + bytes[start + 1] + bytes[start + 2] * 256;
+    const key = bytes.subarray(keyStart, keyEnd);
+    this.#opsPending++;
+    this.#insideEntry = true;
+    this.#pending();
+    if (type === RecordType.bucketPut) this.#options.backend.put(bucket, key, bytes.subarray(keyEnd, end));
+    else this.#options.backend.delete(bucket, key);
+  }
+
+  #applied(consistentIndex: number, bytes: Uint8Array, start: number): void {
+    assert(consistentIndex >= this.#consistentIndex, "consistent index", this.#consistentIndex, consistentIndex);
+    const view = viewOf(bytes);
+    const offset = bytes.byteOffset + start;
+    this.#consistentIndex = consistentIndex;
+    this.#term = view.getFloat64(offset, true);
+    this.#revision = view.getFloat64(offset + 8, true);
+    this.#insideEntry = false;
+    this.#pending();
+    this.#commitIfDue();
+  }
+
+  /** Something has come that has to be committed. */
+  #pending(): void {
+    if (this.#dirty) return;
+    this.#dirty = true;
+    this.#dueMs = this.#nowMs + this.#options.batchIntervalMs;
+  }
+
+  #commitIfDue(): void {
+    if (!this.#dirty || this.#insideEntry) return;
+    const due =
+      this.#flushRequested || this.#opsPending >= this.#options.batchOpsMax || this.#nowMs >= this.#dueMs;
+    if (due) this.#commit();
+  }
+
+  #commit(): void {
+    const before = this.#options.clock.monotonicMs();
+    this.#options.backend.commit(this.#consistentIndex, this.#term);
+    this.#observeCommit(this.#options.clock.monotonicMs() - before);
+    this.#dirty = false;
+    this.#dueMs = Infinity;
+    this.#opsPending = 0;
+    this.#flushRequested = false;
+    this.#acknowledgedIndex = this.#consistentIndex;
+    this.#acknowledgedRevision = this.#revision;
+    this.#acknowledgedToken = this.#flushToken;
+    this.#unacknowledged.fill(true);
+  }
+
+  #observeCommit(ms: number): void {
+    const bucket = Math.min(COMMIT_BUCKETS - 1, Math.max(0, Math.ceil(Math.log2(ms))));
+    this.stats.commits++;
+    this.stats.ops += this.#opsPending;
+    this.stats.commitMsBuckets[bucket]++;
+    this.stats.commitMsTotal += ms;
+    this.#measure();
+  }
+
+  #measure(): void {
+    const { allocatedBytes, inUseBytes } = this.#options.backend.size();
+    this.stats.allocatedBytes = allocatedBytes;
+    this.stats.inUseBytes = inUseBytes;
+  }
+
+  /** Writes the newest acknowledgement where it is owed; false if a ring had no room. */
+  #acknowledge(): boolean {
+    let complete = true;
+    for (let i = 0; i < this.#unacknowledged.length; i++) {
+      if (!this.#unacknowledged[i]) continue;
+      const ring = this.#options.outbound[i];
+      const offset = ring.reserve(ACKNOWLEDGEMENT_BYTES);
+      if (offset === -1) {
+        complete = false;
+        continue;
+      }
+      ring.view.setFloat64(offset, this.#acknowledgedRevision, true);
+      ring.view.setFloat64(offset + 8, this.#acknowledgedToken, true);
+      ring.view.setFloat64(offset + 16, this.stats.allocatedBytes, true);
+      ring.view.setFloat64(offset + 24, this.stats.inUseBytes, true);
+      ring.commit(RecordType.committed, 0, this.#acknowledgedIndex, ACKNOWLEDGEMENT_BYTES);
+      ring.publish();
+      this.#unacknowledged[i] = false;
+    }
+    return complete;
+  }
+}
