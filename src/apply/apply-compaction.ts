@@ -1,0 +1,103 @@
+/**
+ * Compaction: the compacted revision moves at once, what lies below it is deleted in slices, and `physical` answers when
+ * storage has committed the deletions.
+ *
+ * meta/scheduledCompactRev is handed over before the deletions and meta/finishedCompactRev behind them, so that whatever
+ * storage has committed when the process ends, a restart knows whether to go on.
+ */
+import { assert } from "../base/assert.ts";
+import { ErrorId } from "../base/errors.ts";
+import { CompactionView } from "../proto/kv-decode.ts";
+import { type ApplyContext, NOT_ANSWERED, sendHeader } from "./apply-context.ts";
+import type { BucketSink } from "./apply-interfaces.ts";
+import { COMPACT_SLICE_KEYS } from "./apply-limits.ts";
+
+/** Position of `meta` in storage's BUCKETS. */
+export const META_BUCKET = 9;
+
+const SCHEDULED_KEY = new TextEncoder().encode("scheduledCompactRev");
+const FINISHED_KEY = new TextEncoder().encode("finishedCompactRev");
+
+/** A physical compaction that waits: first for the deletions, then (token > 0) for storage. */
+interface PhysicalWaiter {
+  readonly requestId: number;
+  token: number;
+}
+
+export class CompactionApplier {
+  readonly #context: ApplyContext;
+  readonly #buckets: BucketSink;
+  readonly #view = new CompactionView();
+  #waiters: PhysicalWaiter[] = [];
+  #running = false;
+  #lastToken = 0;
+
+  constructor(context: ApplyContext, buckets: BucketSink) {
+    this.#context = context;
+    this.#buckets = buckets;
+  }
+
+  /** True while deletions are left to do. */
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
+  /** Goes on with a compaction that an earlier life of the process had scheduled but not finished. */
+  resume(): void {
+    this.#running = true;
+  }
+
+  /** Applies a committed CompactionRequest. */
+  apply(bytes: Uint8Array, start: number, end: number, requestId: number): void {
+    const { store, sink } = this.#context;
+    assert(this.#view.decode(bytes, start, end), "a committed compaction can be decoded");
+    const { revision, physical } = this.#view;
+    if (revision <= store.compactRevision || revision > store.revision) {
+      const error = revision > store.revision ? ErrorId.futureRev : ErrorId.compacted;
+      if (requestId !== NOT_ANSWERED) sink.fail(requestId, error);
+      return;
+    }
+    store.compact(revision);
+    this.#buckets.bucketPut(META_BUCKET, SCHEDULED_KEY, encodeRevision(revision));
+    this.#running = true;
+    if (requestId === NOT_ANSWERED) return;
+    if (physical) this.#waiters.push({ requestId, token: 0 });
+    else sendHeader(this.#context, requestId, store.revision);
+  }
+
+  /** One slice of deletions. */
+  runSlice(): void {
+    const { store } = this.#context;
+    if (!store.compactSlice(COMPACT_SLICE_KEYS)) return;
+    this.#running = false;
+    this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
+    if (this.#waiters.every((waiter) => waiter.token > 0)) return;
+    const token = ++this.#lastToken;
+    for (const waiter of this.#waiters) {
+      if (waiter.token === 0) waiter.token = token;
+    }
+    this.#buckets.flush(token);
+  }
+
+  /** Storage has committed everything handed over before `flush(token)`. */
+  storageCommitted(token: number): void {
+    if (this.#waiters.length === 0) return;
+    const done = this.#waiters.filter((waiter) => waiter.token > 0 && waiter.token <= token);
+    this.#waiters = this.#waiters.filter((waiter) => waiter.token === 0 || waiter.token > token);
+    for (const waiter of done) sendHeader(this.#context, waiter.requestId, this.#context.store.revision);
+  }
+
+  cancel(requestId: number): void {
+    if (this.#waiters.length > 0) this.#waiters = this.#waiters.filter((waiter) => waiter.requestId !== requestId);
+  }
+}
+
+/** A revision as etcd stores it: u64 big-endian main, `_`, u64 big-endian sub 0. */
+function encodeRevision(main: number): Uint8Array {
+  const bytes = new Uint8Array(17);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, Math.floor(main / 2 ** 32));
+  view.setUint32(4, main >>> 0);
+  bytes[8] = 0x5f;
+  return bytes;
+}

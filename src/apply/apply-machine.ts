@@ -1,0 +1,231 @@
+/**
+ * The apply layer: committed entries and confirmed reads in, changes of the store and answers out. It owns the order in
+ * which the state changes, and nothing else: the state is the store's, answers leave through a {@link ResponseSink}, other
+ * buckets through a {@link BucketSink}, all that is not KV through a {@link RequestHook}.
+ *
+ * It never does: I/O, waiting, reading a clock; and it never throws for what a client sent. An entry that cannot be decoded
+ * is a broken invariant (its proposer has checked it), and ends the thread.
+ *
+ * Order: what `applyEntry` and `read` are called with is executed in that order, each as a whole. Long answers and
+ * compactions go on in `runSlice`, at the revision that was current when they began.
+ *
+ * Read next: `apply-put.ts` (the shortest way through), `apply-txn.ts`, `apply-range.ts` and `range-job.ts` (long answers),
+ * `apply-compaction.ts`. The checks before proposing, on the main thread: `validate-kv.ts`, `validate-txn.ts`.
+ */
+import { assert } from "../base/assert.ts";
+import { ErrorId } from "../base/errors.ts";
+import type { MvccStore } from "../mvcc/store.ts";
+import { ResponseHeader } from "../proto/kv-encode.ts";
+import { isV2Request, RaftField, RaftRequestView } from "../proto/raft-request.ts";
+import { ReadKind } from "../ring/record-types.ts";
+import { CompactionApplier } from "./apply-compaction.ts";
+import { type ApplyContext, NOT_ANSWERED } from "./apply-context.ts";
+import { DeleteRangeApplier } from "./apply-delete-range.ts";
+import type { BucketSink, EntryPosition, LeaseHooks, RequestHook, ResponseSink } from "./apply-interfaces.ts";
+import { NO_LEASES } from "./apply-interfaces.ts";
+import { PutApplier } from "./apply-put.ts";
+import { RangeApplier } from "./apply-range.ts";
+import { TxnApplier } from "./apply-txn.ts";
+import { ByteBuffer } from "./byte-buffer.ts";
+import { RangeReader } from "./range-reader.ts";
+import { StreamScheduler } from "./stream-scheduler.ts";
+
+/** raftpb.EntryType */
+const ENTRY_NORMAL = 0;
+
+export interface ApplyMachineOptions {
+  readonly store: MvccStore;
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly responses: ResponseSink;
+  readonly buckets: BucketSink;
+  /** Leases; without, a put that names one fails with "requested lease not found". */
+  readonly leases?: LeaseHooks;
+  /** Membership and whatever else is not KV. */
+  readonly requests: RequestHook;
+  /** Entries up to here are in the store already: they are skipped. */
+  readonly consistentIndex: number;
+  /** Term of that entry, for the headers of reads that come before the next entry. */
+  readonly consistentTerm: number;
+  /**
+   * The low 48 bits of the first request id of this life of the process. Entries with this member's prefix and a smaller id
+   * come from an earlier life: they are applied, and nobody is answered.
+   */
+  readonly bootId: number;
+  /** Storage holds a scheduled compaction that was not finished. */
+  readonly compactionPending?: boolean;
+}
+
+export class ApplyMachine {
+  /** Entries up to here were in the store at start. */
+  readonly consistentIndex: number;
+  readonly #context: ApplyContext;
+  readonly #requests: RequestHook;
+  readonly #puts: PutApplier;
+  readonly #ranges: RangeApplier;
+  readonly #deletes: DeleteRangeApplier;
+  readonly #txns: TxnApplier;
+  readonly #compactions: CompactionApplier;
+  readonly #request = new RaftRequestView();
+  readonly #position: { -readonly [K in keyof EntryPosition]: EntryPosition[K] };
+  /** Low 16 bits of the member id: the prefix of the ids of its requests. */
+  readonly #prefix: number;
+  readonly #bootId: number;
+  /** Whose turn it is when both a compaction and long answers have work. */
+  #compactNext = false;
+
+  constructor(options: ApplyMachineOptions) {
+    const { store, responses } = options;
+    const header = new ResponseHeader(options.clusterId, options.memberId);
+    header.setTerm(options.consistentTerm);
+    this.#context = {
+      store,
+      sink: responses,
+      header,
+      leases: options.leases ?? NO_LEASES,
+      streams: new StreamScheduler(responses),
+      reader: new RangeReader(store),
+      out: new ByteBuffer(),
+    };
+    this.consistentIndex = options.consistentIndex;
+    this.#requests = options.requests;
+    this.#puts = new PutApplier(this.#context);
+    this.#ranges = new RangeApplier(this.#context);
+    this.#deletes = new DeleteRangeApplier(this.#context);
+    this.#txns = new TxnApplier(this.#context, this.#puts, this.#deletes);
+    this.#compactions = new CompactionApplier(this.#context, options.buckets);
+    if (options.compactionPending === true) this.#compactions.resume();
+    this.#position = { index: options.consistentIndex, term: options.consistentTerm, replayed: true };
+    this.#prefix = Number(options.memberId & 0xffffn);
+    this.#bootId = options.bootId;
+  }
+
+  /** Index of the entry applied last. */
+  get appliedIndex(): number {
+    return this.#position.index;
+  }
+
+  /** Term of the entry applied last. */
+  get appliedTerm(): number {
+    return this.#position.term;
+  }
+
+  /**
+   * Applies the committed entry at `index` (ascending; those up to {@link consistentIndex} are skipped, but for the hook).
+   * `entryType` is raftpb.EntryType, `bytes[start, end)` its data, borrowed.
+   */
+  applyEntry(index: number, term: number, entryType: number, bytes: Uint8Array, start: number, end: number): void {
+    const at = this.#position;
+    at.index = index;
+    at.replayed = index <= this.consistentIndex;
+    if (term !== at.term) {
+      at.term = term;
+      this.#context.header.setTerm(term);
+    }
+    if (entryType !== ENTRY_NORMAL) this.#requests.applyConfChange(entryType, bytes, start, end, at);
+    else if (start === end) this.#requests.applyEmptyEntry(at);
+    else this.#applyNormal(bytes, start, end);
+  }
+
+  /** Answers a read from the current state. `kind` is a ReadKind; the request in `bytes[start, end)` is borrowed. */
+  read(requestId: number, kind: number, bytes: Uint8Array, start: number, end: number): void {
+    const { sink } = this.#context;
+    switch (kind) {
+      case ReadKind.range:
+        return this.#ranges.read(requestId, bytes, start, end);
+      case ReadKind.txn:
+        return this.#txns.read(requestId, bytes, start, end);
+      case ReadKind.barrier:
+        return sink.respond(requestId, bytes, start, start);
+      default:
+        return sink.fail(requestId, ErrorId.notCapable);
+    }
+  }
+
+  /** Sends an answer that was built elsewhere. */
+  respond(requestId: number, bytes: Uint8Array): void {
+    this.#context.sink.respond(requestId, bytes, 0, bytes.length);
+  }
+
+  /** The client has gone: drops what is still held for its request. */
+  cancel(requestId: number): void {
+    this.#context.streams.cancel(requestId);
+    this.#compactions.cancel(requestId);
+  }
+
+  /** The client took `bytes` of a streamed answer. */
+  credit(requestId: number, bytes: number): void {
+    this.#context.streams.addCredit(requestId, bytes);
+  }
+
+  /** Storage has committed what was handed over before `flush(token)`. */
+  storageCommitted(token: number): void {
+    this.#compactions.storageCommitted(token);
+  }
+
+  /** Does up to about 1 ms of background work. False: there is none that could go on now. */
+  runSlice(): boolean {
+    const compacts = this.#compactions.isRunning;
+    if (compacts && this.#compactNext) {
+      this.#compactNext = false;
+      this.#compactions.runSlice();
+      return true;
+    }
+    this.#compactNext = true;
+    if (this.#context.streams.runSlice()) return true;
+    if (compacts) this.#compactions.runSlice();
+    return compacts;
+  }
+
+  /** Long answers in production or waiting. */
+  get streamsPending(): number {
+    return this.#context.streams.pending;
+  }
+
+  #applyNormal(bytes: Uint8Array, start: number, end: number): void {
+    const request = this.#request;
+    const at = this.#position;
+    if (!request.decode(bytes, start, end) || request.field === RaftField.v2) {
+      assert(isV2Request(bytes, start, end), "a committed entry can be decoded", at.index);
+      this.#requests.applyV2Request(bytes, start, end, at);
+      return;
+    }
+    const requestId = this.#answeredId();
+    const from = request.payloadStart;
+    const to = request.payloadEnd;
+    if (this.#applyKv(request.field, bytes, from, to, requestId, at.replayed)) return;
+    const known = this.#requests.applyRequest(request.field, bytes, from, to, requestId, at);
+    assert(known, "a committed entry holds a known request: index, field", at.index, request.field);
+  }
+
+  /** The request id if this life of this process proposed the entry, else NOT_ANSWERED. */
+  #answeredId(): number {
+    const { idLow, idHigh } = this.#request;
+    if (idHigh >>> 16 !== this.#prefix) return NOT_ANSWERED;
+    const id = (idHigh & 0xffff) * 0x1_0000_0000 + idLow;
+    return id >= this.#bootId ? id : NOT_ANSWERED;
+  }
+
+  /** True if the field is a KV request. */
+  #applyKv(field: number, bytes: Uint8Array, start: number, end: number, requestId: number, skip: boolean): boolean {
+    switch (field) {
+      case RaftField.put:
+        if (!skip) this.#puts.apply(bytes, start, end, requestId);
+        return true;
+      case RaftField.range:
+        if (!skip && requestId !== NOT_ANSWERED) this.#ranges.read(requestId, bytes, start, end);
+        return true;
+      case RaftField.deleteRange:
+        if (!skip) this.#deletes.apply(bytes, start, end, requestId);
+        return true;
+      case RaftField.txn:
+        if (!skip) this.#txns.apply(bytes, start, end, requestId);
+        return true;
+      case RaftField.compaction:
+        if (!skip) this.#compactions.apply(bytes, start, end, requestId);
+        return true;
+      default:
+        return false;
+    }
+  }
+}
