@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { SERVER_VERSION } from "../base/version.ts";
+import { addGrpcMetrics, createGrpcCounters } from "./grpc-metrics.ts";
+import { HealthCheckCounters } from "./health-metrics.ts";
+import { Metrics } from "./metrics.ts";
+import { addProcessMetrics } from "./process-metrics.ts";
+import { addServerMetrics, createServerStats } from "./server-metrics.ts";
+
+async function scrapeLines(metrics: Metrics, accept = ""): Promise<string[]> {
+  return (await metrics.scrape(accept)).body.split("\n");
+}
+
+test("a scrape reads the numbers as they are at that moment", async () => {
+  const metrics = new Metrics();
+  const stats = createServerStats();
+  addServerMetrics(metrics, stats, { quotaBackendBytes: 0 });
+  stats.hasLeader = true;
+  stats.memberId = 0x8e9e05c52164694dn;
+  stats.clusterVersion = "3.6";
+  stats.committedIndex = 7;
+  const lines = await scrapeLines(metrics);
+  for (const line of [
+    "# TYPE etcd_server_has_leader gauge",
+    "etcd_server_has_leader 1",
+    "etcd_server_is_leader 0",
+    "etcd_server_proposals_committed_total 7",
+    "etcd_server_quota_backend_bytes 2147483648",
+    'etcd_server_id{server_id="8e9e05c52164694d"} 1',
+    `etcd_server_version{server_version="${SERVER_VERSION}"} 1`,
+    'etcd_cluster_version{cluster_version="3.6"} 1',
+  ]) {
+    assert.ok(lines.includes(line), line);
+  }
+  stats.committedIndex = 8;
+  assert.ok((await scrapeLines(metrics)).includes("etcd_server_proposals_committed_total 8"));
+});
+
+test("families added after a scrape are in the next one", async () => {
+  const metrics = new Metrics();
+  metrics.addGauge("first", "First.", () => 1);
+  await metrics.scrape("");
+  metrics.addGauge("second", "Second.", () => 2);
+  assert.ok((await scrapeLines(metrics)).includes("second 2"));
+});
+
+test("numbers of other threads are fetched before the scrape", async () => {
+  const metrics = new Metrics();
+  let fetched = 0;
+  metrics.addGauge("fetched", "Fetched.", () => fetched);
+  metrics.beforeScrape(async () => {
+    fetched = await Promise.resolve(42);
+  });
+  assert.ok((await scrapeLines(metrics)).includes("fetched 42"));
+});
+
+test("OpenMetrics is spoken to those who ask for it", async () => {
+  const metrics = new Metrics();
+  metrics.addCounter("calls_total", "Calls.", () => 3);
+  const { contentType, body } = await metrics.scrape(
+    "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+  );
+  assert.match(contentType, /^application\/openmetrics-text/);
+  assert.equal(body, "# HELP calls Calls.\n# TYPE calls counter\ncalls_total 3\n# EOF\n");
+  assert.match((await metrics.scrape("*/*")).contentType, /^text\/plain; version=0\.0\.4/);
+});
+
+test("calls are shown by method and code, all of them from the start", async () => {
+  const metrics = new Metrics();
+  const path = "/etcdserverpb.KV/Put";
+  const counters = createGrpcCounters([path, "/etcdserverpb.Watch/Watch"]);
+  addGrpcMetrics(
+    metrics,
+    counters,
+    new Map([
+      [path, { kind: "unary" }],
+      ["/etcdserverpb.Watch/Watch", { kind: "bidi" }],
+    ]),
+  );
+  const put = counters.get(path);
+  assert.ok(put);
+  put.started = 5;
+  put.handledByCode[0] = 4;
+  put.handledByCode[8] = 1;
+  const lines = await scrapeLines(metrics);
+  const labels = 'grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put"';
+  assert.ok(lines.includes(`grpc_server_started_total{${labels}} 5`));
+  assert.ok(lines.includes(`grpc_server_handled_total{${labels},grpc_code="OK"} 4`));
+  assert.ok(lines.includes(`grpc_server_handled_total{${labels},grpc_code="ResourceExhausted"} 1`));
+  const handled = lines.filter((line) => line.startsWith("grpc_server_handled_total{"));
+  assert.equal(handled.length, 2 * 17);
+  assert.ok(
+    handled.some((line) => line.includes('grpc_type="bidi_stream",grpc_service="etcdserverpb.Watch"')),
+  );
+});
+
+test("health checks are counted by result", async () => {
+  const metrics = new Metrics();
+  const checks = new HealthCheckCounters();
+  checks.addTo(metrics);
+  checks.record("readyz", "linearizable_read", true);
+  checks.record("readyz", "linearizable_read", false);
+  const lines = await scrapeLines(metrics);
+  const labels = 'type="readyz",name="linearizable_read"';
+  assert.ok(lines.includes(`etcd_server_healthcheck{${labels}} 0`));
+  assert.ok(lines.includes(`etcd_server_healthchecks_total{${labels},status="success"} 1`));
+  assert.ok(lines.includes(`etcd_server_healthchecks_total{${labels},status="error"} 1`));
+});
+
+test("process metrics tell this process", { skip: process.platform !== "linux" }, async () => {
+  const metrics = new Metrics();
+  addProcessMetrics(metrics);
+  const values = new Map<string, number>();
+  for (const line of await scrapeLines(metrics)) {
+    const [name, value] = line.split(" ");
+    if (name !== undefined && !name.startsWith("#")) values.set(name, Number(value));
+  }
+  assert.ok((values.get("process_resident_memory_bytes") ?? 0) > 10e6);
+  assert.ok((values.get("process_cpu_seconds_total") ?? 0) > 0);
+  assert.ok((values.get("process_open_fds") ?? 0) > 2);
+  assert.equal(values.get("process_max_fds"), values.get("os_fd_limit"));
+  const startedAgo = Date.now() / 1000 - (values.get("process_start_time_seconds") ?? 0);
+  assert.ok(startedAgo >= 0 && startedAgo < 600);
+});
