@@ -10,20 +10,11 @@
  *  then the chunks, back to back
  * ```
  */
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib"; // 4 GB/s; CRC-32C in JavaScript does 1.3
 
-import { databaseError } from "./lmdb-environment.ts";
+import { describeError } from "./io-error.ts";
 
 const MAGIC = Buffer.from("CONCORDX", "latin1");
 const FILE_FORMAT = 1;
@@ -71,7 +62,7 @@ export function writeCheckpoint(path: string, header: CheckpointHeader, chunks: 
     syncDirectory(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw databaseError(path, "cannot write the index checkpoint", error);
+    throw describeError(path, "cannot write the index checkpoint", error);
   }
 }
 

@@ -54,9 +54,9 @@ export function openDataDirectory(path: string, options: { freeBytesMin?: number
 
 function createDirectory(directory: string, root: string, warnings: string[]): void {
   try {
-    if (mkdirSync(directory, { recursive: directory === root, mode: DIRECTORY_MODE }) !== undefined) {
-      syncDirectory(dirname(directory));
-    }
+    if (directory === root) mkdirSync(dirname(root), { recursive: true });
+    mkdirSync(directory, { mode: DIRECTORY_MODE });
+    syncDirectory(dirname(directory));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw directoryError(root, error);
   }

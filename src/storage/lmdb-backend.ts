@@ -12,7 +12,8 @@ import { statSync } from "node:fs";
 
 import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "./backend.ts";
 import { checkDatabaseFile } from "./database-file.ts";
-import { databaseError, type LmdbEnvironment, openEnvironment } from "./lmdb-environment.ts";
+import { describeError } from "./io-error.ts";
+import { type LmdbEnvironment, openEnvironment } from "./lmdb-environment.ts";
 import { InstructionPut } from "./lmdb-instruction.ts";
 import { openLmdbReader } from "./lmdb-reader.ts";
 import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
@@ -146,7 +147,7 @@ class LmdbBackend implements BackendWriter {
 
   #fail(doing: string, cause: unknown): never {
     this.#abort();
-    this.#failure ??= databaseError(this.#environment.path, `${doing} database file`, cause);
+    this.#failure ??= describeError(this.#environment.path, `${doing} database file`, cause);
     throw this.#failure;
   }
 

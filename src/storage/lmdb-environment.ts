@@ -11,6 +11,7 @@ import { dirname } from "node:path";
 import * as lmdb from "lmdb";
 
 import { BUCKETS, type BucketName } from "./backend.ts";
+import { describeError } from "./io-error.ts";
 import { readRevisionMain, readRevisionSub, TOMBSTONE_KEY_BYTES } from "./revision-key.ts";
 
 /**
@@ -132,7 +133,7 @@ export function openEnvironment(path: string, options: { readOnly: boolean; mapB
     for (const name of BUCKETS) buckets[name] = openBucket(root, name, revisions, path);
     return { path, root, buckets, revisions };
   } catch (error) {
-    throw databaseError(path, "cannot open the database file", error);
+    throw describeError(path, "cannot open the database file", error);
   }
 }
 
@@ -154,10 +155,4 @@ function assertWritable(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
-}
-
-/** An I/O error with the file and what was being done; the cause is kept. */
-export function databaseError(path: string, doing: string, cause: unknown): Error {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new Error(`${doing} ${path}: ${message}`, { cause });
 }

@@ -1,18 +1,14 @@
 /** The read side of the LMDB backend: committed data only, one snapshot between two calls of `refresh`. */
 import type { BackendReader, BucketName, RevisionVisitor } from "./backend.ts";
+import { describeError } from "./io-error.ts";
 import {
-  databaseError,
   type LmdbEnvironment,
   type LmdbReadOptions,
   type LmdbReadTransaction,
   native,
   openEnvironment,
 } from "./lmdb-environment.ts";
-import {
-  REVISION_KEY_BYTES,
-  TOMBSTONE_KEY_BYTES,
-  writeRevisionKey,
-} from "./revision-key.ts";
+import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";
 
 /**
  * Opens a reader on the file that this process's writer has open, from any thread. Open it after the writer: the buckets
@@ -103,7 +99,7 @@ class LmdbReader implements BackendReader {
     this.#closed = true;
     this.#transaction.done();
     this.#environment.root.close().catch((error: unknown) => {
-      throw databaseError(this.#environment.path, "cannot close the database file", error);
+      throw describeError(this.#environment.path, "cannot close the database file", error);
     });
   }
 }
