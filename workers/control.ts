@@ -6,7 +6,9 @@
 import * as Comlink from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { parentPort, type Worker } from "node:worker_threads";
+import type { MemberIdentity } from "../src/proto/response-header.ts";
 import type { Doorbell } from "../src/ring/doorbell.ts";
+import { type LogLevel, type Logger, workerLogger } from "../src/telemetry/logger.ts";
 
 /** Memory of all rings and doorbells, made by the supervisor before the threads start. */
 export interface SharedMemory {
@@ -35,9 +37,12 @@ export interface WorkerData {
 
 /** The part of the configuration that worker threads need, with everything computed from it. */
 export interface MemberOptions {
-  /** Absolute path, or null when nothing is kept on disk. */
-  readonly dataDir: string | null;
-  readonly walDir: string | null;
+  /** Nothing is kept on disk: the apply thread holds the backend, and no storage thread runs. */
+  readonly inMemory: boolean;
+  readonly databasePath: string;
+  readonly checkpointPath: string;
+  /** Absolute path of the WAL's folder. */
+  readonly walDir: string;
   readonly name: string;
   readonly memberId: bigint;
   readonly clusterId: bigint;
@@ -53,7 +58,7 @@ export interface MemberOptions {
   readonly batchOpsMax: number;
   readonly valueCacheBytes: number;
   readonly tickMs: number;
-  readonly compactionSliceKeys: number;
+  readonly logLevel: LogLevel;
 }
 
 /** What storage found when it opened the database. */
@@ -65,40 +70,48 @@ export interface Recovered {
 export interface StorageControl {
   /** Opens the database; nothing is written yet. */
   open(): Promise<Recovered>;
-  /** Starts the loop. */
-  run(): void;
+  /** Starts the loop, once apply has found at which revision the database stands. */
+  run(recovered: Recovered & { readonly revision: number }): void;
   /** Ends the loop after committing everything that is in its ring, and closes the database. */
   stop(): Promise<void>;
 }
 
 export interface ApplyControl {
   /** Builds the state from checkpoint and database; returns what main needs to know of it. */
-  open(): Promise<{ revision: number; consistentIndex: number; clusterVersion: string; keys: number; milliseconds: number }>;
-  run(): void;
-  /** Ends the loop once `appliedIndex` is applied, and leaves a checkpoint of the index behind. */
+  open(): Promise<ApplyOpened>;
+  /** Starts the loop, once it is known which member this is. */
+  run(identity: MemberIdentity): void;
+  /** Ends the loop once everything in its rings is applied, and leaves a checkpoint of the index behind. */
   stop(): Promise<void>;
-  /** Applied cluster version, empty while undecided. */
-  clusterVersion(): Promise<string>;
+}
+
+/** The state that apply found or built. */
+export interface ApplyOpened {
+  readonly consistentIndex: number;
+  readonly revision: number;
+  /** Empty while undecided. */
+  readonly clusterVersion: string;
 }
 
 export interface RaftControl {
-  /** Opens or creates the WAL. Returns the ids it holds. */
-  open(): Promise<{ memberId: bigint; clusterId: bigint }>;
+  /** Opens the WAL and reads what is above `appliedIndex`, or creates it. Returns the ids it holds. */
+  open(appliedIndex: number): Promise<MemberIdentity>;
   /** Starts the loop: hands apply everything committed above `appliedIndex`. */
-  start(appliedIndex: number): Promise<void>;
+  run(): void;
   /** Flushes what is in flight and closes the WAL. */
   stop(): Promise<void>;
-}
-
-/** Lines that a worker wants logged; main writes them. */
-export interface LogMessage {
-  readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly msg: string; readonly fields: Record<string, unknown> };
 }
 
 /** Worker side: offers `control` to the supervisor. */
 export function exposeControl(control: StorageControl | ApplyControl | RaftControl): void {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
   Comlink.expose(control, nodeEndpoint(parentPort));
+}
+
+/** Worker side: a logger of which main writes the lines. */
+export function threadLogger(level: LogLevel): Logger {
+  if (parentPort === null) throw new Error("a worker entry was started on the main thread");
+  return workerLogger(parentPort, level);
 }
 
 /** Supervisor side: the remote of one worker. `doorbell` is rung after each call, so that a blocked thread sees the message. */

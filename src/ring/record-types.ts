@@ -68,7 +68,7 @@ export const ReadKind = {
   range: 1,
   /** TxnRequest with no write -> TxnResponse */
   txn: 2,
-  /** No request: answers an empty message once everything committed before it is applied. For health checks. */
+  /** No request: answers a message that holds only a response header, once everything committed before it is applied. */
   barrier: 3,
   /** HashKVRequest -> HashKVResponse */
   hashKv: 4,

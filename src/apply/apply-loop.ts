@@ -1,0 +1,161 @@
+/**
+ * The loop of the apply thread, against interfaces so that a simulation can run it: takes committed entries and confirmed
+ * reads from raft, serializable reads, credits and cancels from main, and acknowledgements from storage; drives the
+ * {@link ApplyMachine}; publishes answers once a batch.
+ *
+ * Order it guarantees: entries and the reads behind them are handled in ring order; answers of a batch are visible to main
+ * before the batch's revisions are visible to storage (durability is already the WAL's).
+ */
+
+import { viewOf } from "../base/bytes.ts";
+import { MessageBuilder } from "../proto/message-builder.ts";
+import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import { ReadKind, RecordType } from "../ring/record-types.ts";
+import type { RingReader, RingWriter } from "../ring/ring.ts";
+import type { Mvcc } from "../mvcc/mvcc.ts";
+import type { Membership } from "../cluster/membership.ts";
+import type { ApplyMachine } from "./apply-machine.ts";
+import { encodeMemberList } from "./membership-hook.ts";
+
+/** Records of one ring handled before answers are published and the other rings get their turn. */
+const RECORDS_PER_TURN_MAX = 512;
+const APPLY_STATUS_BYTES = 24;
+
+/** What the loop tells storage at the end of a batch. */
+export interface AppliedSink {
+  /** Everything handed over so far belongs to entries up to `index`. */
+  applied(index: number, term: number, revision: number): void;
+  /** Asks for a commit now. */
+  flush(token: number): void;
+  publish(): void;
+}
+
+export interface ApplyLoopOptions {
+  readonly machine: ApplyMachine;
+  readonly store: Mvcc;
+  readonly membership: Membership;
+  readonly identity: MemberIdentity;
+  readonly fromRaft: RingReader;
+  readonly fromMain: RingReader;
+  readonly fromStorage: RingReader;
+  readonly toMain: RingWriter;
+  readonly storage: AppliedSink;
+  /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
+  readonly onCommitted: () => void;
+}
+
+export class ApplyLoop {
+  readonly #options: ApplyLoopOptions;
+  #appliedIndex: number;
+  #reportedIndex: number;
+  #reportedCompactRevision = 0;
+  #term: number;
+  #waitsForCommit = false;
+
+  constructor(options: ApplyLoopOptions) {
+    this.#options = options;
+    this.#appliedIndex = options.machine.consistentIndex;
+    this.#reportedIndex = this.#appliedIndex;
+    this.#term = options.machine.appliedTerm;
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** One round over all rings and one slice of background work. Returns false when there was nothing to do. */
+  turn(): boolean {
+    const { fromRaft, fromMain, fromStorage, machine, store, storage } = this.#options;
+    let records = fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
+    records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
+    // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
+    if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
+    else if (!this.#waitsForCommit) storage.flush(0);
+    this.#waitsForCommit = store.needsCommit;
+    const busy = machine.runSlice();
+    this.#endBatch();
+    return records > 0 || busy;
+  }
+
+  /** True when no ring holds anything that can be handled now: the thread may sleep, unless {@link turn} said otherwise. */
+  inboxesEmpty(): boolean {
+    const { fromRaft, fromMain, fromStorage } = this.#options;
+    return (this.#waitsForCommit || fromRaft.isEmpty()) && fromMain.isEmpty() && fromStorage.isEmpty();
+  }
+
+  #endBatch(): void {
+    const { toMain, storage, store } = this.#options;
+    if (this.#appliedIndex !== this.#reportedIndex || store.compactRevision !== this.#reportedCompactRevision) {
+      this.#writeStatus();
+    }
+    toMain.publish();
+    if (this.#appliedIndex !== this.#reportedIndex) storage.applied(this.#appliedIndex, this.#term, store.revision);
+    storage.publish();
+    this.#reportedIndex = this.#appliedIndex;
+    this.#reportedCompactRevision = store.compactRevision;
+  }
+
+  #writeStatus(): void {
+    const { toMain, store } = this.#options;
+    let offset = toMain.reserve(APPLY_STATUS_BYTES);
+    if (offset < 0) {
+      toMain.waitForRoom(APPLY_STATUS_BYTES);
+      offset = toMain.reserve(APPLY_STATUS_BYTES);
+    }
+    toMain.view.setFloat64(offset, this.#appliedIndex, true);
+    toMain.view.setFloat64(offset + 8, store.revision, true);
+    toMain.view.setFloat64(offset + 16, store.compactRevision, true);
+    toMain.commit(RecordType.applyStatus, 0, 0, APPLY_STATUS_BYTES);
+  }
+
+  readonly #onRecord = (type: number, _flags: number, id: number, bytes: Uint8Array, start: number, end: number): void => {
+    const { machine } = this.#options;
+    switch (type) {
+      case RecordType.entry: {
+        const view = viewOf(bytes);
+        const at = bytes.byteOffset + start;
+        this.#term = view.getFloat64(at, true);
+        machine.applyEntry(id, this.#term, view.getUint32(at + 8, true), bytes, start + ENTRY_HEAD_BYTES, end);
+        this.#appliedIndex = id;
+        return;
+      }
+      case RecordType.read:
+        this.#read(id, bytes, start, end);
+        return;
+      case RecordType.cancel:
+        machine.cancel(id);
+        return;
+      case RecordType.credit:
+        machine.credit(id, viewOf(bytes).getUint32(bytes.byteOffset + start, true));
+        return;
+      case RecordType.leader:
+        return;
+      default:
+        throw new Error(`unexpected record of type ${type} in apply`);
+    }
+  };
+
+  #read(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const { machine, identity, membership } = this.#options;
+    const kind = bytes[start];
+    if (kind === ReadKind.memberList) {
+      const answer = encodeMemberList(responseHeader(identity, 0, this.#term), membership);
+      machine.respond(id, answer);
+    } else if (kind === ReadKind.barrier) {
+      const answer = new MessageBuilder().message(1, responseHeader(identity, this.#options.store.revision, this.#term)).finish();
+      machine.respond(id, answer);
+    } else machine.read(id, kind as number, bytes, start + 1, end);
+  }
+
+  readonly #onStorageRecord = (_type: number, _flags: number, _id: number, bytes: Uint8Array, start: number): void => {
+    const view = viewOf(bytes);
+    const at = bytes.byteOffset + start;
+    this.#options.onCommitted();
+    this.#options.store.committed(view.getFloat64(at, true));
+    const token = view.getFloat64(at + 8, true);
+    if (token > 0) this.#options.machine.storageCommitted(token);
+  };
+}
+
+/** Payload of an `entry` record before the data: f64 term, u32 type, u32 zero. */
+const ENTRY_HEAD_BYTES = 16;

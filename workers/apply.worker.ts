@@ -1,0 +1,96 @@
+/**
+ * The apply thread. Owns the key index, the values in memory, the current and the compacted revision and the membership; it
+ * alone decides what an entry does. It reads LMDB (through a reader of its own) for values that have left memory, and never
+ * writes it: what changed goes to the storage thread, except in memory mode, where it holds the backend itself.
+ * It sleeps in `Atomics.wait` on its doorbell. The loop itself: `src/apply/apply-loop.ts`.
+ */
+
+import { workerData } from "node:worker_threads";
+import { ApplyLoop } from "../src/apply/apply-loop.ts";
+import { ApplyMachine } from "../src/apply/apply-machine.ts";
+import { MembershipHook } from "../src/apply/membership-hook.ts";
+import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
+import type { MemberIdentity } from "../src/proto/response-header.ts";
+import { Doorbell } from "../src/ring/doorbell.ts";
+import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { type ApplyState, closeState, openState, writeIndexCheckpoint } from "./apply-state.ts";
+import { runBlockingLoop } from "./blocking-loop.ts";
+import { type ApplyControl, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+
+const { memory, options } = workerData as WorkerData;
+const logger = threadLogger(options.logLevel);
+const doorbell = new Doorbell(memory.doorbells.apply);
+const fromRaft = new SharedRingReader(memory.rings.raftToApply);
+const fromMain = new SharedRingReader(memory.rings.mainToApply);
+const fromStorage = new SharedRingReader(memory.rings.storageToApply);
+const toMain = new SharedRingWriter(memory.rings.applyToMain, new Doorbell(memory.doorbells.main));
+const toStorage = new SharedRingWriter(memory.rings.applyToStorage, new Doorbell(memory.doorbells.storage));
+
+let state: ApplyState;
+let loop: ApplyLoop;
+let stopping = false;
+let ended: Promise<void> = Promise.resolve();
+
+function createLoop(identity: MemberIdentity): ApplyLoop {
+  const { store, sink, membership, reader, recovered } = state;
+  const responses = new RingResponseSink(toMain);
+  const hook = new MembershipHook({
+    membership,
+    buckets: sink,
+    respond: (requestId, bytes) => responses.respond(requestId, bytes, 0, bytes.length),
+    onClusterVersion: (version) => logger.info("cluster version is updated", { "cluster-version": version }),
+  });
+  const machine = new ApplyMachine({
+    store,
+    clusterId: identity.clusterId,
+    memberId: identity.memberId,
+    responses,
+    buckets: state.bucketSink,
+    requests: hook,
+    consistentIndex: recovered.consistentIndex,
+    consistentTerm: recovered.term,
+    bootId: options.firstRequestId,
+    compactionPending: recovered.scheduledCompactRev > recovered.finishedCompactRev,
+  });
+  return new ApplyLoop({
+    machine,
+    store,
+    membership,
+    identity,
+    fromRaft,
+    fromMain,
+    fromStorage,
+    toMain,
+    storage: sink,
+    onCommitted: () => reader.refresh(),
+  });
+}
+
+const control: ApplyControl = {
+  open(): ReturnType<ApplyControl["open"]> {
+    state = openState(options, toStorage, logger);
+    const { store, membership, recovered } = state;
+    const { consistentIndex } = recovered;
+    return Promise.resolve({ consistentIndex, revision: store.revision, clusterVersion: membership.clusterVersion });
+  },
+
+  run(identity): void {
+    loop = createLoop(identity);
+    ended = runBlockingLoop(doorbell, {
+      turn: () => loop.turn(),
+      hasWork: () => !loop.inboxesEmpty(),
+      sleepMs: () => Infinity,
+      stopped: () => stopping && loop.inboxesEmpty(),
+    });
+  },
+
+  async stop(): Promise<void> {
+    stopping = true;
+    await ended;
+    await loop.storageCaughtUp(doorbell);
+    writeIndexCheckpoint(state, loop.appliedIndex, options, logger);
+    closeState(state);
+  },
+};
+
+exposeControl(control);

@@ -1,0 +1,40 @@
+import { createDoorbellMemory } from "../src/ring/doorbell.ts";
+import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
+import type { SharedMemory } from "./control.ts";
+
+/** gRPC lets requests be this much longer than `--max-request-bytes`, so that apply can refuse them with etcd's own words. */
+export const RECEIVE_OVERHEAD_BYTES = 512 * 1024;
+/** A ring takes payloads up to half its size; this many times the longest message leaves room for others beside it. */
+const RING_TO_MESSAGE_RATIO = 4;
+const MESSAGE_RING_BYTES_MIN = 8 * 1024 * 1024;
+const STATUS_RING_BYTES = 64 * 1024;
+
+/** Longest `--max-request-bytes` for which rings can be made. */
+export const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_OVERHEAD_BYTES;
+
+/** Makes the rings and doorbells of one member. Pages are taken from the system as the rings are first written to. */
+export function createSharedMemory(requestBytesMax: number): SharedMemory {
+  const longest = requestBytesMax + RECEIVE_OVERHEAD_BYTES;
+  const message = (): SharedArrayBuffer =>
+    createRingMemory(Math.max(MESSAGE_RING_BYTES_MIN, longest * RING_TO_MESSAGE_RATIO));
+  const status = (): SharedArrayBuffer => createRingMemory(STATUS_RING_BYTES);
+  return {
+    rings: {
+      mainToRaft: message(),
+      mainToApply: message(),
+      raftToApply: message(),
+      raftToMain: status(),
+      applyToMain: message(),
+      applyToStorage: message(),
+      storageToApply: status(),
+      storageToRaft: status(),
+      storageToMain: status(),
+    },
+    doorbells: {
+      main: createDoorbellMemory(),
+      raft: createDoorbellMemory(),
+      apply: createDoorbellMemory(),
+      storage: createDoorbellMemory(),
+    },
+  };
+}

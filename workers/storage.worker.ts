@@ -1,0 +1,71 @@
+/**
+ * The storage thread. Owns the LMDB environment and its only write transaction; never reads sockets, never decides anything
+ * about state. It sleeps in `Atomics.wait` on its doorbell until apply publishes or a commit is due. It stops when told to,
+ * after a last commit. The loop itself: `src/storage/storage-loop.ts`.
+ */
+
+import { workerData } from "node:worker_threads";
+import { Doorbell } from "../src/ring/doorbell.ts";
+import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import type { BackendWriter } from "../src/storage/backend.ts";
+import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
+import { recover } from "../src/storage/recover.ts";
+import { StorageLoop } from "../src/storage/storage-loop.ts";
+import { runBlockingLoop } from "./blocking-loop.ts";
+import { type StorageControl, type WorkerData, exposeControl } from "./control.ts";
+
+const { memory, options } = workerData as WorkerData;
+const doorbell = new Doorbell(memory.doorbells.storage);
+const inbound = new SharedRingReader(memory.rings.applyToStorage);
+const outbound = [
+  new SharedRingWriter(memory.rings.storageToApply, new Doorbell(memory.doorbells.apply)),
+  new SharedRingWriter(memory.rings.storageToRaft, new Doorbell(memory.doorbells.raft)),
+  new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main)),
+];
+
+let backend: BackendWriter;
+let loop: StorageLoop;
+let stopping = false;
+let sleepMs = Infinity;
+let ended: Promise<void> = Promise.resolve();
+
+function turn(): boolean {
+  sleepMs = loop.turn(performance.now());
+  return sleepMs === 0;
+}
+
+const control: StorageControl = {
+  open(): ReturnType<StorageControl["open"]> {
+    backend = openLmdbBackend(options.databasePath);
+    const reader = backend.reader();
+    const recovered = recover(reader);
+    reader.close();
+    return Promise.resolve({ consistentIndex: recovered.consistentIndex, term: recovered.term });
+  },
+
+  run(recovered): void {
+    loop = new StorageLoop({
+      backend,
+      inbound,
+      outbound,
+      batchIntervalMs: options.batchIntervalMs,
+      batchOpsMax: options.batchOpsMax,
+      clock: { monotonicMs: () => performance.now(), unixMs: () => Date.now() },
+      recovered,
+    });
+    ended = runBlockingLoop(doorbell, {
+      turn,
+      hasWork: () => !inbound.isEmpty(),
+      sleepMs: () => sleepMs,
+      stopped: () => stopping,
+    });
+  },
+
+  async stop(): Promise<void> {
+    stopping = true;
+    await ended;
+    loop.stop(performance.now());
+  },
+};
+
+exposeControl(control);

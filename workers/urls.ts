@@ -1,0 +1,8 @@
+/** Where the worker entries are: TypeScript when run from the sources, JavaScript in the published package. */
+const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+
+export const WORKER_URLS = {
+  raft: new URL(`./raft.worker${extension}`, import.meta.url),
+  apply: new URL(`./apply.worker${extension}`, import.meta.url),
+  storage: new URL(`./storage.worker${extension}`, import.meta.url),
+} as const;
