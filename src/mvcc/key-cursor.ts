@@ -74,6 +74,16 @@ export class KeyCursor implements RangeCursor, Pin {
     return 0;
   }
 
+  /** As {@link next}, but fills only key id, mod revision and sub. */
+  nextRevision(meta: KeyMeta): boolean {
+    for (let id = this.#nextId(); id !== 0; id = this.#nextId()) {
+      if (!this.#state.revisionAt(id, this.main, this.subEnd, meta)) continue;
+      this.#lastId = id;
+      return true;
+    }
+    return false;
+  }
+
   /** The next key of the tree in the range, live or not; 0 at the end. */
   #nextId(): number {
     if (this.#done) return 0;

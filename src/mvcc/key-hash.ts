@@ -20,6 +20,11 @@ export class KeyHash {
     for (let segment = 0; segment < SEGMENTS; segment++) this.#segments.push(new Uint32Array(SEGMENT_SLOTS_MIN));
   }
 
+  /** Keys in it. */
+  get count(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0);
+  }
+
   get allocatedBytes(): number {
     return this.#segments.reduce((sum, segment) => sum + segment.byteLength, 0);
   }

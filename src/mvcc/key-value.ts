@@ -69,7 +69,7 @@ function writeBytes(target: Uint8Array, offset: number, tag: number, bytes: Uint
   if (start === end) return offset;
   target[offset] = tag;
   const at = writeVarint(target, offset + 1, end - start);
-  copyBytes(target, at, bytes, start, end);
+  copyBytes(bytes, start, end, target, at);
   return at + end - start;
 }
 

@@ -117,6 +117,23 @@ export class MvccState {
     return slot === 0 || this.history.isTombstone(slot) ? 0 : this.history.bytes(slot) & BYTES_MASK;
   }
 
+  /** As {@link resolve}, but fills only key id, mod revision and sub, and reads no value. */
+  revisionAt(id: number, main: number, subEnd: number, meta: KeyMeta): boolean {
+    const words = this.table.pool.words[id >>> KEY_SHIFT];
+    const doubles = this.table.pool.doubles[id >>> KEY_SHIFT];
+    const at = (id & KEY_MASK) * KEY_WORDS;
+    const double = (id & KEY_MASK) * KEY_DOUBLES;
+    meta.keyId = id;
+    meta.modRevision = doubles[double + MOD_REVISION];
+    meta.sub = words[at + SUB];
+    if (meta.modRevision < main || (meta.modRevision === main && meta.sub < subEnd)) return doubles[double + VERSION] !== 0;
+    const slot = this.#slotAt(words[at + HISTORY], main, subEnd);
+    if (slot === 0 || this.history.isTombstone(slot)) return false;
+    meta.modRevision = this.history.main(slot);
+    meta.sub = this.history.sub(slot);
+    return true;
+  }
+
   /** The newest of the older revisions from `slot` on that (main, subEnd) sees, or 0. */
   #slotAt(slot: number, main: number, subEnd: number): number {
     const history = this.history;
@@ -191,7 +208,7 @@ export class MvccState {
     if (doubles[double + MOD_REVISION] !== meta.modRevision || doubles[double + VERSION] === 0) return;
     if (words[(meta.keyId & KEY_MASK) * KEY_WORDS + SUB] !== meta.sub) return;
     const location = this.values.allocate(meta.encodedBytes, 0);
-    copyBytes(this.values.memory, this.values.offset, bytes, start, start + meta.encodedBytes);
+    copyBytes(bytes, start, start + meta.encodedBytes, this.values.memory, this.values.offset);
     doubles[double + LOCATION] = location;
     meta.location = location;
   }

@@ -9,7 +9,11 @@
  */
 import { assert } from "../base/assert.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
+import {
+  loadState, readHeader, serializeState, type BackendRevisions, type CheckpointRefusal,
+} from "./checkpoint.ts";
 import { Compactor } from "./compactor.ts";
+import { sortRevisions, type KeepSet } from "./hash-kv.ts";
 import { isUnbounded, KeyCursor } from "./key-cursor.ts";
 import { keyValueBytes, writeKeyValue, type KeyValueFields } from "./key-value.ts";
 import { varintBytes, writeVarint } from "../proto/wire.ts";
@@ -20,6 +24,7 @@ import {
 import { COUNT, ENTRIES, NEXT } from "./key-tree.ts";
 import { ALL_SUBS, LATEST, MvccState, READ_THROUGH } from "./mvcc-state.ts";
 import { compareProbes } from "./probe.ts";
+import { Restorer, type RestoredRevisions } from "./restore.ts";
 import type { KeyMeta, KeyRange, MvccStore, RangeCursor, RevisionSink, RevisionSource } from "./store.ts";
 import { NOT_IN_MEMORY, VALUE_CHUNK_BYTES, ValueArena } from "./value-arena.ts";
 
@@ -54,16 +59,19 @@ export function createMvccStore(options: MvccOptions): Mvcc {
 }
 
 export class Mvcc implements MvccStore {
-  readonly #state: MvccState;
-  readonly #compactor: Compactor;
+  readonly #options: MvccOptions;
+  #state: MvccState;
+  #compactor: Compactor;
+  #restorer: Restorer;
   readonly #uncommittedBytesMax: number;
   readonly #fields: KeyValueFields = { createRevision: 0, modRevision: 0, version: 0, leaseLow: 0, leaseHigh: 0 };
   #tombstone = new Uint8Array(256);
 
   constructor(options: MvccOptions) {
-    const values = new ValueArena(options.valueBytesMax, options.valueChunkBytes ?? VALUE_CHUNK_BYTES);
-    this.#state = new MvccState(options.source, options.sink, values, options.hashSeed ?? 0x9747_b28c);
+    this.#options = options;
+    this.#state = this.#newState(options.hashSeed ?? 0x9747_b28c);
     this.#compactor = new Compactor(this.#state);
+    this.#restorer = new Restorer(this.#state);
     this.#uncommittedBytesMax = options.uncommittedBytesMax ?? UNCOMMITTED_BYTES_MAX;
   }
 
@@ -304,11 +312,11 @@ export class Mvcc implements MvccStore {
     const end = offset + meta.encodedBytes;
     if (values.has(meta.location)) {
       const from = meta.location % values.chunkBytes;
-      copyBytes(target, offset, values.memoryOf(meta.location), from, from + meta.encodedBytes);
+      copyBytes(values.memoryOf(meta.location), from, from + meta.encodedBytes, target, offset);
       return end;
     }
     const bytes = this.#state.readSource(meta);
-    copyBytes(target, offset, bytes, 0, bytes.length);
+    copyBytes(bytes, 0, bytes.length, target, offset);
     if (meta.location !== READ_THROUGH) this.#state.promote(meta, target, offset);
     return end;
   }
@@ -333,4 +341,108 @@ export class Mvcc implements MvccStore {
   committed(main: number): void {
     this.#state.values.committed(main);
   }
+
+  /**
+   * At start, instead of writes: takes one record of bucket `key`, in ascending order (after a checkpoint: those above its
+   * revision). False if the record is malformed or out of order; the store is unusable then.
+   */
+  restoreRevision(main: number, sub: number, tombstone: boolean, encodedKeyValue: Uint8Array): boolean {
+    return this.#restorer.add(main, sub, tombstone, encodedKeyValue);
+  }
+
+  /** Ends a restore: sets the revisions, and leaves an unfinished compaction to {@link compactSlice}. */
+  finishRestore(revisions: RestoredRevisions): void {
+    this.#restorer.finish(revisions);
+  }
+
+  /**
+   * The index as raw memory, borrowed until the next write. Write it to a file with a checksum, and only when storage has
+   * committed {@link revision} and the deletions of compaction so far.
+   */
+  serialize(): Uint8Array[] {
+    assert(this.#state.txnMain === 0, "checkpoint inside a write txn");
+    return serializeState(this.#state);
+  }
+
+  /** Replaces the content of a new store by a checkpoint; then restore what is newer and call {@link finishRestore}. */
+  loadCheckpoint(
+    chunks: readonly Uint8Array[], backend: BackendRevisions,
+  ): { revision: number; refusal?: undefined } | { refusal: CheckpointRefusal } {
+    const read = readHeader(chunks, backend);
+    if ("refusal" in read) return read;
+    const state = this.#newState(read.hashSeed);
+    if (!loadState(state, read.header, chunks)) return { refusal: "lengths" };
+    this.#state = state;
+    this.#compactor = new Compactor(state);
+    this.#restorer = new Restorer(state);
+    this.#restorer.startAfter(state.revision);
+    return { revision: state.revision };
+  }
+
+  #newState(hashSeed: number): MvccState {
+    const { source, sink, valueBytesMax, valueChunkBytes } = this.#options;
+    return new MvccState(source, sink, new ValueArena(valueBytesMax, valueChunkBytes ?? VALUE_CHUNK_BYTES), hashSeed);
+  }
+
+  /** What {@link HashKv} has to know of the index for the hash at `revision` (0 = current). O(keys). */
+  hashKeepSet(revision: number): KeepSet {
+    const { table, tree, compactRevision, revision: current } = this.#state;
+    const main = revision === 0 ? current : revision;
+    const meta = createKeyMeta();
+    let kept = 0;
+    let anyLive = false;
+    const mains = new Float64Array(compactRevision < 0 ? 0 : table.pool.live);
+    const subs = new Uint32Array(mains.length);
+    const cursor = this.openCursor({ key: EVERYTHING, end: EVERYTHING }, main) as KeyCursor;
+    while (cursor.nextRevision(meta)) {
+      anyLive = true;
+      if (compactRevision < 0) break;
+      if (meta.modRevision > compactRevision) continue;
+      mains[kept] = meta.modRevision;
+      subs[kept++] = meta.sub;
+    }
+    cursor.close();
+    const keep = {
+      revision: main, compactRevision, anyLive, mains: mains.slice(0, kept), subs: subs.slice(0, kept),
+    };
+    sortRevisions(keep.mains, keep.subs);
+    return keep;
+  }
+
+  /** Figures for metrics and tests. Bytes are what is allocated. */
+  stats(): MvccStats {
+    const { table, tree, hash, history, values, queue, pins } = this.#state;
+    return {
+      keys: table.pool.live,
+      liveKeys: tree.live,
+      olderRevisions: history.pool.live,
+      openCursors: pins.length,
+      keyRecordBytes: table.pool.allocatedBytes,
+      keyArenaBytes: table.arena.allocatedBytes,
+      keyArenaFreeBytes: table.arena.freeWords * 4,
+      hashBytes: hash.allocatedBytes,
+      treeBytes: tree.leaves.allocatedBytes + tree.inners.allocatedBytes,
+      historyBytes: history.pool.allocatedBytes,
+      queueBytes: queue.allocatedBytes,
+      valueBytes: values.allocatedBytes,
+    };
+  }
+}
+
+const EVERYTHING = new Uint8Array(1);
+
+export interface MvccStats {
+  /** Keys in the index, tombstoned ones included. */
+  keys: number;
+  liveKeys: number;
+  olderRevisions: number;
+  openCursors: number;
+  keyRecordBytes: number;
+  keyArenaBytes: number;
+  keyArenaFreeBytes: number;
+  hashBytes: number;
+  treeBytes: number;
+  historyBytes: number;
+  queueBytes: number;
+  valueBytes: number;
 }

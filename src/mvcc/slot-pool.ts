@@ -92,6 +92,13 @@ export class SlotPool {
     return true;
   }
 
+  /** Back to a new pool. */
+  reset(): void {
+    this.words.length = this.doubles.length = 0;
+    this.used = 1;
+    this.freeHead = this.freeCount = 0;
+  }
+
   #addChunk(): void {
     const buffer = new ArrayBuffer(this.chunkBytes);
     this.words.push(new Uint32Array(buffer));
