@@ -2,8 +2,9 @@
  * One RPC on our transport: an HTTP/2 stream with gRPC's message framing, its deadline and its handler. Objects are reused, but only
  * after their handler called {@link NativeCall.end}: a handler that is told of a cancel may still hold its call.
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 import { GrpcCode } from "../base/errors.ts";
-import { copyBytes, readUint32, writeUint32 } from "../http2/bytes.ts";
+import { readUint32, writeUint32 } from "../http2/bytes.ts";
 import type { HeaderBlock } from "../http2/header-block.ts";
 import { CANCEL, INTERNAL_ERROR } from "../http2/http2.ts";
 import { Http2Stream } from "../http2/stream.ts";

@@ -1,16 +1,4 @@
-/** Small moves of bytes that the engine's own calls make slow. */
-
-/** Below this, a loop beats the view that `TypedArray.set` needs. */
-const LOOP_COPY_BYTES_MAX = 48;
-
-/** Copies `source[start, end)` to `target` at `offset`. */
-export function copyBytes(target: Uint8Array, offset: number, source: Uint8Array, start: number, end: number): void {
-  if (end - start <= LOOP_COPY_BYTES_MAX) {
-    for (let i = start; i < end; i++) target[offset++] = source[i];
-  } else {
-    target.set(start === 0 && end === source.length ? source : source.subarray(start, end), offset);
-  }
-}
+/** Header text and big-endian numbers in byte arrays. */
 
 /** `bytes[start, end)` as a string of code points below 256. For header text: short. */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {

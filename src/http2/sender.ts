@@ -3,7 +3,7 @@
  * and turns among the streams that wait. A stream is in the ready list while it has pending bytes and a stream window;
  * then only the connection's window or the socket holds it back.
  */
-import { copyBytes } from "./bytes.ts";
+import { copyBytes } from "../base/copy-bytes.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { DEFAULT_WINDOW_BYTES, FRAME_DATA, FRAME_HEADER_BYTES, INT31_MAX } from "./http2.ts";
 import { FRAME_PAYLOAD_BYTES_MAX, OUTPUT_BYTES_HIGH } from "./limits.ts";

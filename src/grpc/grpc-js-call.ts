@@ -1,0 +1,140 @@
+/** One RPC on grpc-js, seen as the service table's {@link Call}. Every method is mounted as bidi with raw bytes; the kind is kept here. */
+import type { ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
+
+import { GrpcCode } from "../base/errors.ts";
+import type { Call, MethodHandler } from "./service.ts";
+
+/** The raw stream that grpc-js hands to a bidi method. */
+export type RawStream = ServerDuplexStream<Buffer, Buffer>;
+
+export class GrpcJsCall implements Call {
+  state: unknown = undefined;
+  readonly path: string;
+  readonly deadlineMs: number;
+  readonly remote: string;
+  cancelled = false;
+  readonly #stream: RawStream;
+  readonly #method: MethodHandler;
+  readonly #singleRequest: boolean;
+  #ended = false;
+  /** The single request, until the client half-closes. */
+  #request: Buffer | null = null;
+  /** The message that {@link sendPart} fills; grpc-js takes whole ones only. */
+  #partial: Buffer | null = null;
+  #partialBytes = 0;
+  /** Bytes given to grpc-js whose write has not completed. */
+  #pendingBytes = 0;
+
+  constructor(stream: RawStream, method: MethodHandler) {
+    this.#stream = stream;
+    this.#method = method;
+    this.path = method.path;
+    this.remote = stream.getPeer();
+    this.deadlineMs = monotonicDeadline(stream.getDeadline());
+    this.#singleRequest = method.kind === "unary" || method.kind === "serverStreaming";
+  }
+
+  /** Attaches the handler to the stream's events. */
+  start(): void {
+    this.#stream.on("data", (message: Buffer) => this.#onMessage(message));
+    this.#stream.on("end", () => this.#onHalfClose());
+    this.#stream.on("cancelled", () => this.#onCancelled());
+    if (!this.#singleRequest) this.#method.onOpen?.(this);
+  }
+
+  metadata(name: string): string | undefined {
+    const value = this.#stream.metadata.get(name)[0];
+    return value === undefined || typeof value === "string" ? value : value.toString("base64");
+  }
+
+  sendMessage(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#ended) this.#write(Buffer.from(bytes.subarray(start, end)));
+  }
+
+  startMessage(totalBytes: number): void {
+    this.#partial = Buffer.allocUnsafe(totalBytes);
+    this.#partialBytes = 0;
+    this.#writePartialIfWhole();
+  }
+
+  sendPart(bytes: Uint8Array, start: number, end: number): number {
+    if (this.#ended || this.#partial === null) return 0;
+    this.#partial.set(bytes.subarray(start, end), this.#partialBytes);
+    this.#partialBytes += end - start;
+    this.#writePartialIfWhole();
+    return this.#pendingBytes;
+  }
+
+  pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  end(grpcCode: number, message: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#partial !== null) {
+      this.#fail(GrpcCode.internal, "response message not complete");
+    } else if (grpcCode === GrpcCode.ok) {
+      this.#stream.end();
+    } else {
+      this.#fail(grpcCode, message);
+    }
+  }
+
+  #fail(code: number, details: string): void {
+    const error: Partial<ServiceError> = { code, details };
+    this.#stream.emit("error", error);
+  }
+
+  #writePartialIfWhole(): void {
+    const whole = this.#partial;
+    if (whole === null || this.#partialBytes < whole.length) return;
+    this.#partial = null;
+    this.#write(whole);
+  }
+
+  #write(message: Buffer): void {
+    this.#pendingBytes += message.length;
+    this.#stream.write(message, () => {
+      this.#pendingBytes -= message.length;
+      if (this.#pendingBytes === 0 && !this.#ended) this.#method.onDrain?.(this);
+    });
+  }
+
+  #onMessage(message: Buffer): void {
+    if (this.#ended) return;
+    if (!this.#singleRequest) {
+      this.#method.onMessage(this, message, 0, message.length);
+    } else if (this.#request !== null) {
+      this.end(GrpcCode.internal, "cardinality violation: received multiple request messages");
+    } else {
+      this.#request = message;
+    }
+  }
+
+  #onHalfClose(): void {
+    if (this.#ended) return;
+    if (!this.#singleRequest) {
+      this.#method.onHalfClose?.(this);
+    } else if (this.#request === null) {
+      this.end(GrpcCode.internal, "cardinality violation: received no request message");
+    } else {
+      const request = this.#request;
+      this.#request = null;
+      this.#method.onMessage(this, request, 0, request.length);
+    }
+  }
+
+  #onCancelled(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.cancelled = true;
+    this.#method.onCancel?.(this);
+  }
+}
+
+/** grpc-js deadlines are Unix times; ours are on the monotonic clock. */
+function monotonicDeadline(deadline: Date | number): number {
+  const unixMs = typeof deadline === "number" ? deadline : deadline.getTime();
+  return unixMs === Infinity ? Infinity : performance.now() + (unixMs - Date.now());
+}
