@@ -3,7 +3,7 @@ import { CliError, ExitCode } from "./cli-error.ts";
 import type { Command, CommandEntry } from "./command.ts";
 import { findCommand, firstNameIndex, inheritedFlags, suggestNames } from "./command.ts";
 import { FlagProblem, parseFlags } from "./flags.ts";
-import { print, printErrorLine } from "./terminal.ts";
+import { flush, print, printErrorLine } from "./terminal.ts";
 import { helpFlag, usageText } from "./usage.ts";
 
 /**
@@ -21,6 +21,8 @@ export async function runTool(program: CommandEntry, words: readonly string[]): 
     if (!(error instanceof CliError)) throw error;
     if (error.message !== "") printErrorLine(`Error: ${error.message}`);
     return error.exitCode;
+  } finally {
+    flush();
   }
 }
 

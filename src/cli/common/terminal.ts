@@ -10,32 +10,53 @@ const STDOUT = 1;
 const STDERR = 2;
 /** Bytes a read asks for. */
 const READ_BYTES = 64 * 1024;
+/** Output is gathered up to this many bytes: a `get` of a million keys must not be two million writes. */
+const PENDING_BYTES_MAX = 64 * 1024;
 
-/** Writes text or bytes to stdout. */
+/** Exit code of a program whose reader went away, as a shell reports SIGPIPE. */
+const EXIT_BROKEN_PIPE = 141;
+
+const NEWLINE = Uint8Array.of(0x0a);
+
+let pending: Uint8Array[] = [];
+let pendingBytes = 0;
+
+/** Writes text or bytes to stdout: at the latest when something is read, written to stderr, or {@link flush}ed. */
 export function print(data: string | Uint8Array): void {
-  writeAll(STDOUT, data);
+  const bytes = typeof data === "string" ? encodeOsString(data) : data;
+  pending.push(bytes);
+  pendingBytes += bytes.length;
+  if (pendingBytes >= PENDING_BYTES_MAX) flush();
+}
+
+/** Writes out what {@link print} has gathered. */
+export function flush(): void {
+  if (pendingBytes === 0) return;
+  const bytes = Buffer.concat(pending);
+  pending = [];
+  pendingBytes = 0;
+  writeAll(STDOUT, bytes);
 }
 
 /** Writes a line to stdout. */
 export function printLine(line: string | Uint8Array): void {
-  if (typeof line === "string") return print(`${line}\n`);
-  const withEnd = new Uint8Array(line.length + 1);
-  withEnd.set(line);
-  withEnd[line.length] = 0x0a;
-  print(withEnd);
+  print(line);
+  print(NEWLINE);
 }
 
 /** Writes a line to stderr. */
 export function printErrorLine(line: string): void {
-  writeAll(STDERR, `${line}\n`);
+  flush();
+  writeAll(STDERR, encodeOsString(`${line}\n`));
 }
 
-function writeAll(fd: number, data: string | Uint8Array): void {
-  let rest = typeof data === "string" ? encodeOsString(data) : data;
+function writeAll(fd: number, bytes: Uint8Array): void {
+  let rest = bytes;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EPIPE") process.exit(EXIT_BROKEN_PIPE);
       if (!isTemporary(error)) throw error;
       pause();
     }
@@ -70,6 +91,7 @@ export class LineReader {
 }
 
 function readInput(): Uint8Array {
+  flush();
   const buffer = new Uint8Array(READ_BYTES);
   for (;;) {
     try {
