@@ -59,7 +59,9 @@ export class RangeJob implements StreamJob {
   readonly #hasTail: boolean;
   readonly #meta: KeyMeta = newKeyMeta();
   #phase = PHASE_WALK;
-  #cursor: RangeCursor;
+  readonly #cursor: RangeCursor;
+  /** For the second walk. Open from the start: a compaction may pass the revision before the first walk ends. */
+  readonly #second: RangeCursor | null;
   #keys: SortedKeys | null = null;
   /** Keys walked and not filtered out; with a limit and no sort it stops at limit + 1. */
   #matched = 0;
@@ -73,7 +75,7 @@ export class RangeJob implements StreamJob {
   #credit = STREAM_WINDOW_BYTES;
   #more = false;
 
-  /** `total`: live keys of the range. Opens its cursor at once: from now on its revision is pinned. */
+  /** `total`: live keys of the range. Opens its cursors at once: from now on its revision is pinned. */
   constructor(
     store: MvccStore,
     query: RangeQuery,
@@ -90,6 +92,7 @@ export class RangeJob implements StreamJob {
     this.#bytes = answer.head.length;
     this.sortBytes = query.sorted ? this.#fetchedMax() * SORTED_KEY_BYTES : 0;
     this.#cursor = store.openCursor(query.range, query.revision);
+    this.#second = query.sorted ? null : store.openCursor(query.range, query.revision);
   }
 
   start(): void {
@@ -102,6 +105,7 @@ export class RangeJob implements StreamJob {
 
   close(): void {
     this.#cursor.close();
+    this.#second?.close();
     this.#keys = null;
   }
 
@@ -154,10 +158,6 @@ export class RangeJob implements StreamJob {
       this.#phase = PHASE_SORT;
       return JobState.runnable;
     }
-    // The second cursor opens before the first one closes, so that the revision is pinned all the time.
-    const second = this.#store.openCursor(this.#query.range, this.#query.revision);
-    this.#cursor.close();
-    this.#cursor = second;
     return this.#sendHead(sink);
   }
 
@@ -210,7 +210,7 @@ export class RangeJob implements StreamJob {
     if (this.#keys !== null) this.#keys.metaAt(this.#place, meta);
     else {
       let found: boolean;
-      do found = this.#cursor.next(meta);
+      do found = this.#second!.next(meta);
       while (found && !this.#query.accepts(meta));
       assert(found, "the second walk finds what the first one found", this.#place, this.#kept);
     }
