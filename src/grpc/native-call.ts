@@ -302,7 +302,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
     const at = output.position;
     output.bytes[at] = flag;
     writeUint32(output.bytes, at + 1, length);
-    copyBytes(output.bytes, at + MESSAGE_PREFIX_BYTES, bytes, start, end);
+    copyBytes(bytes, start, end, output.bytes, at + MESSAGE_PREFIX_BYTES);
     output.position = at + MESSAGE_PREFIX_BYTES + length;
   }
 

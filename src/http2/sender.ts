@@ -86,7 +86,9 @@ export class Sender {
   /** The client's WINDOW_UPDATE for the connection. False: overflow. */
   widen(increment: number): boolean {
     this.window += increment;
-    return this.window <= INT31_MAX;
+    if (this.window > INT31_MAX) return false;
+    this.pump();
+    return true;
   }
 
   /** The client's WINDOW_UPDATE for a stream. False: overflow. */
@@ -94,6 +96,7 @@ export class Sender {
     stream.sendWindow += increment;
     if (stream.sendWindow > INT31_MAX) return false;
     this.#enqueue(stream);
+    if (stream.queued) this.pump();
     return true;
   }
 
@@ -101,7 +104,12 @@ export class Sender {
   setInitialWindow(bytes: number, streams: Iterable<Http2Stream>): boolean {
     const change = bytes - this.initialWindow;
     this.initialWindow = bytes;
-    for (const stream of streams) if (!this.widenStream(stream, change)) return false;
+    for (const stream of streams) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > INT31_MAX) return false;
+      this.#enqueue(stream);
+    }
+    this.pump();
     return true;
   }
 
@@ -140,7 +148,7 @@ export class Sender {
     stream.sendWindow -= length;
     this.dataFrames++;
     output.beginFrame(length, FRAME_DATA, 0, stream.id);
-    copyBytes(output.bytes, output.position, bytes, start, start + length);
+    copyBytes(bytes, start, start + length, output.bytes, output.position);
     output.position += length;
     return length;
   }
