@@ -1,0 +1,94 @@
+/** An ApplyMachine with in-memory surroundings, and how tests talk to it. */
+import { ApplyMachine } from "../../src/apply/apply-machine.ts";
+import { type LeaseHooks, NO_LEASES, type RequestHook } from "../../src/apply/apply-interfaces.ts";
+import { type MemoryAnswer, MemoryBucketSink, MemoryResponseSink } from "../../src/apply/memory-sinks.ts";
+import type { MvccStore } from "../../src/mvcc/store.ts";
+import { raftRequestBytes, writeRaftRequest } from "../../src/proto/raft-request.ts";
+
+export const CLUSTER_ID = 0x7fba5cedf14096efn;
+export const MEMBER_ID = 0xaf277c1dfad997d2n;
+export const TERM = 3;
+const PREFIX = Number(MEMBER_ID & 0xffffn);
+
+/** Leases that exist, and which keys are attached to them. */
+export class TestLeases implements LeaseHooks {
+  readonly keys = new Map<string, string>();
+  readonly #ids: ReadonlySet<bigint>;
+
+  constructor(ids: Iterable<bigint>) {
+    this.#ids = new Set(ids);
+  }
+  get attachedKeys(): number {
+    return this.keys.size;
+  }
+  has(low: number, high: number): boolean {
+    return this.#ids.has(toInt64(low, high));
+  }
+  attach(low: number, high: number, bytes: Uint8Array, start: number, end: number): void {
+    this.keys.set(String.fromCharCode(...bytes.subarray(start, end)), String(toInt64(low, high)));
+  }
+  detach(low: number, high: number, bytes: Uint8Array, start: number, end: number): void {
+    const key = String.fromCharCode(...bytes.subarray(start, end));
+    if (this.keys.get(key) !== String(toInt64(low, high))) throw new Error(`${key} is not attached to ${toInt64(low, high)}`);
+    this.keys.delete(key);
+  }
+}
+
+function toInt64(low: number, high: number): bigint {
+  return BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low));
+}
+
+/** Knows nothing. */
+export const NO_REQUESTS: RequestHook = {
+  applyRequest: () => false,
+  applyV2Request: () => {},
+  applyConfChange: () => {},
+  applyEmptyEntry: () => {},
+};
+
+export class MachineFixture {
+  readonly sink = new MemoryResponseSink();
+  readonly buckets = new MemoryBucketSink();
+  readonly store: MvccStore;
+  readonly machine: ApplyMachine;
+  index = 0;
+  requestId = 1000;
+
+  constructor(store: MvccStore, leases: LeaseHooks = NO_LEASES, requests: RequestHook = NO_REQUESTS) {
+    this.store = store;
+    this.machine = new ApplyMachine({
+      store,
+      clusterId: CLUSTER_ID,
+      memberId: MEMBER_ID,
+      responses: this.sink,
+      buckets: this.buckets,
+      leases,
+      requests,
+      consistentIndex: 0,
+      consistentTerm: TERM,
+      bootId: 1000,
+    });
+  }
+
+  /** Applies one request as an entry of this process; returns its request id. */
+  apply(field: number, payload: Uint8Array): number {
+    const id = ++this.requestId;
+    const high = PREFIX * 0x10000;
+    const entry = new Uint8Array(raftRequestBytes(field, payload.length, id, high));
+    writeRaftRequest(entry, 0, field, payload, 0, payload.length, id, high);
+    this.machine.applyEntry(++this.index, TERM, 0, entry, 0, entry.length);
+    return id;
+  }
+
+  read(kind: number, payload: Uint8Array): number {
+    const id = ++this.requestId;
+    this.machine.read(id, kind, payload, 0, payload.length);
+    return id;
+  }
+
+  /** The answer, after all slices it takes; gives credit as a client that reads on. */
+  answer(id: number): MemoryAnswer {
+    while (this.machine.runSlice()) this.machine.credit(id, 64 * 1024);
+    return this.sink.take(id);
+  }
+}
