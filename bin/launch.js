@@ -36,10 +36,20 @@ exports.launch = function launch(tool) {
 
 function describeOldNode(tool) {
   return (
-    tool + " needs Node.js " + NODE_MAJOR_MIN + " or later, but this is Node.js " + process.version +
-    " (" + process.execPath + ").\n" +
-    "In a checkout, `npm ci` brings the right one along, and `npm start` or `npx " + tool + "` use it.\n" +
-    "Elsewhere, install it from https://nodejs.org/ or with `npm install --global node@" + NODE_MAJOR_MIN + "`.\n"
+    tool +
+    " needs Node.js " +
+    NODE_MAJOR_MIN +
+    " or later, but this is Node.js " +
+    process.version +
+    " (" +
+    process.execPath +
+    ").\n" +
+    "In a checkout, `npm ci` brings the right one along, and `npm start` or `npx " +
+    tool +
+    "` use it.\n" +
+    "Elsewhere, install it from https://nodejs.org/ or with `npm install --global node@" +
+    NODE_MAJOR_MIN +
+    "`.\n"
   );
 }
 
@@ -78,7 +88,7 @@ function isSafeFolder(folder) {
     if (process.getuid && (stat.uid !== process.getuid() || (stat.mode & 0o022) !== 0)) return false;
     fs.accessSync(folder, fs.constants.W_OK);
     return true;
-  } catch (error) {
+  } catch {
     return false;
   }
 }

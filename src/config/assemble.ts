@@ -78,13 +78,13 @@ function collectFields(values: ReadonlyMap<string, FlagValue>): Mutable<FlagConf
 function collectGates(values: ReadonlyMap<string, FlagValue>): Record<string, boolean> {
   const set = { ...(values.get("feature-gates") as Record<string, boolean> | undefined) };
   const resolved = resolveFeatureGates(set);
-  for (const row of FLAGS as readonly FlagRow[]) {
+  for (const row of FLAGS) {
     const value = values.get(row.name);
     if (row.gate === undefined || value === undefined) continue;
     if (row.gate in set) {
       const instead = `--feature-gates=${row.gate}=${resolved[row.gate]}`;
       throw new ConfigError(
-        `cannot specify both flags: --${row.name}=${String(value)} and ${instead} at the same time, please just use ${instead}`,
+        `cannot specify both flags: --${row.name}=${value as boolean} and ${instead} at the same time, please just use ${instead}`,
       );
     }
     resolved[row.gate] = value as boolean;

@@ -34,7 +34,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const ignored: string[] = [];
   const words: Words = { list: argv, at: 0 };
   for (; words.at < argv.length; words.at++) {
-    const word = argv[words.at] as string;
+    const word = argv[words.at];
     if (word === "--") return { values, ignored, help: false, ...strayAt(argv, words.at + 1) };
     if (word.length < 2 || !word.startsWith("-")) {
       return { values, ignored, help: false, ...strayAt(argv, words.at) };

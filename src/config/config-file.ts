@@ -90,7 +90,7 @@ const YAML_LISTS: ReadonlySet<string> = new Set(["strings", "log-outputs", "disc
 function readYamlText(row: FlagRow, value: unknown, fail: (type: string) => never): FlagValue {
   if (YAML_LISTS.has(row.type) || YAML_LISTS.has(row.name)) {
     const isList = Array.isArray(value) && value.every((item) => typeof item === "string");
-    return isList ? (value as string[]) : fail("[]string");
+    return isList ? value : fail("[]string");
   }
   if (typeof value !== "string") return fail("string");
   try {

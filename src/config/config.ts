@@ -45,7 +45,15 @@ export interface ConfigSources {
 }
 
 /** What `--log-level` may be. */
-const LOG_LEVELS: ReadonlySet<string> = new Set(["debug", "info", "warn", "error", "dpanic", "panic", "fatal"]);
+const LOG_LEVELS: ReadonlySet<string> = new Set([
+  "debug",
+  "info",
+  "warn",
+  "error",
+  "dpanic",
+  "panic",
+  "fatal",
+]);
 
 /** Either a configuration, or how to end. `log` is to be logged first in both cases. */
 export type LoadOutcome =

@@ -47,12 +47,12 @@ const DURATION_NANOSECONDS_MAX = 2 ** 63;
 export function parseGoDuration(text: string): number | undefined {
   const match = /^([+-]?)(.+)$/.exec(text);
   if (match === null) return undefined;
-  const body = match[2] as string;
+  const body = match[2];
   if (body === "0") return 0;
   if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(body)) return undefined;
   let nanoseconds = 0;
   for (const [, amount, unit] of body.matchAll(/([\d.]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)) {
-    nanoseconds += Number(amount) * (NANOSECONDS_BY_UNIT[unit as string] as number);
+    nanoseconds += Number(amount) * NANOSECONDS_BY_UNIT[unit];
   }
   if (nanoseconds >= DURATION_NANOSECONDS_MAX) return undefined;
   return (match[1] === "-" ? -1 : 1) * (Math.trunc(nanoseconds) / 1e6);

@@ -109,5 +109,5 @@ function findAuthorityProblem(authority: string): string | undefined {
 
 function splitHostPort(address: string): { host: string; port: string } | undefined {
   const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d*)$/.exec(address);
-  return match === null ? undefined : { host: match[1] ?? match[2] ?? "", port: match[3] as string };
+  return match === null ? undefined : { host: match[1] ?? match[2] ?? "", port: match[3] };
 }

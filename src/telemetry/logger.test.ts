@@ -24,7 +24,7 @@ test("a JSON line has etcd's keys in etcd's order", () => {
   const [line, ...others] = linesOf(file);
   assert.equal(others.length, 0);
   assert.match(
-    line as string,
+    line,
     /^\{"level":"info","ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d{4})","caller":"telemetry\/logger\.test\.ts:\d+","msg":"ready to serve client requests","id":"8e9e05c52164694d","n":1,"error":"bad"\}$/,
   );
 });
@@ -41,8 +41,8 @@ test("several outputs get the same line, files are appended to", () => {
   const files = [join(folder, "a.log"), join(folder, "b.log")];
   openLog({ level: "info", format: "json", outputs: files }).info("first");
   openLog({ level: "info", format: "json", outputs: files }).info("second");
-  assert.deepEqual(linesOf(files[0] as string), linesOf(files[1] as string));
-  assert.equal(linesOf(files[0] as string).length, 2);
+  assert.deepEqual(linesOf(files[0]), linesOf(files[1]));
+  assert.equal(linesOf(files[0]).length, 2);
 });
 
 test("the console format has tabs between time, level, caller, message and fields", () => {
@@ -51,11 +51,8 @@ test("the console format has tabs between time, level, caller, message and field
   log.warn("slow", { took: "1.5ms" });
   log.warn("plain");
   const [withFields, plain] = linesOf(file);
-  assert.match(
-    withFields as string,
-    /^\S+\twarn\ttelemetry\/logger\.test\.ts:\d+\tslow\t\{"took":"1\.5ms"\}$/,
-  );
-  assert.match(plain as string, /\tplain$/);
+  assert.match(withFields, /^\S+\twarn\ttelemetry\/logger\.test\.ts:\d+\tslow\t\{"took":"1\.5ms"\}$/);
+  assert.match(plain, /\tplain$/);
 });
 
 test("a worker's record can be cloned, and is written with the worker's place and time", () => {
@@ -65,11 +62,11 @@ test("a worker's record can be cloned, and is written with the worker's place an
   worker.error("failed", { error: new RangeError("far"), "member-id": 255n });
   assert.equal(sent.length, 1);
   const file = join(folder, "worker.log");
-  const record = { ...(sent[0] as LogRecord), unixMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6) + 0.789 };
+  const record = { ...sent[0], unixMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6) + 0.789 };
   openLog({ level: "info", format: "json", outputs: [file] }).write(record);
-  const line = JSON.parse(linesOf(file)[0] as string) as Record<string, string>;
+  const line = JSON.parse(linesOf(file)[0]) as Record<string, string>;
   assert.equal(line["ts"], formatTimestamp(record.unixMs));
-  assert.match(line["caller"] as string, /^telemetry\/logger\.test\.ts:\d+$/);
+  assert.match(line["caller"], /^telemetry\/logger\.test\.ts:\d+$/);
   assert.deepEqual([line["error"], line["member-id"]], ["far", "ff"]);
 });
 
