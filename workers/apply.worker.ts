@@ -62,6 +62,7 @@ function createLoop(identity: MemberIdentity): ApplyLoop {
     fromStorage,
     toMain,
     storage: sink,
+    direct: state.direct,
     onCommitted: () => reader.refresh(),
   });
 }
@@ -87,7 +88,7 @@ const control: ApplyControl = {
   async stop(): Promise<void> {
     stopping = true;
     await ended;
-    await loop.storageCaughtUp(doorbell);
+    loop.flushStorage(doorbell);
     writeIndexCheckpoint(state, loop.appliedIndex, options, logger);
     closeState(state);
   },

@@ -4,6 +4,7 @@ import { clusterId, memberId } from "../src/cluster/identity.ts";
 import type { Config } from "../src/config/config.ts";
 import type { DataDirectory } from "../src/storage/data-dir.ts";
 import { walExists } from "../src/wal/wal.ts";
+import type { LogLevel } from "../src/telemetry/logger.ts";
 import type { MemberOptions } from "./control.ts";
 
 const sha1 = (bytes: Uint8Array): Uint8Array => createHash("sha1").update(bytes).digest();
@@ -19,7 +20,8 @@ function firstRequestId(unixMs: number): number {
  */
 export function memberOptions(config: Config, directory: DataDirectory | null): MemberOptions {
   const walDir = config.walDir === "" ? (directory?.walPath ?? "") : resolve(config.walDir);
-  const id = memberId(config.initialAdvertisePeerUrls, config.initialClusterToken, "", sha1);
+  const peerUrls = config.initialAdvertisePeerUrls.map((url) => url.text);
+  const id = memberId(peerUrls, config.initialClusterToken, "", sha1);
   return {
     inMemory: config.inMemory,
     databasePath: directory?.databasePath ?? "",
@@ -29,7 +31,7 @@ export function memberOptions(config: Config, directory: DataDirectory | null): 
     memberId: id,
     clusterId: clusterId([id], sha1),
     bootstrap: directory === null || !walExists(walDir),
-    peerUrls: config.initialAdvertisePeerUrls,
+    peerUrls,
     firstRequestId: firstRequestId(Date.now()),
     snapshotCount: config.snapshotCount,
     walsMax: config.walsMax,
@@ -38,6 +40,6 @@ export function memberOptions(config: Config, directory: DataDirectory | null): 
     batchOpsMax: config.backendBatchLimit,
     valueCacheBytes: config.valueCacheBytes,
     tickMs: config.heartbeatIntervalMs,
-    logLevel: config.logLevel,
+    logLevel: config.logLevel as LogLevel,
   };
 }

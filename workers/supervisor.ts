@@ -13,12 +13,13 @@ import { Worker } from "node:worker_threads";
 import type * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
-import { formatId } from "../src/cluster/identity.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
 import { type DataDirectory, openDataDirectory } from "../src/storage/data-dir.ts";
-import type { Log, LogRecord } from "../src/telemetry/log.ts";
+import type { Log } from "../src/telemetry/log.ts";
+import type { LogRecord } from "../src/telemetry/logger.ts";
 import {
   type ApplyControl,
   type ApplyOpened,
@@ -32,7 +33,6 @@ import {
   remoteControl,
 } from "./control.ts";
 import { memberOptions } from "./member-options.ts";
-import { publishMember } from "./publish.ts";
 import { type Serving, serve } from "./serve.ts";
 import { createSharedMemory } from "./shared-memory.ts";
 import { WORKER_URLS } from "./urls.ts";
@@ -102,7 +102,13 @@ class Supervisor {
     const router = this.#createRouter(identity);
     this.#pump(router).catch(this.#fail);
     await raft.run();
-    const clusterVersion = await publishMember(router, { identity, opened, config: this.#config, log: this.#log });
+    const clusterVersion = await publishMember(router, {
+      memberId: identity.memberId,
+      name: this.#config.name,
+      clientUrls: this.#config.advertiseClientUrls.map((url) => url.text),
+      clusterVersion: opened.clusterVersion,
+    });
+    this.#log.info("published local member to cluster through raft", { "local-member-id": identity.memberId });
     this.#serving = await serve({ router, identity, clusterVersion, config: this.#config, log: this.#log });
     return {
       identity,
@@ -175,15 +181,14 @@ class Supervisor {
   async #stop(threads: Threads): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    const { identity } = this.#serving ?? {};
-    this.#log.info("closing etcd server", { "local-member-id": identity === undefined ? "" : formatId(identity.memberId) });
+    this.#log.info("closing etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
     await this.#serving?.stop();
     threads.router.stop();
     await threads.raft.stop();
     await threads.apply.stop();
     await threads.storage?.stop();
     await this.abandon();
-    this.#log.info("closed etcd server", {});
+    this.#log.info("closed etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
   }
 
   /** Ends all threads as they are and gives up the directory. */

@@ -11,6 +11,7 @@ import { viewOf } from "../base/bytes.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
+import type { Doorbell } from "../ring/doorbell.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
 import type { Membership } from "../cluster/membership.ts";
@@ -20,6 +21,8 @@ import { encodeMemberList } from "./membership-hook.ts";
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
 const APPLY_STATUS_BYTES = 24;
+/** Above all tokens that the machine counts up. */
+const FINAL_FLUSH_TOKEN = Number.MAX_SAFE_INTEGER;
 
 /** What the loop tells storage at the end of a batch. */
 export interface AppliedSink {
@@ -40,6 +43,8 @@ export interface ApplyLoopOptions {
   readonly fromStorage: RingReader;
   readonly toMain: RingWriter;
   readonly storage: AppliedSink;
+  /** Memory mode: the sink commits in `publish`, and this is how far it is. */
+  readonly direct: { readonly committedRevision: number; readonly servedToken: number } | null;
   /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
   readonly onCommitted: () => void;
 }
@@ -51,6 +56,8 @@ export class ApplyLoop {
   #reportedCompactRevision = 0;
   #term: number;
   #waitsForCommit = false;
+  /** Token of the newest flush that storage acknowledged. */
+  #servedToken = 0;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
@@ -91,8 +98,31 @@ export class ApplyLoop {
     toMain.publish();
     if (this.#appliedIndex !== this.#reportedIndex) storage.applied(this.#appliedIndex, this.#term, store.revision);
     storage.publish();
+    this.#noteDirectCommit();
     this.#reportedIndex = this.#appliedIndex;
     this.#reportedCompactRevision = store.compactRevision;
+  }
+
+  #noteDirectCommit(): void {
+    const { direct, store, machine } = this.#options;
+    if (direct === null) return;
+    store.committed(direct.committedRevision);
+    if (direct.servedToken > this.#servedToken) machine.storageCommitted((this.#servedToken = direct.servedToken));
+  }
+
+  /** Asks storage to commit everything, and waits on `doorbell` until it has. For the end of the thread. */
+  flushStorage(doorbell: Doorbell): void {
+    const { fromStorage, storage, direct } = this.#options;
+    if (direct !== null) return;
+    this.#servedToken = 0;
+    storage.flush(FINAL_FLUSH_TOKEN);
+    storage.publish();
+    while (this.#servedToken !== FINAL_FLUSH_TOKEN) {
+      const sequence = doorbell.prepareSleep();
+      if (fromStorage.isEmpty()) doorbell.sleep(sequence, Infinity);
+      doorbell.awake();
+      fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
+    }
   }
 
   #writeStatus(): void {
@@ -153,7 +183,9 @@ export class ApplyLoop {
     this.#options.onCommitted();
     this.#options.store.committed(view.getFloat64(at, true));
     const token = view.getFloat64(at + 8, true);
-    if (token > 0) this.#options.machine.storageCommitted(token);
+    if (token === 0 || token === this.#servedToken) return;
+    this.#servedToken = token;
+    this.#options.machine.storageCommitted(token);
   };
 }
 

@@ -1,0 +1,54 @@
+/** grpc.health.v1.Health/Check, as gRPC load balancers and probes ask it. */
+
+import type { Call, MethodHandler } from "../grpc/service.ts";
+import { GrpcCode } from "../base/errors.ts";
+import { MessageBuilder } from "../proto/message-builder.ts";
+import { WireReader } from "../proto/wire.ts";
+import type { Router } from "./router.ts";
+
+const SERVING = 1n;
+const NOT_SERVING = 2n;
+
+class HealthCheckMethod implements MethodHandler {
+  readonly path = "/grpc.health.v1.Health/Check";
+  readonly kind = "unary";
+  readonly #router: Router;
+  readonly #reader = new WireReader();
+
+  constructor(router: Router) {
+    this.#router = router;
+  }
+
+  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    const service = this.#service(bytes, start, end);
+    if (service !== "") {
+      call.end(GrpcCode.notFound, "unknown service");
+      return;
+    }
+    const answer = new MessageBuilder().uint64(1, this.#router.status.leaderId === 0n ? NOT_SERVING : SERVING).finish();
+    call.sendMessage(answer, 0, answer.length);
+    call.end(GrpcCode.ok, "");
+  }
+
+  /** HealthCheckRequest {1 service}. */
+  #service(bytes: Uint8Array, start: number, end: number): string {
+    const reader = this.#reader;
+    let service = "";
+    reader.reset(bytes, start, end);
+    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+      if (tag !== 0x0a) {
+        reader.skip(tag);
+        continue;
+      }
+      const length = reader.length();
+      service = Buffer.from(bytes.subarray(reader.position, reader.position + length)).toString();
+      reader.advance(length);
+    }
+    return service;
+  }
+}
+
+/** Handlers of `grpc.health.v1.Health` that are served; Watch comes with the streams. */
+export function healthMethods(router: Router): MethodHandler[] {
+  return [new HealthCheckMethod(router)];
+}

@@ -1,0 +1,24 @@
+import type { MethodHandler, ServiceTable } from "../grpc/service.ts";
+import { clusterMethods } from "./cluster.ts";
+import { healthMethods } from "./grpc-health.ts";
+import { kvMethods } from "./kv.ts";
+import { type MaintenanceOptions, maintenanceMethods } from "./maintenance.ts";
+import type { Router } from "./router.ts";
+import { unimplementedMethods } from "./unimplemented.ts";
+
+export interface ServiceOptions extends MaintenanceOptions {
+  /** `--max-txn-ops` */
+  readonly txnOpsMax: number;
+}
+
+/** Every method that a client of etcd may call, by path. */
+export function createServiceTable(router: Router, options: ServiceOptions): ServiceTable {
+  const handlers: MethodHandler[] = [
+    ...kvMethods(router, options),
+    ...clusterMethods(router),
+    ...maintenanceMethods(router, options),
+    ...healthMethods(router),
+    ...unimplementedMethods(),
+  ];
+  return new Map(handlers.map((handler) => [handler.path, handler]));
+}

@@ -1,0 +1,68 @@
+/** Opens the raft thread's log: the WAL that is there, a new one with the founding entries, or one in memory. */
+
+import type { MemberIdentity } from "../src/proto/response-header.ts";
+import { BOOTSTRAP_TERM, bootstrapHardState, encodeBootstrapEntries } from "../src/raft/bootstrap.ts";
+import type { LogStorage } from "../src/raft/raft-loop.ts";
+import { EntryType, type EntryBatch, type HardState } from "../src/raft/raft.ts";
+import { MemoryLog } from "../src/wal/memory-log.ts";
+import { WalBatch } from "../src/wal/wal-batch.ts";
+import { type WalOptions, createWal, openWal } from "../src/wal/wal.ts";
+import type { MemberOptions } from "./control.ts";
+
+/** The log as the start found or made it. */
+export interface OpenedLog {
+  readonly identity: MemberIdentity;
+  readonly storage: LogStorage;
+  readonly hardState: HardState;
+  /** Entries above the applied index, in order. */
+  readonly entries: readonly EntryBatch[];
+  readonly lastIndex: number;
+  /** Term of the entry at the applied index; 0 for a new log. */
+  readonly appliedTerm: number;
+  /** Newest snapshot marker. */
+  readonly snapshotIndex: number;
+}
+
+/** Opens or creates it. Throws `WalError` with file and offset. */
+export async function openLog(options: MemberOptions, appliedIndex: number, walOptions: WalOptions): Promise<OpenedLog> {
+  if (!options.inMemory && !options.bootstrap) return reopenLog(options, appliedIndex, walOptions);
+  if (appliedIndex > 0) {
+    throw new Error(`database ${options.databasePath} holds entries up to ${appliedIndex}, but there is no log in ${options.walDir}`);
+  }
+  const { memberId, clusterId } = options;
+  const storage: LogStorage = options.inMemory
+    ? new MemoryLog()
+    : await createWal(options.walDir, { nodeId: memberId, clusterId }, walOptions);
+  const founding = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
+  const recovered = new WalBatch();
+  founding.forEach((data, i) => {
+    storage.appendEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
+    recovered.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
+  });
+  const hardState = bootstrapHardState(founding.length);
+  storage.appendHardState(hardState);
+  storage.recycle(await storage.flush());
+  return {
+    identity: { memberId, clusterId },
+    storage,
+    hardState,
+    entries: [recovered],
+    lastIndex: founding.length,
+    appliedTerm: 0,
+    snapshotIndex: 0,
+  };
+}
+
+async function reopenLog(options: MemberOptions, appliedIndex: number, walOptions: WalOptions): Promise<OpenedLog> {
+  const { wal, contents } = await openWal(options.walDir, appliedIndex, walOptions);
+  const { metadata, hardState, entries, lastIndex, afterTerm, snapshots } = contents;
+  return {
+    identity: { memberId: metadata.nodeId, clusterId: metadata.clusterId },
+    storage: wal,
+    hardState,
+    entries,
+    lastIndex,
+    appliedTerm: afterTerm,
+    snapshotIndex: snapshots.at(-1)?.index ?? 0,
+  };
+}

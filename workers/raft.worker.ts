@@ -1,0 +1,87 @@
+/**
+ * The raft thread. Owns the Raft state machine, the WAL's files and the clock ticks. It keeps its event loop: flushes are
+ * asynchronous, and its doorbell is awaited, so that a slow disk delays neither peers nor ticks. It never looks into an entry.
+ * The loop itself: `src/raft/raft-loop.ts`.
+ */
+
+import { workerData } from "node:worker_threads";
+import type { EntryBatch } from "../src/raft/raft.ts";
+import { type RaftLoop, startRaftLoop } from "../src/raft/raft-loop.ts";
+import { SingleVoter } from "../src/raft/single-voter.ts";
+import { Doorbell } from "../src/ring/doorbell.ts";
+import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { type RaftControl, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import { type OpenedLog, openLog } from "./raft-log.ts";
+
+const { memory, options } = workerData as WorkerData;
+const logger = threadLogger(options.logLevel);
+const log = (level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void => {
+  logger[level](message, fields);
+};
+
+let opened: OpenedLog;
+let appliedIndex = 0;
+let loop: RaftLoop;
+let ticker: NodeJS.Timeout;
+
+function* termsOf(batches: readonly EntryBatch[]): Iterable<number> {
+  for (const batch of batches) {
+    for (let i = 0; i < batch.count; i++) yield batch.term(i);
+  }
+}
+
+function start(): RaftLoop {
+  const { storage, hardState, entries, lastIndex, appliedTerm, snapshotIndex, identity } = opened;
+  return startRaftLoop({
+    consensus: new SingleVoter({
+      nodeId: identity.memberId,
+      hardState,
+      baseIndex: appliedIndex,
+      baseTerm: appliedTerm,
+      terms: termsOf(entries),
+      sink: storage,
+    }),
+    storage,
+    recovered: entries,
+    lastIndex,
+    appliedIndex,
+    snapshotIndex,
+    snapshotCount: options.snapshotCount,
+    inboxes: [new SharedRingReader(memory.rings.mainToRaft), new SharedRingReader(memory.rings.storageToRaft)],
+    toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
+    toMain: new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main)),
+    doorbell: new Doorbell(memory.doorbells.raft),
+    yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
+    log,
+  });
+}
+
+const control: RaftControl = {
+  async open(applied): ReturnType<RaftControl["open"]> {
+    appliedIndex = applied;
+    opened = await openLog(options, applied, {
+      unsafeNoFsync: options.unsafeNoFsync,
+      segmentsKept: options.walsMax,
+      log,
+    });
+    return opened.identity;
+  },
+
+  run(): void {
+    loop = start();
+    ticker = setInterval(() => loop.tick(), options.tickMs);
+    // A loop that dies ends the thread, and with it the member.
+    loop.done.catch((error: unknown) => {
+      queueMicrotask(() => {
+        throw error;
+      });
+    });
+  },
+
+  async stop(): Promise<void> {
+    clearInterval(ticker);
+    await loop.stop();
+  },
+};
+
+exposeControl(control);

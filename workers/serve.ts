@@ -1,0 +1,163 @@
+/** Opens the member to clients: service table, gRPC transport, HTTP endpoints, metrics. */
+
+import type { Server } from "node:http";
+import { STORAGE_VERSION } from "../src/base/version.ts";
+import type { Config } from "../src/config/config.ts";
+import type { ListenUrl } from "../src/config/urls.ts";
+import { type ListenAddress, type ListeningTransport, listenNative } from "../src/grpc/native-transport.ts";
+import type { MemberIdentity } from "../src/proto/response-header.ts";
+import { ReadKind } from "../src/ring/record-types.ts";
+import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
+import type { Router } from "../src/server/router.ts";
+import { createServiceTable } from "../src/server/services.ts";
+import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
+import type { Log } from "../src/telemetry/log.ts";
+import { Metrics } from "../src/telemetry/metrics.ts";
+import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
+import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
+
+/** How long calls in progress may take to end when the member stops. */
+const DRAIN_GRACE_MS = 1000;
+const EMPTY = new Uint8Array(0);
+const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
+
+export interface ServeOptions {
+  readonly router: Router;
+  readonly identity: MemberIdentity;
+  readonly clusterVersion: string;
+  readonly config: Config;
+  readonly log: Log;
+}
+
+/** The open doors of a member. */
+export interface Serving {
+  /** `host:port` or socket path of each client listener. */
+  readonly addresses: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const { router, identity, config, log } = options;
+  const services = createServiceTable(router, {
+    ...identity,
+    txnOpsMax: config.txnOpsMax,
+    quotaBackendBytes: config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes,
+    storageVersion: () => STORAGE_VERSION,
+  });
+  const deps = httpDeps(options);
+  const http1 = createHttp1Handler(deps);
+  const listen = config.grpcTransport === "native" ? listenNative : await loadGrpcJs();
+  const separateHttp = config.listenClientHttpUrls.length > 0;
+  const transport = await listen({
+    services,
+    limits: {
+      receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
+      concurrentStreamsMax: config.concurrentStreamsMax,
+      keepaliveMinTimeMs: config.grpcKeepaliveMinTimeMs,
+      keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
+      keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+    },
+    listeners: config.listenClientUrls.map(listenAddress),
+    http1: separateHttp ? null : http1,
+  });
+  router.attach(transport);
+  const servers = await Promise.all([
+    ...config.listenClientHttpUrls.map((url) => listenHttp(createHttp1Handler(deps), url)),
+    ...config.listenMetricsUrls.map((url) => listenHttp(createHttp1Handler(deps, { surface: "metrics" }), url)),
+  ]).catch(async (error: unknown) => {
+    await transport.drain(0);
+    throw error;
+  });
+  const addresses = transport.addresses().map(formatAddress);
+  for (const address of addresses) log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
+  return { addresses, stop: () => stopServing(transport, [http1, ...servers]) };
+}
+
+async function loadGrpcJs(): Promise<typeof listenNative> {
+  const { listenGrpcJs } = await import("../src/grpc/grpc-js-transport.ts");
+  return listenGrpcJs;
+}
+
+async function stopServing(transport: ListeningTransport, servers: readonly Server[]): Promise<void> {
+  for (const server of servers) server.close();
+  await transport.drain(DRAIN_GRACE_MS);
+  for (const server of servers) server.closeAllConnections();
+}
+
+function listenAddress(url: ListenUrl): ListenAddress {
+  return url.scheme.startsWith("unix") ? { path: url.address } : { host: url.host, port: url.port };
+}
+
+function formatAddress(address: ListenAddress): string {
+  if ("path" in address) return address.path;
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(listenAddress(url), () => {
+      server.off("error", reject);
+      resolve(server);
+    });
+  });
+}
+
+function httpDeps({ router, identity, clusterVersion, config, log }: ServeOptions): HttpDeps {
+  const stats = createServerStats();
+  const checks = new HealthCheckCounters();
+  const metrics = new Metrics();
+  addProcessMetrics(metrics);
+  addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
+  checks.addTo(metrics);
+  metrics.beforeScrape(() => {
+    copyStatus(stats, router, identity, clusterVersion);
+    return Promise.resolve();
+  });
+  const barrier = async (linearizable: boolean): Promise<void> => {
+    await router.request((call) => router.read(call, ReadKind.barrier, linearizable, EMPTY, 0, 0));
+  };
+  return {
+    logger: log,
+    hostWhitelist: config.hostWhitelist,
+    corsOrigins: config.corsOrigins,
+    clusterVersion: () => clusterVersion,
+    storageVersion: () => STORAGE_VERSION,
+    scrapeMetrics: (accept) => metrics.scrape(accept),
+    raftStatus: () => raftStatus(router),
+    alarms: () => [],
+    hasLeader: () => router.status.leaderId !== 0n,
+    isLearner: () => false,
+    linearizableRead: () => barrier(true),
+    serializableRead: () => barrier(false),
+    recordHealth: (healthy) => {
+      if (healthy) stats.healthSuccesses++;
+      else stats.healthFailures++;
+    },
+    recordHealthCheck: (type, name, passed) => checks.record(type, name, passed),
+  };
+}
+
+function raftStatus(router: Router): unknown {
+  const { term, leaderId, commitIndex, appliedIndex } = router.status;
+  return { term, lead: leaderId.toString(16), commit: commitIndex, applied: appliedIndex };
+}
+
+function copyStatus(stats: ServerStats, router: Router, identity: MemberIdentity, clusterVersion: string): void {
+  const { status } = router;
+  stats.memberId = identity.memberId;
+  stats.hasLeader = status.leaderId !== 0n;
+  stats.isLeader = status.isLeader;
+  stats.leaderChangesSeen = status.leaderChanges;
+  stats.committedIndex = status.commitIndex;
+  stats.appliedIndex = status.appliedIndex;
+  stats.proposalsPending = router.pendingRequests;
+  stats.proposalsFailed = status.proposalsFailed;
+  stats.dbBytes = status.dbBytes;
+  stats.dbBytesInUse = status.dbInUseBytes;
+  stats.currentRevision = status.revision;
+  stats.compactRevision = status.compactRevision;
+  stats.clusterVersion = clusterVersion.split(".").slice(0, 2).join(".");
+}
