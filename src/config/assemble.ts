@@ -33,6 +33,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** Peers are read from and written to with at least this much patience. */
 const RAFT_TIMEOUT_MS_MIN = 5000;
 
+/** Default of `--experimental-compact-hash-check-time`. */
+const COMPACT_HASH_CHECK_MS = 60_000;
+
 /** Time for a request beyond two elections. */
 const REQUEST_TIMEOUT_BASE_MS = 5000;
 
@@ -52,7 +55,7 @@ export function assembleConfig({ values, fromFile }: Gathered): Assembled {
   flags.v2Deprecation = ["write-only"];
   const config = freeze(flags);
   const late = warnings(config, { set, dataDirEmpty: flags.dataDir === "" });
-  const oldCheckTime = values.get("experimental-compact-hash-check-time") ?? config.compactHashCheckTimeMs;
+  const oldCheckTime = values.get("experimental-compact-hash-check-time") ?? COMPACT_HASH_CHECK_MS;
   const problem =
     flags.discoveryFallback === "proxy"
       ? `v2 proxy is deprecated, and --discovery-fallback can't be configured as "proxy"`
