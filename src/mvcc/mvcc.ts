@@ -361,6 +361,7 @@ export class Mvcc implements MvccStore {
    */
   serialize(): Uint8Array[] {
     assert(this.#state.txnMain === 0, "checkpoint inside a write txn");
+    this.#compactor.settle();
     return serializeState(this.#state);
   }
 
