@@ -3,6 +3,9 @@ import { GrpcCode } from "../base/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { EtcdError } from "./etcd-error.ts";
 
+/** The longest that setInterval takes. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Endpoints that are equal to the caller. */
 export class EndpointPool {
   readonly #endpoints: readonly Endpoint[];
@@ -23,12 +26,19 @@ export class EndpointPool {
    * Rejects with EtcdError DEADLINE_EXCEEDED if none could be reached until `deadlineMs` (of `performance.now()`).
    */
   async pick(deadlineMs: number): Promise<Endpoint> {
-    for (;;) {
-      const endpoint = this.#findReady();
-      if (endpoint !== undefined) return endpoint;
-      if (this.#closed) throw new EtcdError(GrpcCode.canceled, "grpc: the client connection is closing");
-      if (performance.now() >= deadlineMs) throw await this.#unreachable();
-      await Promise.race(this.#endpoints.map((each) => each.stateChange(deadlineMs)));
+    // A channel that is connecting does not keep the process alive; whoever waits for it does.
+    let waiting: NodeJS.Timeout | undefined;
+    try {
+      for (;;) {
+        const endpoint = this.#findReady();
+        if (endpoint !== undefined) return endpoint;
+        if (this.#closed) throw new EtcdError(GrpcCode.canceled, "grpc: the client connection is closing");
+        if (performance.now() >= deadlineMs) throw await this.#unreachable();
+        waiting ??= setInterval(() => {}, TIMER_MS_MAX);
+        await Promise.race(this.#endpoints.map((each) => each.stateChange(deadlineMs)));
+      }
+    } finally {
+      clearInterval(waiting);
     }
   }
 

@@ -29,4 +29,5 @@ function cacheCompiledCode(): void {
   enableCompileCache(join(folder, "concord"));
 }
 
-if (import.meta.main) process.exitCode = await main();
+// Output is written synchronously, so nothing is lost, and nobody waits for connections to close in good order.
+if (import.meta.main) process.exit(await main());

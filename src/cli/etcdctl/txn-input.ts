@@ -34,20 +34,15 @@ export function parseCompare(line: string): Compare {
   if (open === -1) throw malformed("");
   const target = line.slice(0, open);
   const [, quotedKey, op = "", quotedValue] = COMPARISON.exec(line.slice(open + 1)) ?? [];
-  const key = unquoteOr(quotedKey, undefined);
-  const value = unquoteOr(quotedValue, undefined);
-  if (key === undefined || value === undefined) {
-    throw malformed(`; got ${target}(${goQuote(key ?? "")}) ${key === undefined ? "" : op} ${goQuote(value ?? "")}`);
-  }
+  const key = quotedKey === undefined ? undefined : goUnquote(quotedKey);
+  if (key === undefined) throw malformed(`; got ${target}("")  ""`);
+  const value = quotedValue === undefined ? undefined : goUnquote(quotedValue);
+  if (value === undefined) throw malformed(`; got ${target}(${goQuote(key)}) ${op} ""`);
   const side = compareSide(target, value, invalid);
   if (side === undefined) throw malformed(` (unknown target ${target})`);
   const result = RESULTS[op];
   if (result === undefined) throw invalid();
   return create(CompareSchema, { key: encodeOsString(key), result, ...side });
-}
-
-function unquoteOr<T>(quoted: string | undefined, otherwise: T): string | T {
-  return (quoted === undefined ? undefined : goUnquote(quoted)) ?? otherwise;
 }
 
 /** Target and value of a comparison; undefined for an unknown target. */
