@@ -450,6 +450,7 @@ export class Connection implements FrameSink, SettingsSink {
     if (error !== NO_ERROR) return this.fail(error, "bad setting");
     this.#settingsSeen = true;
     this.output.writeSettingsAck();
+    this.sender.pump();
     this.#chargeIdleFrame();
   }
 

@@ -5,7 +5,7 @@
  */
 import { copyBytes } from "../base/copy-bytes.ts";
 import { ByteQueue } from "./byte-queue.ts";
-import { DEFAULT_WINDOW_BYTES, FRAME_DATA, FRAME_HEADER_BYTES, INT31_MAX } from "./http2.ts";
+import { DEFAULT_WINDOW_BYTES, FRAME_DATA, INT31_MAX } from "./http2.ts";
 import { FRAME_PAYLOAD_BYTES_MAX, OUTPUT_BYTES_HIGH } from "./limits.ts";
 import type { OutputQueue } from "./output-queue.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -100,7 +100,10 @@ export class Sender {
     return true;
   }
 
-  /** The client's SETTINGS_INITIAL_WINDOW_SIZE also moves the windows of open streams (section 6.9.2). False: overflow. */
+  /**
+   * The client's SETTINGS_INITIAL_WINDOW_SIZE also moves the windows of open streams (section 6.9.2). False: overflow.
+   * The caller pumps behind its SETTINGS ack: before, the client counts by the old window.
+   */
   setInitialWindow(bytes: number, streams: Iterable<Http2Stream>): boolean {
     const change = bytes - this.initialWindow;
     this.initialWindow = bytes;
@@ -109,7 +112,6 @@ export class Sender {
       if (stream.sendWindow > INT31_MAX) return false;
       this.#enqueue(stream);
     }
-    this.pump();
     return true;
   }
 
@@ -143,7 +145,7 @@ export class Sender {
   #writeFrame(stream: Http2Stream, bytes: Uint8Array, start: number, end: number): number {
     const length = Math.min(end - start, FRAME_PAYLOAD_BYTES_MAX, this.window, stream.sendWindow);
     const output = this.#output;
-    if (length <= 0 || output.queuedBytes + FRAME_HEADER_BYTES >= OUTPUT_BYTES_HIGH) return 0;
+    if (length <= 0 || output.queuedBytes >= OUTPUT_BYTES_HIGH) return 0;
     this.window -= length;
     stream.sendWindow -= length;
     this.dataFrames++;
