@@ -63,7 +63,7 @@ export class RingSink implements StorageSink {
     const target = long ? this.#longBuffer(length) : this.#ring.bytes;
     target[offset] = keyLength;
     writeRevisionKey(target, offset + 1, main, sub, tombstone);
-    copyBytes(target, offset + 1 + keyLength, bytes, start, end);
+    copyBytes(bytes, start, end, target, offset + 1 + keyLength);
     if (long) this.#writeLong(type, target, length);
     else this.#ring.commit(type, 0, 0, length);
   }
