@@ -56,7 +56,7 @@ export class MemoryFileSystem implements WalFileSystem {
 
   async rename(from: string, to: string): Promise<void> {
     this.trace.push(`rename ${path.basename(from)} ${path.basename(to)}`);
-    for (const [filePath, stored] of [...this.files]) {
+    for (const [filePath, stored] of Array.from(this.files)) {
       if (filePath !== from && !filePath.startsWith(`${from}/`)) continue;
       this.files.delete(filePath);
       this.files.set(to + filePath.slice(from.length), stored);
@@ -64,7 +64,7 @@ export class MemoryFileSystem implements WalFileSystem {
   }
 
   async remove(target: string): Promise<void> {
-    for (const filePath of [...this.files.keys()]) {
+    for (const filePath of Array.from(this.files.keys())) {
       if (filePath !== target && !filePath.startsWith(`${target}/`)) continue;
       this.trace.push(`remove ${path.basename(filePath)}`);
       this.files.delete(filePath);

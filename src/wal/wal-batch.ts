@@ -5,6 +5,7 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { copyBytes } from "../base/copy-bytes.ts";
 import { crc32c } from "../base/crc32c.ts";
 import { writeVarint } from "../proto/wire.ts";
 import type { EntryBatch } from "../raft/raft.ts";
@@ -24,8 +25,6 @@ const BATCH_BYTES_INITIAL = 256 * 1024;
 const BATCH_BYTES_KEPT_MAX = 8 * 1024 * 1024;
 /** Length fields are written as 32 bits, and Buffer writes of 2 GiB and more fail. */
 const BATCH_BYTES_LIMIT = 1024 * 1024 * 1024;
-/** A smaller payload is copied byte by byte: a subarray object costs more. */
-const COPY_LOOP_BYTES_MAX = 48;
 const ENTRIES_INITIAL = 1024;
 /** Words an entry in the table: data start, data end. */
 const TABLE_STRIDE = 2;
@@ -197,9 +196,4 @@ export class WalBatch implements EntryBatch {
     types.set(this.#types);
     this.#types = types;
   }
-}
-
-function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
-  if (end - start > COPY_LOOP_BYTES_MAX) target.set(source.subarray(start, end), at);
-  else while (start < end) target[at++] = source[start++];
 }

@@ -1,0 +1,336 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { ErrorId } from "../base/errors.ts";
+import { MemoryRing } from "../ring/memory-ring.ts";
+import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
+import { MemoryFileSystem } from "../wal/memory-file-system.ts";
+import { createWal, openWal } from "../wal/wal.ts";
+import type { Wal } from "../wal/wal.ts";
+import { RaftLoop, UNAPPLIED_BYTES_MAX, startRaftLoop } from "./raft-loop.ts";
+import type { Consensus, EntryBatch } from "./raft.ts";
+import { SingleVoter } from "./single-voter.ts";
+
+const NODE = 0xabcn;
+const DIRECTORY = "/data/wal";
+
+/** A doorbell that never wakes anybody: the tests pump by hand. */
+const SILENT_DOORBELL = { prepareSleep: () => 0, awake: () => {}, sleepAsync: () => new Promise(() => {}) };
+
+interface Member {
+  loop: RaftLoop;
+  wal: Wal;
+  fileSystem: MemoryFileSystem;
+  inbox: MemoryRing;
+  toApply: MemoryRing;
+  toMain: MemoryRing;
+  log: string[];
+}
+
+interface StartOptions {
+  fileSystem?: MemoryFileSystem;
+  applyRingBytes?: number;
+  appliedIndex?: number;
+  snapshotCount?: number;
+  segmentBytes?: number;
+  wrap?: (consensus: Consensus) => Consensus;
+}
+
+async function startMember(options: StartOptions = {}): Promise<Member> {
+  const fileSystem = options.fileSystem ?? new MemoryFileSystem();
+  const walOptions = { fileSystem, segmentBytes: options.segmentBytes ?? 65_536, segmentsKept: 1 };
+  if (options.fileSystem === undefined) {
+    const created = await createWal(DIRECTORY, { nodeId: NODE, clusterId: 1n }, walOptions);
+    created.appendEntry(1, 1, 1, new TextEncoder().encode("conf"), 0, 4);
+    await created.flush();
+    created.appendHardState({ term: 1, vote: 0n, commit: 1 });
+    await created.close();
+  }
+  const appliedIndex = options.appliedIndex ?? 0;
+  const { wal, contents } = await openWal(DIRECTORY, appliedIndex, walOptions);
+  const rings = { inbox: new MemoryRing(1 << 20), toApply: new MemoryRing(options.applyRingBytes ?? 1 << 20), toMain: new MemoryRing(4096) };
+  const log: string[] = [];
+  const voter = () =>
+    new SingleVoter({
+      nodeId: NODE,
+      hardState: contents.hardState,
+      baseIndex: appliedIndex,
+      baseTerm: contents.afterTerm,
+      terms: termsOf(contents.entries),
+      sink: wal,
+    });
+  const loop = startRaftLoop({
+    consensus: contents.lastIndex < appliedIndex ? (null as never) : (options.wrap ?? ((same) => same))(voter()),
+    storage: wal,
+    recovered: contents.entries,
+    lastIndex: contents.lastIndex,
+    appliedIndex,
+    snapshotIndex: contents.snapshots.at(-1)?.index ?? 0,
+    snapshotCount: options.snapshotCount ?? 10_000,
+    inboxes: [rings.inbox],
+    toApply: rings.toApply,
+    toMain: rings.toMain,
+    doorbell: SILENT_DOORBELL,
+    yieldToEvents: () => nextTurn(),
+    log: (_level, message) => log.push(message),
+  });
+  loop.done.catch(() => {});
+  return { loop, wal, fileSystem, ...rings, log };
+}
+
+function* termsOf(batches: readonly EntryBatch[]): Iterable<number> {
+  for (const batch of batches) for (let i = 0; i < batch.count; i++) yield batch.term(i);
+}
+
+/** What a ring's consumer sees, a line a record. */
+function take(ring: MemoryRing, recordsMax = 1e6): string[] {
+  const lines: string[] = [];
+  ring.drain((type, flags, requestId, bytes, start, end) => {
+    const name = Object.entries(RecordType).find(([, value]) => value === type)?.[0] ?? "?";
+    const traced = (flags & FLAG_TRACED) !== 0;
+    const trace = traced ? ` traced ${Buffer.from(bytes.subarray(start, start + 24)).toString("latin1").trim()}` : "";
+    const at = traced ? start + 24 : start;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const rest = (from: number): string => new TextDecoder().decode(bytes.subarray(from, end));
+    if (type === RecordType.entry) lines.push(`entry ${view.getFloat64(at, true)}/${requestId} type ${view.getUint32(at + 8, true)} ${rest(at + 16)}${trace}`);
+    else if (type === RecordType.leader) lines.push(`leader term ${view.getFloat64(at, true)} ${view.getBigUint64(at + 8, true).toString(16)} ${view.getUint32(at + 16, true)}`);
+    else if (type === RecordType.raftStatus) lines.push(`status commit ${view.getFloat64(at, true)} last ${view.getFloat64(at + 8, true)} term ${view.getFloat64(at + 16, true)}`);
+    else if (type === RecordType.error) lines.push(`error ${requestId} ${view.getUint32(at, true)}`);
+    else lines.push(`${name} ${requestId} ${rest(at)}${trace}`);
+  }, recordsMax);
+  return lines;
+}
+
+function send(member: Member, type: number, requestId: number, payload: string, flags = 0): void {
+  const bytes = new TextEncoder().encode(payload);
+  assert.ok(member.inbox.write(type, flags, requestId, bytes, 0, bytes.length), "inbox full");
+}
+
+/** Lets everything that is under way end: the loop, its flushes and its waits. */
+async function settle(member: Member): Promise<void> {
+  member.inbox.publish();
+  member.loop.pump();
+  for (let quiet = 0, turns = 0; quiet < 3; turns++) {
+    assert.ok(turns < 10_000, "the loop does not come to rest");
+    await nextTurn();
+    quiet = member.wal.isFlushing ? 0 : quiet + 1;
+  }
+}
+
+/** A gate in front of the disk: flushes wait until it is opened. */
+function holdDisk(member: Member): () => void {
+  const gate = Promise.withResolvers<void>();
+  member.fileSystem.beforeWrite = () => gate.promise;
+  return () => {
+    member.fileSystem.beforeWrite = null;
+    gate.resolve();
+  };
+}
+
+describe("raft loop", () => {
+  test("starts as leader, replays what storage does not have, then its own empty entry", async () => {
+    const member = await startMember();
+    await settle(member);
+    assert.deepEqual(take(member.toApply), ["leader term 2 abc 1", "entry 1/1 type 1 conf", "entry 2/2 type 0 "]);
+    assert.deepEqual(take(member.toMain).at(-1), "status commit 2 last 2 term 2");
+    assert.deepEqual(member.log, ["abc became leader at term 2", "raft.node: abc elected leader abc at term 2"]);
+  });
+
+  test("a proposal reaches apply only after the disk has it; a read goes at once, a later read behind the entry", async () => {
+    const member = await startMember();
+    await settle(member);
+    take(member.toApply);
+    take(member.toMain);
+    const openDisk = holdDisk(member);
+    send(member, RecordType.propose, 100, "put a");
+    send(member, RecordType.read, 101, "get a");
+    member.inbox.publish();
+    member.loop.pump();
+    assert.deepEqual(take(member.toApply), ["read 101 get a"], "the put is not committed, so the read need not see it");
+    send(member, RecordType.propose, 102, "put b");
+    member.inbox.publish();
+    member.loop.pump();
+    assert.deepEqual(take(member.toApply), []);
+    openDisk();
+    await settle(member);
+    send(member, RecordType.read, 103, "get b");
+    await settle(member);
+    assert.deepEqual(take(member.toApply), ["entry 2/3 type 0 put a", "entry 2/4 type 0 put b", "read 103 get b"]);
+    assert.equal(take(member.toMain).at(-1), "status commit 4 last 4 term 2");
+  });
+
+  test("reads wait for the first commit of the term, and a cancelled one is dropped", async () => {
+    const first = await startMember();
+    await settle(first);
+    await first.loop.stop();
+    const openDisk = holdDisk(first);
+    const member = await startMember({ fileSystem: first.fileSystem });
+    send(member, RecordType.read, 1, "early");
+    send(member, RecordType.read, 2, "given up");
+    send(member, RecordType.cancel, 2, "");
+    member.inbox.publish();
+    member.loop.pump();
+    assert.deepEqual(take(member.toApply), ["leader term 3 abc 1", "entry 1/1 type 1 conf", "entry 2/2 type 0 "]);
+    openDisk();
+    await settle(member);
+    assert.deepEqual(take(member.toApply), ["entry 3/3 type 0 ", "read 1 early"]);
+  });
+
+  test("a full apply ring holds entries and reads back in order, and loses none", async () => {
+    const member = await startMember({ applyRingBytes: 1024 });
+    await settle(member);
+    take(member.toApply);
+    const expected: string[] = [];
+    for (let i = 0; i < 50; i++) {
+      send(member, RecordType.propose, i, `value ${i}`.padEnd(100, "."));
+      expected.push(`entry 2/${3 + i} type 0 ${`value ${i}`.padEnd(100, ".")}`);
+    }
+    await settle(member);
+    send(member, RecordType.read, 999, "behind all");
+    expected.push("read 999 behind all");
+    await settle(member);
+    assert.ok(member.loop.handedIndex < 52);
+    const seen: string[] = [];
+    for (let round = 0; round < 100 && seen.length < expected.length; round++) {
+      seen.push(...take(member.toApply, 3));
+      await settle(member);
+    }
+    assert.deepEqual(seen, expected);
+  });
+
+  test("an entry longer than a quarter of the ring goes whole", async () => {
+    const member = await startMember({ applyRingBytes: 4096 });
+    await settle(member);
+    take(member.toApply);
+    send(member, RecordType.propose, 1, "x".repeat(1500));
+    await settle(member);
+    assert.deepEqual(take(member.toApply), [`entry 2/3 type 0 ${"x".repeat(1500)}`]);
+  });
+
+  test("a sampled proposal's trace context travels with its entry and is not part of the log", async () => {
+    const member = await startMember();
+    await settle(member);
+    take(member.toApply);
+    send(member, RecordType.propose, 1, "trace-id-and-span".padEnd(24) + "put a", FLAG_TRACED);
+    send(member, RecordType.read, 2, "read-trace".padEnd(24) + "get a", FLAG_TRACED);
+    await settle(member);
+    assert.deepEqual(take(member.toApply), ["read 2 get a traced read-trace", "entry 2/3 type 0 put a traced trace-id-and-span"]);
+    await member.loop.stop();
+    const { contents } = await openWal(DIRECTORY, 2, { fileSystem: member.fileSystem });
+    const [batch] = contents.entries as [EntryBatch];
+    assert.equal(new TextDecoder().decode(batch.bytes.subarray(batch.dataStart(0), batch.dataEnd(0))), "put a");
+  });
+
+  test("without a leader a proposal is refused", async () => {
+    const member = await startMember({ wrap: leaderless });
+    send(member, RecordType.propose, 77, "put a");
+    member.inbox.publish();
+    member.loop.pump();
+    assert.ok(take(member.toMain).includes(`error 77 ${ErrorId.noLeader}`));
+  });
+
+  test("the inbox is not drained beyond the bytes that may wait for the disk", async () => {
+    const member = await startMember();
+    await settle(member);
+    const openDisk = holdDisk(member);
+    const payload = "y".repeat(200_000);
+    let sent = 0;
+    for (; sent < 1000; sent++) {
+      if (member.inbox.freeBytes() < 250_000) {
+        member.inbox.publish();
+        member.loop.pump();
+        if (member.inbox.freeBytes() < 250_000) break;
+      }
+      send(member, RecordType.propose, sent, payload);
+    }
+    assert.ok(sent * 200_000 >= UNAPPLIED_BYTES_MAX && sent * 200_000 < UNAPPLIED_BYTES_MAX * 1.5, `took ${sent}`);
+    assert.ok(member.wal.pendingBytes >= UNAPPLIED_BYTES_MAX);
+    openDisk();
+    let handed = 0;
+    while (handed < sent) {
+      handed += take(member.toApply).filter((line) => line.startsWith("entry 2/")).length;
+      await settle(member);
+      if (member.loop.handedIndex >= sent + 2) break;
+    }
+    assert.equal(member.loop.handedIndex, sent + 2);
+  });
+
+  test("a disk error ends the loop with its cause, and nothing more is acknowledged", async () => {
+    const member = await startMember();
+    await settle(member);
+    take(member.toApply);
+    member.fileSystem.beforeWrite = () => {
+      throw new Error("EIO: i/o error, write");
+    };
+    send(member, RecordType.propose, 1, "lost");
+    await settle(member);
+    await assert.rejects(member.loop.done, /raft thread: wal: cannot write: .*\.wal at byte \d+: EIO/);
+    member.fileSystem.beforeWrite = null;
+    send(member, RecordType.propose, 2, "also lost");
+    send(member, RecordType.read, 3, "not answered");
+    await settle(member);
+    assert.deepEqual(take(member.toApply), []);
+    await assert.rejects(member.loop.stop(), /EIO/);
+  });
+
+  test("storage's progress becomes a snapshot marker and frees segments", async () => {
+    const member = await startMember({ snapshotCount: 20, segmentBytes: 4096 });
+    await settle(member);
+    for (let i = 0; i < 60; i++) {
+      send(member, RecordType.propose, i, "z".repeat(300));
+      await settle(member);
+    }
+    const before = member.wal.segmentPaths.length;
+    assert.ok(before > 3);
+    send(member, RecordType.committed, 19, "");
+    await settle(member);
+    assert.equal(member.wal.segmentPaths.length, before, "too early for a marker");
+    send(member, RecordType.committed, 50, "");
+    await settle(member);
+    assert.ok(member.wal.segmentPaths.length < before);
+    await member.loop.stop();
+    const { contents } = await openWal(DIRECTORY, 50, { fileSystem: member.fileSystem });
+    const confState = { voters: [NODE], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+    assert.deepEqual(contents.snapshots.at(-1), { index: 50, term: 2, confState });
+    assert.equal(contents.hardState.commit, 62);
+    send(member, RecordType.committed, 1000, "");
+  });
+
+  test("a restart hands over exactly what storage lacks, and refuses storage that is ahead of the log", async () => {
+    const member = await startMember();
+    for (const value of ["a", "b", "c"]) send(member, RecordType.propose, 1, value);
+    await settle(member);
+    await member.loop.stop();
+    const { fileSystem } = member;
+    const again = await startMember({ fileSystem, appliedIndex: 3 });
+    await settle(again);
+    assert.deepEqual(take(again.toApply), ["leader term 3 abc 1", "entry 2/4 type 0 b", "entry 2/5 type 0 c", "entry 3/6 type 0 "]);
+    await again.loop.stop();
+    await assert.rejects(startMember({ fileSystem, appliedIndex: 9 }), /log ends at index 6, but storage has applied up to 9: entries are lost/);
+  });
+});
+
+/** A member that knows no leader. */
+function leaderless(voter: Consensus): Consensus {
+  return {
+    nodeId: voter.nodeId,
+    term: voter.term,
+    leaderId: 0n,
+    isLeader: false,
+    lastIndex: voter.lastIndex,
+    commitIndex: voter.commitIndex,
+    confState: voter.confState,
+    start: () => {},
+    tick: () => {},
+    propose: () => 0,
+    readIndex: () => {},
+    immediateReadIndex: () => -1,
+    step: () => {},
+    entriesStored: () => {},
+    applied: () => {},
+    termAt: () => 0,
+    hasReady: () => false,
+    ready: () => voter.ready(),
+    advance: () => {},
+  };
+}
