@@ -23,7 +23,10 @@ function eventLoopTurn(): Promise<void> {
  */
 export async function runBlockingLoop(doorbell: Doorbell, loop: BlockingLoop): Promise<void> {
   while (!loop.stopped()) {
-    if (doorbell.takeControlRequest()) await eventLoopTurn();
+    if (doorbell.takeControlRequest()) {
+      await eventLoopTurn();
+      continue; // the message may have stopped the loop
+    }
     if (loop.turn()) continue;
     const sequence = doorbell.prepareSleep();
     if (loop.hasWork()) doorbell.awake();
