@@ -91,14 +91,12 @@ export class Client {
   #token = "";
 
   private constructor(options: ClientOptions) {
-    if (options.endpoints.length === 0) throw new EtcdError(GrpcCode.unknown, "etcdclient: no available endpoints");
+    if (options.endpoints.length === 0) throw optionsError("etcdclient: no available endpoints");
     const requestMax = options.requestBytesMax ?? 0;
     const responseMax = options.responseBytesMax ?? 0;
     if (responseMax > 0 && requestMax > responseMax) {
-      throw new EtcdError(
-        GrpcCode.unknown,
-        `gRPC message recv limit (${responseMax} bytes) must be greater than send limit (${requestMax} bytes)`,
-      );
+      const limits = `recv limit (${responseMax} bytes) must be greater than send limit (${requestMax} bytes)`;
+      throw optionsError(`gRPC message ${limits}`);
     }
     this.#options = options;
     this.#pool = this.#createPool(options.endpoints);
@@ -209,6 +207,11 @@ export class Client {
     }
     return calls as UnaryCalls<S>;
   }
+}
+
+/** Options that no client can be made of; the text stands for itself. */
+function optionsError(text: string): EtcdError {
+  return new EtcdError(GrpcCode.unknown, text, text);
 }
 
 /** The login itself: a refused token is no reason to repeat it. */

@@ -8,5 +8,11 @@ export function humanBytes(bytes: bigint): string {
   if (size < 10) return `${size} B`;
   const power = Math.floor(Math.log(size) / Math.log(1000));
   const value = Math.floor((size / 1000 ** power) * 10 + 0.5) / 10;
-  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ${UNITS[power]}`;
+  return `${value < 10 ? value.toFixed(1) : roundHalfEven(value)} ${UNITS[power]}`;
+}
+
+/** As Go's `%.0f`: 20.5 is 20, 21.5 is 22. */
+function roundHalfEven(value: number): number {
+  const rounded = Math.round(value);
+  return value % 1 === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
 }

@@ -5,12 +5,11 @@ const CELL_WIDTH_MAX = 30;
 
 /** Draws a table; ends with a newline. */
 export function textTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const head = headings.map((text) => wrapCell(text.replaceAll("_", " ").toUpperCase()));
-  const body = rows.map((row) => row.map(wrapCell));
-  const widths = head.map((_, column) => Math.max(...[head, ...body].map((row) => cellWidth(row[column]!))));
+  const head = headings.map((text) => text.replaceAll("_", " ").toUpperCase());
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => cellWidth(row[column]!))));
   const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+\n`;
-  const drawn = body.map((row) => drawRow(row, widths, (text, width) => text.padStart(width)));
-  return rule + drawRow(head, widths, centre) + rule + drawn.join("") + (rows.length > 0 ? rule : "");
+  const drawn = rows.map((row) => drawRow(row.map(wrapCell), widths, (text, width) => text.padStart(width)));
+  return rule + drawRow(head.map(wrapCell), widths, centre) + rule + drawn.join("") + (rows.length > 0 ? rule : "");
 }
 
 function drawRow(cells: string[][], widths: number[], align: (text: string, width: number) => string): string {
@@ -27,14 +26,17 @@ function centre(text: string, width: number): string {
   return " ".repeat(left) + text + " ".repeat(width - text.length - left);
 }
 
-function cellWidth(lines: string[]): number {
-  return Math.max(0, ...lines.map((line) => line.length));
+/** A wrapped cell keeps the full width, even if its lines came out shorter. */
+function cellWidth(text: string): number {
+  return Math.max(wrapLimit(text), ...wrapCell(text).map((line) => line.length));
+}
+
+function wrapLimit(text: string): number {
+  return Math.min(CELL_WIDTH_MAX, Math.max(...text.split("\n").map((line) => line.length)));
 }
 
 function wrapCell(text: string): string[] {
-  const width = Math.min(CELL_WIDTH_MAX, cellWidth(text.split("\n")));
-  const paragraphs = text.split("\n").join(" ");
-  return wrapWords(paragraphs.split(" "), width);
+  return wrapWords(text.replaceAll("\n", " ").split(" "), wrapLimit(text));
 }
 
 /** Breaks words into lines so that the squares of the room left on each line but the last add up to the least. */
