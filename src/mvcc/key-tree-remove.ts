@@ -75,7 +75,7 @@ function unlinkLeaf(tree: KeyTree, leaf: number): void {
   if (previous !== 0) tree.leafWords(previous)[tree.leafAt(previous) + NEXT] = next;
 }
 
-/** Takes `child` out of `parent` and frees it; its live keys were counted elsewhere already. */
+/** Takes `child` out of `parent`, a node of `level`, and frees it; its live keys were counted elsewhere already. */
 function removeChild(tree: KeyTree, level: number, parent: number, child: number): void {
   const words = tree.innerWords(parent);
   const at = tree.innerAt(parent);
@@ -112,6 +112,7 @@ function shrinkRoot(tree: KeyTree, onlyChild: number): void {
   if (words[at + COUNT] === 1) shrinkRoot(tree, words[at + CHILDREN]);
 }
 
+/** Merges a sparse inner node, whose parent is of `level`, with a neighbour. */
 function mergeInner(tree: KeyTree, level: number, inner: number): void {
   const parent = tree.innerWords(inner)[tree.innerAt(inner) + PARENT];
   const words = tree.innerWords(parent);
@@ -130,7 +131,7 @@ function mergeInner(tree: KeyTree, level: number, inner: number): void {
   for (const array of [CHILDREN, LEAST, LIVES]) {
     targetWords.set(sourceWords.subarray(from + array, from + array + added), to + array + count);
   }
-  for (let index = 0; index < added; index++) tree.setParent(level, sourceWords[from + CHILDREN + index], target);
+  for (let index = 0; index < added; index++) tree.setParent(level - 1, sourceWords[from + CHILDREN + index], target);
   targetWords[to + COUNT] = count + added;
   words[at + LIVES + left] += words[at + LIVES + left + 1];
   removeChild(tree, level, parent, source);

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HashKv, sortRevisions } from "./hash-kv.ts";
+import { createMvccStore, type Mvcc } from "./mvcc.ts";
+
+/** Bucket `key` of a real etcd: main/sub, `t` for a tombstone, value. */
+const RECORDS = `2/0 0a026b311002180220012a027631
+3/0 0a026b321003180320012a027632
+4/0 0a026b331004180420012a027633
+5/0 0a026b341005180520012a027634
+6/0 0a026b351006180620012a027635
+7/0 0a026b361007180720012a027636
+8/0 0a026b371008180820012a027637
+9/0 0a026b381009180920012a027638
+10/0 0a026b311002180a20022a03763162
+11/0t 0a026b32
+12/0 0a026b32100c180c20012a05616761696e
+13/0t 0a026b33
+14/0 0a0161100e180e20012a0131
+14/1 0a0162100e180e20012a0132
+14/2t 0a026b34
+15/0 0a066c6561736564100f180f20012a01783090e080fcb3c0a8e917`
+  .split("\n")
+  .map((line) => {
+    const [, main, sub, tombstone, value] = /^(\d+)\/(\d+)(t?) (\w+)$/.exec(line) as RegExpExecArray;
+    return { main: Number(main), sub: Number(sub), tombstone: tombstone === "t", value: Buffer.from(value, "hex") };
+  });
+
+function restored(deleted: Set<string>): Mvcc {
+  const store = createMvccStore({
+    valueBytesMax: 0,
+    source: { getRevision: (main, sub) => RECORDS.find((record) => record.main === main && record.sub === sub)?.value },
+    sink: {
+      putRevision: () => assert.fail("nothing is written"),
+      putTombstone: () => assert.fail("nothing is written"),
+      deleteRevision: (main, sub) => deleted.add(`${main}/${sub}`),
+    },
+  });
+  for (const { main, sub, tombstone, value } of RECORDS) assert.ok(store.restoreRevision(main, sub, tombstone, value));
+  store.finishRestore({ scheduledCompactRevision: -1, finishedCompactRevision: -1 });
+  return store;
+}
+
+function hash(store: Mvcc, deleted: Set<string>): number {
+  const hashKv = new HashKv(store.hashKeepSet(15));
+  for (const { main, sub, tombstone, value } of RECORDS) {
+    if (!deleted.has(`${main}/${sub}`)) hashKv.add(main, sub, tombstone, value);
+  }
+  return hashKv.hash;
+}
+
+test("HashKV of a real etcd's records, before and after a compaction, carried out or not", () => {
+  const deleted = new Set<string>();
+  const store = restored(deleted);
+  assert.equal(store.revision, 15);
+  assert.equal(hash(store, deleted), 1172604007);
+  store.compact(8);
+  assert.equal(hash(store, deleted), 930155810);
+  while (!store.compactSlice(1));
+  // Nothing up to 8 was superseded at 8.
+  assert.deepEqual([...deleted], []);
+  store.compact(13);
+  const scheduled = hash(store, deleted);
+  while (!store.compactSlice(1));
+  assert.deepEqual([...deleted].sort(), ["11/0", "2/0", "3/0", "4/0"]);
+  assert.equal(hash(store, deleted), scheduled);
+});
+
+test("revisions sort by main, then sub, however large", () => {
+  for (const main of [5, 2 ** 50]) {
+    const mains = new Float64Array([main, main - 1, main, main - 3]);
+    const subs = new Uint32Array([2, 9, 1, 5000]);
+    sortRevisions(mains, subs);
+    assert.deepEqual([...mains], [main - 3, main - 1, main, main]);
+    assert.deepEqual([...subs], [5000, 9, 1, 2]);
+  }
+});
