@@ -84,6 +84,8 @@ export interface MvccStore {
   compact(revision: number): void;
   /** Does up to about `keysMax` keys' worth of compaction of index and backend (through the sink). Returns true when nothing is left to do. */
   compactSlice(keysMax: number): boolean;
+  /** Compaction has work left that it cannot do before open cursors close: calling {@link compactSlice} now would do nothing. */
+  readonly compactionWaitsForCursors: boolean;
 
   /** Storage holds everything up to revision `main`: memory of older values may be reused. */
   committed(main: number): void;
