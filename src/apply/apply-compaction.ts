@@ -37,9 +37,9 @@ export class CompactionApplier {
     this.#buckets = buckets;
   }
 
-  /** True while deletions are left to do. */
-  get isRunning(): boolean {
-    return this.#running;
+  /** True while there are deletions that can be done now. */
+  get isRunnable(): boolean {
+    return this.#running && !this.#context.store.compactionWaitsForCursors;
   }
 
   /** Goes on with a compaction that an earlier life of the process had scheduled but not finished. */
@@ -68,7 +68,8 @@ export class CompactionApplier {
   /** One slice of deletions. */
   runSlice(): void {
     const { store } = this.#context;
-    if (!store.compactSlice(COMPACT_SLICE_KEYS)) return;
+    // A first compaction to 0 succeeds, as in etcd, and there is nothing at 0 to delete.
+    if (store.compactRevision > 0 && !store.compactSlice(COMPACT_SLICE_KEYS)) return;
     this.#running = false;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
     if (this.#waiters.every((waiter) => waiter.token > 0)) return;

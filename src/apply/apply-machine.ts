@@ -165,7 +165,7 @@ export class ApplyMachine {
 
   /** Does up to about 1 ms of background work. False: there is none that could go on now. */
   runSlice(): boolean {
-    const compacts = this.#compactions.isRunning;
+    const compacts = this.#compactions.isRunnable;
     if (compacts && this.#compactNext) {
       this.#compactNext = false;
       this.#compactions.runSlice();

@@ -36,6 +36,7 @@ export function isInRange(key: string, range: KeyRange): boolean {
 export class NaiveStore implements MvccStore {
   revision = 1;
   compactRevision = -1;
+  readonly compactionWaitsForCursors = false;
   readonly #history = new Map<string, Version[]>();
   readonly #keys: string[] = [];
   readonly #ids = new Map<string, number>();
