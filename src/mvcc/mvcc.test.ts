@@ -221,7 +221,7 @@ test("put, delete and compact for ever does not grow the memory", () => {
       store.endTxn();
     }
     store.beginTxn();
-    assert.equal(store.deleteRange(ALL), 20_000);
+    assert.equal(store.deleteRange(ALL), round === 0 ? 20_000 : 20_001);
     store.endTxn();
     store.beginTxn();
     store.put(bytes("mark"), 0, 4, bytes("mark"), 0, 0, 0, 0);

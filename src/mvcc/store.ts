@@ -10,13 +10,13 @@ export interface RevisionSink {
   putRevision(main: number, sub: number, bytes: Uint8Array, start: number, end: number): void;
   /** The encoded KeyValue of a tombstone holds field 1 only. */
   putTombstone(main: number, sub: number, bytes: Uint8Array, start: number, end: number): void;
-  /** Compaction removes this revision. */
+  /** Compaction removes this revision. Removals must become durable in this order: a tombstone comes after what it deleted. */
   deleteRevision(main: number, sub: number, tombstone: boolean): void;
 }
 
 /** Reads revisions that have left memory. */
 export interface RevisionSource {
-  /** Encoded KeyValue, borrowed until the next call, or undefined. */
+  /** Encoded KeyValue, borrowed until the next call, or undefined. Must see everything up to the last {@link MvccStore.committed}. */
   getRevision(main: number, sub: number, tombstone: boolean): Uint8Array | undefined;
 }
 
@@ -61,14 +61,17 @@ export interface MvccStore {
 
   /** Opens a write txn at main = revision + 1, sub 0. */
   beginTxn(): void;
-  /** Puts key `kb[ks, ke)`; builds the encoded KeyValue once and hands it to the sink. All bytes borrowed. Fills `previous` (if given) as lookup would have before; returns whether the key was live. */
+  /**
+   * Puts key `kb[ks, ke)` with value `vb[vs, ve)`; builds the encoded KeyValue once and hands it to the sink. All bytes are
+   * borrowed. What was there before is asked with {@link lookup}, before.
+   */
   put(kb: Uint8Array, ks: number, ke: number, vb: Uint8Array, vs: number, ve: number, leaseLow: number, leaseHigh: number): void;
   /** Tombstones all live keys of the range in key order; returns how many. */
   deleteRange(range: KeyRange): number;
   /** Closes the txn; `revision` grew by one if anything was written. Returns the current revision. */
   endTxn(): number;
 
-  /** Finds a live key at `revision` (0 = current) and fills `meta`. */
+  /** Finds a live key at `revision` (0 = current, in a write txn the txn's own state) and fills `meta`. */
   lookup(kb: Uint8Array, ks: number, ke: number, revision: number, meta: KeyMeta): boolean;
   /** Number of live keys of a range at `revision` (0 = current): O(log n) at the current one, plus O(changes since) at an older one. */
   count(range: KeyRange, revision: number): number;
