@@ -56,6 +56,8 @@ export class ApplyLoop {
   #reportedCompactRevision = 0;
   #term: number;
   #waitsForCommit = false;
+  /** Memory mode: newest revision that the store knows to be kept elsewhere. */
+  #directRevision = 0;
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
 
@@ -106,7 +108,7 @@ export class ApplyLoop {
   #noteDirectCommit(): void {
     const { direct, store, machine } = this.#options;
     if (direct === null) return;
-    store.committed(direct.committedRevision);
+    if (direct.committedRevision > this.#directRevision) store.committed((this.#directRevision = direct.committedRevision));
     if (direct.servedToken > this.#servedToken) machine.storageCommitted((this.#servedToken = direct.servedToken));
   }
 
