@@ -55,8 +55,9 @@ export class HpackEncoder {
     const nameIndex = STATIC_NAMES.get(name) ?? 0;
     if (insert) this.#integer(0x40, 6, nameIndex);
     else this.#integer(0x00, 4, nameIndex);
-    if (nameIndex === 0) this.#string(name);
-    this.#string(value);
+    // Huffman only for what is sent once and then repeated by index: packing an error's text costs more than its bytes.
+    if (nameIndex === 0) this.#string(name, insert);
+    this.#string(value, insert);
     if (insert) this.table.insert(field);
   }
 
@@ -86,8 +87,8 @@ export class HpackEncoder {
     this.bytes[this.length++] = value;
   }
 
-  #string(text: string): void {
-    const packed = huffmanBytes(text);
+  #string(text: string, pack: boolean): void {
+    const packed = pack ? huffmanBytes(text) : text.length;
     this.#reserve(6 + text.length);
     if (packed < text.length) {
       this.#integer(0x80, 7, packed);
