@@ -33,7 +33,8 @@ function scan(reader: BackendReader, fromMain = 0, fromSub = 0): string[] {
   reader.scanRevisions(
     fromMain,
     (main, sub, tombstone, value, length) => {
-      found.push(`${main}/${sub}${tombstone ? "t" : ""}=${Buffer.from(value.buffer, value.byteOffset, length)}`);
+      const text = Buffer.from(value.buffer, value.byteOffset, length).toString();
+      found.push(`${main}/${sub}${tombstone ? "t" : ""}=${text}`);
       return true;
     },
     fromSub,

@@ -76,8 +76,7 @@ function directoryError(root: string, cause: unknown): Error {
 }
 
 function describeMode(directory: string, mode: number): string {
-  const letters = [...mode.toString(8).padStart(3, "0")].map((digit) => {
-    const bits = Number(digit);
+  const letters = [mode >> 6, mode >> 3, mode].map((bits) => {
     return `${bits & 4 ? "r" : "-"}${bits & 2 ? "w" : "-"}${bits & 1 ? "x" : "-"}`;
   });
   return (

@@ -110,7 +110,7 @@ function readMeta(path: string, fd: number, offset: number, fileBytes: number): 
   if (!isOurs) {
     throw new DatabaseFileError(
       `${path} is not a database file: expected magic ${LMDB_MAGIC.toString(16)} in page ${pageNumber}, found ` +
-        `${length >= PAGE_HEADER_BYTES + 4 ? view.getUint32(META_MAGIC, true).toString(16) : `only ${length} bytes`}`,
+        (length >= PAGE_HEADER_BYTES + 4 ? view.getUint32(META_MAGIC, true).toString(16) : `only ${length} bytes`),
     );
   }
   if ((page.readUInt16LE(18) & PAGE_FLAG_META) === 0) {

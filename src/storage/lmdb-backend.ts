@@ -129,6 +129,7 @@ class LmdbBackend implements BackendWriter {
     if (this.#open !== undefined) return;
     if (this.#failure !== undefined) throw this.#failure;
     this.#environment.root.transactionSync(() => ({
+      // oxlint-disable-next-line unicorn/no-thenable -- a thenable is what lmdb-js waits for
       then: (commit: (value: undefined) => unknown, abort: (reason: unknown) => unknown) => {
         this.#open = { commit, abort };
       },

@@ -3,6 +3,7 @@
  * returning to its event loop, as the apply thread does. words[0]: request number, words[1]: answer number, words[2]: the
  * last revision seen, words[3]: timers pending.
  */
+// oxlint-disable-next-line no-restricted-imports -- a test needs a thread of its own
 import { workerData } from "node:worker_threads";
 
 import { openLmdbReader } from "../lmdb-reader.ts";

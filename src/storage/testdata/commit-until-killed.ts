@@ -24,7 +24,8 @@ try {
       value.writeDoubleLE(index, 0);
       backend.putRevision(key, value);
     }
-    for (let sub = 0; sub < 20 && index > 50; sub++) {
+    const deletions = index > 50 ? 20 : 0;
+    for (let sub = 0; sub < deletions; sub++) {
       writeRevisionKey(key, 0, index - 50 + 1, sub, false);
       backend.deleteRevision(key);
     }
