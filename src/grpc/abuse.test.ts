@@ -265,6 +265,16 @@ test("HTTP/1.1 on the same port reaches the http server, keep-alive included", a
   socket.destroy();
 });
 
+test("drain closes an idle HTTP/1.1 connection at once", async () => {
+  const own = await start({});
+  const socket = connect({ host: "127.0.0.1", port: portOf(own) });
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  await new Promise((resolve) => socket.once("data", resolve));
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  await own.drain(60_000);
+  await closed;
+});
+
 test("an idle connection is pinged, and closed when nothing answers", async () => {
   const own = await start({ keepaliveIntervalMs: 40, keepaliveTimeoutMs: 40 });
   const peer = await open(true, portOf(own));

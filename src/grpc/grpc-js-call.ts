@@ -1,5 +1,5 @@
 /** One RPC on grpc-js, seen as the service table's {@link Call}. Every method is mounted as bidi with raw bytes; the kind is kept here. */
-import type { ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
 import type { Call, MethodHandler } from "./service.ts";
@@ -82,8 +82,7 @@ export class GrpcJsCall implements Call {
   }
 
   #fail(code: number, details: string): void {
-    const error: Partial<ServiceError> = { code, details };
-    this.#stream.emit("error", error);
+    this.#stream.emit("error", { code, details });
   }
 
   #writePartialIfWhole(): void {

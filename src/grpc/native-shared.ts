@@ -17,7 +17,8 @@ export class NativeShared {
   readonly #dirty: NativeConnection[] = [];
   readonly #freeCalls: NativeCall[] = [];
   readonly #deadlines = new DeadlineWheel();
-  #deadlineTimer: NodeJS.Timeout | undefined = undefined;
+  /** A timer runs; it does while any deadline is set. */
+  #sweepArmed = false;
 
   constructor(services: ServiceTable, limits: TransportLimits) {
     this.services = services;
@@ -47,7 +48,7 @@ export class NativeShared {
 
   addDeadline(entry: DeadlineEntry): void {
     this.#deadlines.add(entry, performance.now());
-    this.#deadlineTimer ??= setTimeout(this.#sweepDeadlines, DEADLINE_SWEEP_MS).unref();
+    if (!this.#sweepArmed) this.#armSweep();
   }
 
   removeDeadline(entry: DeadlineEntry): void {
@@ -55,9 +56,14 @@ export class NativeShared {
   }
 
   readonly #sweepDeadlines = (): void => {
-    this.#deadlineTimer = undefined;
+    this.#sweepArmed = false;
     this.#deadlines.sweep(performance.now());
     this.flush();
-    if (this.#deadlines.size > 0) this.#deadlineTimer = setTimeout(this.#sweepDeadlines, DEADLINE_SWEEP_MS).unref();
+    if (this.#deadlines.size > 0) this.#armSweep();
   };
+
+  #armSweep(): void {
+    this.#sweepArmed = true;
+    setTimeout(this.#sweepDeadlines, DEADLINE_SWEEP_MS).unref();
+  }
 }

@@ -64,6 +64,9 @@ class NativeTransport implements ListeningTransport {
   constructor(options: ListenOptions) {
     this.#options = options;
     this.#shared = new NativeShared(options.services, options.limits);
+    // A server that does not listen itself tracks no connections: without this event its header and request timeouts
+    // would not hold, and idle connections could not be told from busy ones on drain.
+    if (options.http1?.listening === false) options.http1.emit("listening");
     this.#tickTimer = setInterval(() => this.#tick(), tickMs(options.limits)).unref();
   }
 
