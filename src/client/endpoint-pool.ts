@@ -54,7 +54,7 @@ export class EndpointPool {
     for (let i = 0; i < count; i++) {
       const index = (this.#next + i) % count;
       // Ask every one, also after a hit: asking is what makes an idle one connect.
-      if (!this.#endpoints[index]!.isReady() || found !== undefined) continue;
+      if (!this.#endpoints[index].isReady() || found !== undefined) continue;
       found = this.#endpoints[index];
       this.#next = (index + 1) % count;
     }
@@ -64,7 +64,8 @@ export class EndpointPool {
   async #unreachable(): Promise<EtcdError> {
     const causes = await Promise.all(this.#endpoints.map((each) => each.connectionError()));
     const cause = causes.filter((text) => text !== "").join("; ");
-    const description = cause === "" ? "no endpoint became ready" : `latest balancer error: connection error: ${cause}`;
+    const description =
+      cause === "" ? "no endpoint became ready" : `latest balancer error: connection error: ${cause}`;
     return new EtcdError(GrpcCode.deadlineExceeded, description, "context deadline exceeded");
   }
 }

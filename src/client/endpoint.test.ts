@@ -16,7 +16,8 @@ test("endpoints are read as etcd's client reads them", () => {
     ["unix:///run/etcd.sock", "unix:/run/etcd.sock", "etcd.sock", "ifConfigured"],
     ["unixs://dir/etcd.sock", "unix:dir/etcd.sock", "etcd.sock", "always"],
   ];
-  for (const [name, target, serverName, tls] of cases) assert.deepEqual(parseEndpoint(name), { target, serverName, tls });
+  for (const [name, target, serverName, tls] of cases)
+    assert.deepEqual(parseEndpoint(name), { target, serverName, tls });
 });
 
 test("writes are not repeated, reads are while the member is unavailable", () => {
@@ -36,8 +37,14 @@ test("a pause follows each quorum of endpoints", () => {
 });
 
 test("errors that etcd knows stand for themselves, others keep their gRPC code", () => {
-  assert.equal(new EtcdError(3, "etcdserver: key is not provided").message, "etcdserver: key is not provided");
-  assert.equal(new EtcdError(12, "unknown service x").message, "rpc error: code = Unimplemented desc = unknown service x");
+  assert.equal(
+    new EtcdError(3, "etcdserver: key is not provided").message,
+    "etcdserver: key is not provided",
+  );
+  assert.equal(
+    new EtcdError(12, "unknown service x").message,
+    "rpc error: code = Unimplemented desc = unknown service x",
+  );
 });
 
 test("a client without endpoints is refused", async () => {
@@ -52,16 +59,23 @@ test("an endpoint that refuses connections gives the deadline, and the cause bes
     onAttemptFailed: ({ error }) => failures.push(error.status),
   });
   try {
-    await assert.rejects(client.kv.put({ key: Buffer.from("k") }), { message: "context deadline exceeded", code: 4 });
+    await assert.rejects(client.kv.put({ key: Buffer.from("k") }), {
+      message: "context deadline exceeded",
+      code: 4,
+    });
     assert.equal(failures.length, 1);
-    assert.match(failures[0]!, /connection error: connect ECONNREFUSED 127\.0\.0\.1:1$/);
+    assert.match(failures[0], /connection error: connect ECONNREFUSED 127\.0\.0\.1:1$/);
   } finally {
     client.close();
   }
 });
 
 test("a request over the limit is not sent", async () => {
-  const client = await Client.connect({ endpoints: ["127.0.0.1:1"], requestBytesMax: 10, callTimeoutMs: 100 });
+  const client = await Client.connect({
+    endpoints: ["127.0.0.1:1"],
+    requestBytesMax: 10,
+    callTimeoutMs: 100,
+  });
   client.close();
   await assert.rejects(client.kv.range({}), { code: 1 });
 });

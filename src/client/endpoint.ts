@@ -25,12 +25,12 @@ export interface EndpointAddress {
 export function parseEndpoint(name: string): EndpointAddress {
   const unix = /^(unixs?):(?:\/\/)?(.*)$/s.exec(name);
   if (unix !== null) {
-    const path = unix[2]!;
+    const path = unix[2];
     const tls = unix[1] === "unixs" ? "always" : "ifConfigured";
     return { target: `unix:${path}`, serverName: path.slice(path.lastIndexOf("/") + 1), tls };
   }
   const url = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(name);
-  const authority = url === null ? name : url[2]!;
+  const authority = url === null ? name : url[2];
   const scheme = url?.[1]?.toLowerCase();
   const tls = scheme === "https" ? "always" : scheme === "http" ? "never" : "ifConfigured";
   return { target: `dns:${authority}`, serverName: hostOf(authority), tls };
@@ -38,7 +38,7 @@ export function parseEndpoint(name: string): EndpointAddress {
 
 function hostOf(authority: string): string {
   const bracketed = /^\[(.*)\]/.exec(authority);
-  return bracketed !== null ? bracketed[1]! : authority.replace(/:\d*$/, "");
+  return bracketed !== null ? bracketed[1] : authority.replace(/:\d*$/, "");
 }
 
 /** One endpoint and its channel, which connects when first used and again whenever it is lost. */
@@ -51,8 +51,14 @@ export class Endpoint {
     this.name = name;
     const address = parseEndpoint(name);
     const secure = address.tls === "always" || (address.tls === "ifConfigured" && options.tls !== undefined);
-    const credentials = secure ? createTlsCredentials(options.tls ?? {}) : ChannelCredentials.createInsecure();
-    this.client = new GrpcClient(address.target, credentials, channelOptions(options, secure ? address : undefined));
+    const credentials = secure
+      ? createTlsCredentials(options.tls ?? {})
+      : ChannelCredentials.createInsecure();
+    this.client = new GrpcClient(
+      address.target,
+      credentials,
+      channelOptions(options, secure ? address : undefined),
+    );
   }
 
   /** Connected and able to take a call now. Starts connecting if it is idle. */
@@ -64,13 +70,15 @@ export class Endpoint {
   async stateChange(deadlineMs: number): Promise<void> {
     const channel = this.client.getChannel();
     const state = channel.getConnectivityState(true);
-    const deadline = deadlineMs === Infinity ? Infinity : new Date(Date.now() + deadlineMs - performance.now());
+    const deadline =
+      deadlineMs === Infinity ? Infinity : new Date(Date.now() + deadlineMs - performance.now());
     await new Promise<void>((resolve) => channel.watchConnectivityState(state, deadline, () => resolve()));
   }
 
   /** Why there is no connection. Asked by a call that changes nothing, since grpc-js tells it to a failing call only. */
   async connectionError(): Promise<string> {
-    if (this.client.getChannel().getConnectivityState(false) !== connectivityState.TRANSIENT_FAILURE) return "";
+    if (this.client.getChannel().getConnectivityState(false) !== connectivityState.TRANSIENT_FAILURE)
+      return "";
     return new Promise((resolve) => {
       const identity = (bytes: Buffer) => bytes;
       const options = { deadline: new Date(Date.now() + CONNECTION_ERROR_WAIT_MS) };
@@ -94,7 +102,10 @@ function connectionErrorOf(details: string): string {
 /** A channel that has failed answers at once; this bounds the wait if it happens to reconnect in that moment. */
 const CONNECTION_ERROR_WAIT_MS = 50;
 
-function channelOptions(options: ClientOptions, secure: EndpointAddress | undefined): Record<string, string | number> {
+function channelOptions(
+  options: ClientOptions,
+  secure: EndpointAddress | undefined,
+): Record<string, string | number> {
   const channel: Record<string, string | number> = {
     "grpc.max_receive_message_length": options.responseBytesMax || RESPONSE_BYTES_MAX_DEFAULT,
     // The client itself checks the length of requests, with Go's text.

@@ -31,11 +31,11 @@ const REPEATABLE: ReadonlySet<DescMethod> = new Set<DescMethod>([
   Auth.method.roleList,
 ]);
 
-const LEARNER_TEXT = ERRORS[ErrorId.notSupportedForLearner]!.message;
+const LEARNER_TEXT = ERRORS[ErrorId.notSupportedForLearner].message;
 const TOKEN_TEXTS: ReadonlySet<string> = new Set([
-  ERRORS[ErrorId.invalidAuthToken]!.message,
-  ERRORS[ErrorId.authOldRevision]!.message,
-  ERRORS[ErrorId.userEmpty]!.message,
+  ERRORS[ErrorId.invalidAuthToken].message,
+  ERRORS[ErrorId.authOldRevision].message,
+  ERRORS[ErrorId.userEmpty].message,
 ]);
 
 /** Whether the same call may be sent again. A learner refuses what a voter among the other endpoints would answer. */

@@ -19,7 +19,9 @@ export interface UnaryAttempt<M extends DescMethodUnary> {
 }
 
 /** Sends the request and waits for the answer. Rejects with {@link EtcdError}. */
-export function unaryAttempt<M extends DescMethodUnary>(attempt: UnaryAttempt<M>): Promise<MessageShape<M["output"]>> {
+export function unaryAttempt<M extends DescMethodUnary>(
+  attempt: UnaryAttempt<M>,
+): Promise<MessageShape<M["output"]>> {
   const { method, deadlineMs } = attempt;
   const bytes = toBinary(method.input, attempt.request);
   if (bytes.length > attempt.requestBytesMax) {
@@ -33,7 +35,9 @@ export function unaryAttempt<M extends DescMethodUnary>(attempt: UnaryAttempt<M>
       (response) => fromBinary(method.output, response),
       null,
       attempt.metadata,
-      { deadline: deadlineMs === Infinity ? Infinity : new Date(Date.now() + deadlineMs - performance.now()) },
+      {
+        deadline: deadlineMs === Infinity ? Infinity : new Date(Date.now() + deadlineMs - performance.now()),
+      },
       (error, response) => {
         if (error === null) resolve(response as MessageShape<M["output"]>);
         else reject(toEtcdError(error.code, error.details));

@@ -52,7 +52,7 @@ export function findCommand(root: CommandEntry, words: readonly string[]): Found
   for (;;) {
     const entry = path.at(-1)!;
     const at = firstNameIndex(args, inheritedFlags(path));
-    const next = at === -1 ? undefined : matchName(entry.commands ?? [], args[at]!);
+    const next = at === -1 ? undefined : matchName(entry.commands ?? [], args[at]);
     if (next === undefined) return { path, args };
     path.push(next);
     args.splice(at, 1);
@@ -75,7 +75,7 @@ function matchName(entries: readonly CommandEntry[], word: string): CommandEntry
 /** Index of the first word that is neither a flag nor a flag's value; -1 if there is none before `--`. */
 export function firstNameIndex(words: readonly string[], flags: readonly FlagSpec[]): number {
   for (let i = 0; i < words.length; i++) {
-    const word = words[i]!;
+    const word = words[i];
     if (word === "--") return -1;
     if (word !== "" && !word.startsWith("-")) return i;
     if (takesNextWord(word, flags)) i++;
@@ -86,7 +86,8 @@ export function firstNameIndex(words: readonly string[], flags: readonly FlagSpe
 /** A flag whose value is the next word. One that is not known (here: a command's own) counts as such, as in cobra. */
 function takesNextWord(word: string, flags: readonly FlagSpec[]): boolean {
   if (word.includes("=")) return false;
-  if (word.startsWith("--")) return flags.find((flag) => flag.name === word.slice(2))?.type !== "bool" && word !== "--help";
+  if (word.startsWith("--"))
+    return flags.find((flag) => flag.name === word.slice(2))?.type !== "bool" && word !== "--help";
   if (word.length !== 2) return false;
   return flags.find((flag) => flag.short === word[1])?.type !== "bool" && word !== "-h";
 }
@@ -105,10 +106,10 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+      const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j] + 1, next[j - 1] + 1));
     }
     row = next;
   }
-  return row[b.length]!;
+  return row[b.length];
 }

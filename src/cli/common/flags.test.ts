@@ -13,7 +13,16 @@ const SPECS: readonly FlagSpec[] = [
 ];
 
 test("flags and arguments come in any order", () => {
-  const { flags, args } = parseFlags(SPECS, ["a", "--limit", "-1", "--prefix", "b", "-w", "json", "--timeout=1m"]);
+  const { flags, args } = parseFlags(SPECS, [
+    "a",
+    "--limit",
+    "-1",
+    "--prefix",
+    "b",
+    "-w",
+    "json",
+    "--timeout=1m",
+  ]);
   assert.deepEqual(args, ["a", "b"]);
   assert.equal(flags.int64("limit"), -1n);
   assert.equal(flags.bool("prefix"), true);
@@ -41,7 +50,11 @@ test("after -- all words are arguments", () => {
 
 test("a list given twice is one list, without the default", () => {
   assert.deepEqual(parseFlags(SPECS, []).flags.strings("endpoints"), ["default"]);
-  assert.deepEqual(parseFlags(SPECS, ["--endpoints=a,b", "--endpoints", "c"]).flags.strings("endpoints"), ["a", "b", "c"]);
+  assert.deepEqual(parseFlags(SPECS, ["--endpoints=a,b", "--endpoints", "c"]).flags.strings("endpoints"), [
+    "a",
+    "b",
+    "c",
+  ]);
 });
 
 test("problems have pflag's words", () => {
@@ -53,7 +66,10 @@ test("problems have pflag's words", () => {
     [["--limit"], "flag needs an argument: --limit"],
     [["-w"], "flag needs an argument: 'w' in -w"],
     [["--limit=x"], 'invalid argument "x" for "--limit" flag: strconv.ParseInt: parsing "x": invalid syntax'],
-    [["--prefix=maybe"], 'invalid argument "maybe" for "--prefix" flag: strconv.ParseBool: parsing "maybe": invalid syntax'],
+    [
+      ["--prefix=maybe"],
+      'invalid argument "maybe" for "--prefix" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+    ],
     [["--timeout=5"], 'invalid argument "5" for "--timeout" flag: time: missing unit in duration "5"'],
   ];
   for (const [words, message] of cases) {
@@ -79,7 +95,10 @@ test("words find their command, also behind flags and by unique beginnings", () 
   };
   assert.deepEqual(find("get", "a"), ["tool get", ["a"]]);
   assert.deepEqual(find("-w", "json", "g", "a"), ["tool get", ["-w", "json", "a"]]);
-  assert.deepEqual(find("--prefix", "en", "--limit=1", "st"), ["tool endpoint status", ["--prefix", "--limit=1"]]);
+  assert.deepEqual(find("--prefix", "en", "--limit=1", "st"), [
+    "tool endpoint status",
+    ["--prefix", "--limit=1"],
+  ]);
   assert.deepEqual(find("e"), ["tool", ["e"]]);
   assert.deepEqual(find("endpoint", "bogus"), ["tool endpoint", ["bogus"]]);
   assert.deepEqual(find("--", "get"), ["tool", ["--", "get"]]);

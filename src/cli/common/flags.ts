@@ -104,19 +104,25 @@ export class Flags {
 }
 
 /** Reads a command's flags; what is left are its arguments. Throws {@link FlagProblem}. */
-export function parseFlags(specs: readonly FlagSpec[], args: readonly string[]): { flags: Flags; args: string[] } {
+export function parseFlags(
+  specs: readonly FlagSpec[],
+  args: readonly string[],
+): { flags: Flags; args: string[] } {
   const flags = new Flags(specs);
   const options = Object.fromEntries(
     specs.map((spec) => [
       spec.name,
-      { type: spec.type === "bool" ? ("boolean" as const) : ("string" as const), ...(spec.short && { short: spec.short }) },
+      {
+        type: spec.type === "bool" ? ("boolean" as const) : ("string" as const),
+        ...(spec.short && { short: spec.short }),
+      },
     ]),
   );
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   const rest: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") rest.push(token.value);
-    else if (token.kind === "option") setFlag(flags, token, args[token.index]!);
+    else if (token.kind === "option") setFlag(flags, token, args[token.index]);
   }
   return { flags, args: rest };
 }
@@ -166,4 +172,3 @@ export function parseArgument<T>(parse: () => T, exitCode: number, describe: (ca
     throw new CliError(exitCode, describe(error.message));
   }
 }
-

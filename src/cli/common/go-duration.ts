@@ -5,8 +5,8 @@ import { goQuote } from "./go-quote.ts";
 const UNIT_NS: Readonly<Record<string, bigint>> = {
   ns: 1n,
   us: 1_000n,
-  "µs": 1_000n,
-  "μs": 1_000n,
+  µs: 1_000n,
+  μs: 1_000n,
   ms: 1_000_000n,
   s: 1_000_000_000n,
   m: 60_000_000_000n,
@@ -21,8 +21,8 @@ export function formatGoDuration(ns: bigint): string {
   if (ns < 1_000n) return `${ns}ns`;
   if (ns < 1_000_000n) return `${decimal(ns, 3)}µs`;
   if (ns < 1_000_000_000n) return `${decimal(ns, 6)}ms`;
-  const minutes = ns / UNIT_NS.m!;
-  const seconds = `${decimal(ns % UNIT_NS.m!, 9)}s`;
+  const minutes = ns / UNIT_NS.m;
+  const seconds = `${decimal(ns % UNIT_NS.m, 9)}s`;
   if (minutes === 0n) return seconds;
   if (minutes < 60n) return `${minutes}m${seconds}`;
   return `${minutes / 60n}h${minutes % 60n}m${seconds}`;
@@ -43,9 +43,9 @@ export function parseGoDuration(text: string): bigint {
   if (body === "0") return 0n;
   if (body === "") throw invalid();
   let total = 0n;
-  for (let rest = body; rest !== ""; ) {
+  for (let rest = body; rest !== "";) {
     const number = /^(\d*)(?:\.(\d*))?/.exec(rest)!;
-    const whole = number[1]!;
+    const whole = number[1];
     const fraction = number[2] ?? "";
     if (whole === "" && fraction === "") throw invalid();
     rest = rest.slice(number[0].length);
@@ -56,7 +56,8 @@ export function parseGoDuration(text: string): bigint {
       throw new SyntaxProblem(`time: unknown unit ${goQuote(unit)} in duration ${goQuote(text)}`);
     }
     rest = rest.slice(unit.length);
-    total += BigInt(whole || "0") * unitNs + (BigInt(fraction || "0") * unitNs) / 10n ** BigInt(fraction.length);
+    total +=
+      BigInt(whole || "0") * unitNs + (BigInt(fraction || "0") * unitNs) / 10n ** BigInt(fraction.length);
   }
   if (total > DURATION_NS_MAX) throw invalid();
   return negative ? -total : total;

@@ -33,7 +33,10 @@ test("integers are exact to 64 bits, with strconv's words for what is wrong", ()
   assert.equal(parseInt64("9223372036854775807", 10), 2n ** 63n - 1n);
   assert.equal(parseInt64("-8000000000000000", 16), -(2n ** 63n));
   assert.equal(parseInt64("0x1F", 0), 31n);
-  assert.throws(() => parseInt64("9223372036854775808", 10), /ParseInt: parsing "9223372036854775808": value out of range/);
+  assert.throws(
+    () => parseInt64("9223372036854775808", 10),
+    /ParseInt: parsing "9223372036854775808": value out of range/,
+  );
   assert.throws(() => parseInt64("zz", 16), /strconv\.ParseInt: parsing "zz": invalid syntax/);
   assert.throws(() => parseInt64("0x12", 16), /invalid syntax/);
 });
@@ -52,7 +55,7 @@ test("quoting keeps every byte and reads back", () => {
   }
   assert.equal(goUnquote(String.raw`"\u00e9\x41\101"`), "éAA");
   assert.equal(goUnquote("`raw\\n`"), "raw\\n");
-  for (const bad of [String.raw`"\q"`, '"open', String.raw`"\400"`, String.raw`"\ud800"`, 'plain']) {
+  for (const bad of [String.raw`"\q"`, '"open', String.raw`"\400"`, String.raw`"\ud800"`, "plain"]) {
     assert.equal(goUnquote(bad), undefined, bad);
   }
 });
@@ -63,7 +66,11 @@ test("text holds any bytes", () => {
     for (const rest of [[], [0x41], [0x80], [0xbf, 0x80], [0xa0, 0x80, 0x80], [0x9f, 0xbf, 0xbf]]) {
       const bytes = Uint8Array.of(first, ...rest);
       const text = decodeOsString(bytes);
-      assert.deepEqual(Buffer.from(encodeOsString(text)), Buffer.from(bytes), Buffer.from(bytes).toString("hex"));
+      assert.deepEqual(
+        Buffer.from(encodeOsString(text)),
+        Buffer.from(bytes),
+        Buffer.from(bytes).toString("hex"),
+      );
       const strict = Buffer.from(bytes).toString("utf8");
       if (!strict.includes("\ufffd")) assert.equal(text, strict);
     }

@@ -14,14 +14,16 @@ export function parseInt64(text: string, base: 0 | 10 | 16): bigint {
   const digits = text.replace(/^[+-]/, "");
   const magnitude = parseMagnitude("ParseInt", text, digits, base);
   const limit = negative ? INT64_MAX + 1n : INT64_MAX;
-  if (magnitude > limit) throw new SyntaxProblem(`strconv.ParseInt: parsing ${goQuote(text)}: value out of range`);
+  if (magnitude > limit)
+    throw new SyntaxProblem(`strconv.ParseInt: parsing ${goQuote(text)}: value out of range`);
   return negative ? -magnitude : magnitude;
 }
 
 /** `strconv.ParseUint(text, base, 64)`. */
 export function parseUint64(text: string, base: 0 | 10 | 16): bigint {
   const magnitude = parseMagnitude("ParseUint", text, text, base);
-  if (magnitude > UINT64_MAX) throw new SyntaxProblem(`strconv.ParseUint: parsing ${goQuote(text)}: value out of range`);
+  if (magnitude > UINT64_MAX)
+    throw new SyntaxProblem(`strconv.ParseUint: parsing ${goQuote(text)}: value out of range`);
   return magnitude;
 }
 
@@ -36,7 +38,8 @@ function parseMagnitude(func: string, text: string, digits: string, base: 0 | 10
     if (/__|_$/.test(body) || (prefix === undefined && body.startsWith("_"))) throw invalid();
     body = body.replaceAll("_", "");
   }
-  const valid = radix === 16 ? /^[0-9a-f]+$/i : radix === 8 ? /^[0-7]+$/ : radix === 2 ? /^[01]+$/ : /^[0-9]+$/;
+  const valid =
+    radix === 16 ? /^[0-9a-f]+$/i : radix === 8 ? /^[0-7]+$/ : radix === 2 ? /^[01]+$/ : /^[0-9]+$/;
   if (!valid.test(body)) throw invalid();
   if (radix === 10) return BigInt(body);
   return BigInt(`${radix === 16 ? "0x" : radix === 8 ? "0o" : "0b"}${body}`);

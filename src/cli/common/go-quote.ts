@@ -56,7 +56,7 @@ export function goUnquote(quoted: string): string | undefined {
   if (mark === "`") return body.includes("`") ? undefined : body.replaceAll("\r", "");
   if (mark !== '"') return undefined;
   const parts: Uint8Array[] = [];
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const next = body.indexOf("\\", at);
     const plain = next === -1 ? body.slice(at) : body.slice(at, next);
     if (/["\n]/.test(plain)) return undefined;
@@ -75,13 +75,13 @@ export function goUnquote(quoted: string): string | undefined {
 function unescape(match: RegExpExecArray | null): Uint8Array | undefined {
   if (match === null) return undefined;
   const [, hex, octal, short, long, plain] = match;
-  if (plain !== undefined) return Uint8Array.of(PLAIN_ESCAPES[plain]!);
+  if (plain !== undefined) return Uint8Array.of(PLAIN_ESCAPES[plain]);
   if (hex !== undefined) return Uint8Array.of(Number.parseInt(hex, 16));
   if (octal !== undefined) {
     const value = Number.parseInt(octal, 8);
     return value > 0xff ? undefined : Uint8Array.of(value);
   }
-  const code = Number.parseInt((short ?? long)!, 16);
+  const code = Number.parseInt(short ?? long, 16);
   if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return undefined;
   return encodeOsString(String.fromCodePoint(code));
 }

@@ -2,7 +2,11 @@
 import { printErrorLine } from "./terminal.ts";
 
 /** Logs one line. */
-export function logLine(level: "warn" | "fatal", message: string, fields: Readonly<Record<string, unknown>>): void {
+export function logLine(
+  level: "warn" | "fatal",
+  message: string,
+  fields: Readonly<Record<string, unknown>>,
+): void {
   const { logger, ...rest } = fields;
   const head = { level, ts: new Date().toISOString(), ...(logger !== undefined && { logger }), msg: message };
   printErrorLine(JSON.stringify({ ...head, ...rest }));

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { AlarmResponseSchema, AlarmType, RangeResponseSchema, TxnResponseSchema } from "../../proto/gen/rpc_pb.ts";
+import {
+  AlarmResponseSchema,
+  AlarmType,
+  RangeResponseSchema,
+  TxnResponseSchema,
+} from "../../proto/gen/rpc_pb.ts";
 import { goJsonString, messageToJson } from "./message-json.ts";
 
 test("fields in order under their own names, exact numbers, base64, zero values left out", () => {

@@ -14,9 +14,9 @@ export function decodeOsString(bytes: Uint8Array): string {
     return strictDecoder.decode(bytes);
   } catch {
     let text = "";
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const length = sequenceLength(bytes, at);
-      if (length === 0) text += String.fromCharCode(ESCAPE_BASE + bytes[at]!);
+      if (length === 0) text += String.fromCharCode(ESCAPE_BASE + bytes[at]);
       else text += strictDecoder.decode(bytes.subarray(at, at + length));
       at += length || 1;
     }
@@ -38,14 +38,21 @@ export function encodeOsString(text: string): Uint8Array {
 
 /** Length in bytes of the valid UTF-8 sequence at `at`, 0 if there is none (RFC 3629). */
 function sequenceLength(bytes: Uint8Array, at: number): number {
-  const first = bytes[at]!;
+  const first = bytes[at];
   if (first < 0x80) return 1;
-  const length = first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  const length =
+    first >= 0xc2 && first < 0xe0
+      ? 2
+      : first >= 0xe0 && first < 0xf0
+        ? 3
+        : first >= 0xf0 && first < 0xf5
+          ? 4
+          : 0;
   if (length === 0 || at + length > bytes.length) return 0;
   // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
   const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
   const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
-  if (bytes[at + 1]! < low || bytes[at + 1]! > high) return 0;
-  for (let i = 2; i < length; i++) if (bytes[at + i]! < 0x80 || bytes[at + i]! > 0xbf) return 0;
+  if (bytes[at + 1] < low || bytes[at + 1] > high) return 0;
+  for (let i = 2; i < length; i++) if (bytes[at + i] < 0x80 || bytes[at + i] > 0xbf) return 0;
   return length;
 }

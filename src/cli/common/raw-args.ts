@@ -18,7 +18,7 @@ export function rawArgs(): string[] {
 /** Parts that each end with a zero byte. */
 function splitAtZeros(bytes: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = [];
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const end = bytes.indexOf(0, start);
     const stop = end === -1 ? bytes.length : end;
     parts.push(bytes.subarray(start, stop));

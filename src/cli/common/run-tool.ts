@@ -36,10 +36,14 @@ function withHelp(root: CommandEntry): CommandEntry {
 function checkTopLevel(root: CommandEntry, args: readonly string[]): void {
   const at = firstNameIndex(args, inheritedFlags([root]));
   if (at === -1) return;
-  const close = suggestNames(root.commands!, args[at]!);
-  const suggestions = close.length === 0 ? "" : `\n\nDid you mean this?\n${close.map((name) => `\t${name}\n`).join("")}`;
+  const close = suggestNames(root.commands!, args[at]);
+  const suggestions =
+    close.length === 0 ? "" : `\n\nDid you mean this?\n${close.map((name) => `\t${name}\n`).join("")}`;
   const hint = `Run '${root.name} --help' for usage.`;
-  throw new CliError(ExitCode.error, `unknown command "${args[at]}" for "${root.name}"${suggestions}\n${hint}`);
+  throw new CliError(
+    ExitCode.error,
+    `unknown command "${args[at]}" for "${root.name}"${suggestions}\n${hint}`,
+  );
 }
 
 async function runCommand(path: readonly CommandEntry[], words: readonly string[]): Promise<number> {
@@ -63,7 +67,11 @@ async function runCommand(path: readonly CommandEntry[], words: readonly string[
   }
 }
 
-function printUsageError(problem: string, path: readonly CommandEntry[], command: Command | undefined): number {
+function printUsageError(
+  problem: string,
+  path: readonly CommandEntry[],
+  command: Command | undefined,
+): number {
   printErrorLine(`Error: ${problem}`);
   print(usageText(path, command));
   printErrorLine("");

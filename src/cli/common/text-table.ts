@@ -6,17 +6,23 @@ const CELL_WIDTH_MAX = 30;
 /** Draws a table; ends with a newline. */
 export function textTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const head = headings.map((text) => text.replaceAll("_", " ").toUpperCase());
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => cellWidth(row[column]!))));
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => cellWidth(row[column]))));
   const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+\n`;
   const drawn = rows.map((row) => drawRow(row.map(wrapCell), widths, (text, width) => text.padStart(width)));
-  return rule + drawRow(head.map(wrapCell), widths, centre) + rule + drawn.join("") + (rows.length > 0 ? rule : "");
+  return (
+    rule + drawRow(head.map(wrapCell), widths, centre) + rule + drawn.join("") + (rows.length > 0 ? rule : "")
+  );
 }
 
-function drawRow(cells: string[][], widths: number[], align: (text: string, width: number) => string): string {
+function drawRow(
+  cells: string[][],
+  widths: number[],
+  align: (text: string, width: number) => string,
+): string {
   const height = Math.max(...cells.map((lines) => lines.length));
   let drawn = "";
   for (let line = 0; line < height; line++) {
-    drawn += `|${cells.map((lines, column) => ` ${align(lines[line] ?? "", widths[column]!)} `).join("|")}|\n`;
+    drawn += `|${cells.map((lines, column) => ` ${align(lines[line] ?? "", widths[column])} `).join("|")}|\n`;
   }
   return drawn;
 }
@@ -53,16 +59,17 @@ function wrapWords(words: string[], width: number): string[] {
     }
     let length = -1;
     for (let next = first + 1; next < count; next++) {
-      length += words[next - 1]!.length + 1;
+      length += words[next - 1].length + 1;
       if (length > limit) break;
-      const total = (limit - length) ** 2 + cost[next]!;
-      if (total < cost[first]!) {
+      const total = (limit - length) ** 2 + cost[next];
+      if (total < cost[first]) {
         cost[first] = total;
         end[first] = next;
       }
     }
   }
   const lines: string[] = [];
-  for (let first = 0; first < count; first = end[first]!) lines.push(words.slice(first, end[first]).join(" "));
+  for (let first = 0; first < count; first = end[first]!)
+    lines.push(words.slice(first, end[first]).join(" "));
   return lines;
 }

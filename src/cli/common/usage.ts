@@ -24,9 +24,13 @@ export function usageText(path: readonly CommandEntry[], command: Command | unde
   sections.push(`USAGE:\n  ${useLine(path, command)}\n`);
   if (isRoot) sections.push(`VERSION:\n  ${SERVER_VERSION}\n`);
   if (entry.commands !== undefined) {
-    sections.push(`API VERSION:\n  ${API_VERSION}\n`, `COMMANDS:\n${columns(commandRows(entry.commands, []))}`);
+    sections.push(
+      `API VERSION:\n  ${API_VERSION}\n`,
+      `COMMANDS:\n${columns(commandRows(entry.commands, []))}`,
+    );
   }
-  if (command?.description !== undefined) sections.push(`DESCRIPTION:\n${indent(command.description.trim())}`);
+  if (command?.description !== undefined)
+    sections.push(`DESCRIPTION:\n${indent(command.description.trim())}`);
   sections.push(`OPTIONS:\n${columns(flagRows(own))}`);
   if (!isRoot) sections.push(`GLOBAL OPTIONS:\n${columns(flagRows(inheritedFlags(path.slice(0, -1))))}`);
   return `${sections.join("\n")}\n`;
@@ -35,7 +39,7 @@ export function usageText(path: readonly CommandEntry[], command: Command | unde
 function useLine(path: readonly CommandEntry[], command: Command | undefined): string {
   const own = command?.usage ?? (path.length === 1 ? "" : `${path.at(-1)!.name} <subcommand>`);
   const above = path.slice(0, -1).map((entry) => entry.name);
-  return [...above, own === "" ? path[0]!.name : own, "[flags]"].join(" ");
+  return [...above, own === "" ? path[0].name : own, "[flags]"].join(" ");
 }
 
 function commandRows(entries: readonly CommandEntry[], above: readonly string[]): [string, string][] {

@@ -31,7 +31,11 @@ const MEMBER: CommandEntry = {
   name: "member",
   summary: "Membership related commands",
   commands: [
-    { name: "list", summary: "Lists all members of the cluster", load: () => import("./commands/member-list.ts") },
+    {
+      name: "list",
+      summary: "Lists all members of the cluster",
+      load: () => import("./commands/member-list.ts"),
+    },
   ],
 };
 
@@ -43,12 +47,32 @@ export const ETCDCTL: CommandEntry = {
   commands: [
     { name: "get", summary: "Gets the key or a range of keys", load: () => import("./commands/get.ts") },
     { name: "put", summary: "Puts the given key into the store", load: () => import("./commands/put.ts") },
-    { name: "del", summary: "Deletes the key or range of keys [key, range_end)", load: () => import("./commands/del.ts") },
-    { name: "txn", summary: "Runs several requests as one transaction", load: () => import("./commands/txn.ts") },
-    { name: "compaction", summary: "Compacts the history of all keys", load: () => import("./commands/compaction.ts") },
+    {
+      name: "del",
+      summary: "Deletes the key or range of keys [key, range_end)",
+      load: () => import("./commands/del.ts"),
+    },
+    {
+      name: "txn",
+      summary: "Runs several requests as one transaction",
+      load: () => import("./commands/txn.ts"),
+    },
+    {
+      name: "compaction",
+      summary: "Compacts the history of all keys",
+      load: () => import("./commands/compaction.ts"),
+    },
     ENDPOINT,
-    { name: "version", summary: "Prints the version of etcdctl", load: () => import("./commands/version.ts") },
+    {
+      name: "version",
+      summary: "Prints the version of etcdctl",
+      load: () => import("./commands/version.ts"),
+    },
     MEMBER,
-    { name: "completion", summary: "Prints a completion script", load: () => import("./commands/completion.ts") },
+    {
+      name: "completion",
+      summary: "Prints a completion script",
+      load: () => import("./commands/completion.ts"),
+    },
   ],
 };

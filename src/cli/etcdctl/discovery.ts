@@ -5,14 +5,21 @@ import { goQuote } from "../common/go-quote.ts";
 import { printErrorLine } from "../common/terminal.ts";
 
 /** Looks the endpoints up. Those without TLS are left out, with a line on stderr each, unless `allowInsecure`. */
-export async function discoverEndpoints(domain: string, suffix: string, allowInsecure: boolean): Promise<string[]> {
+export async function discoverEndpoints(
+  domain: string,
+  suffix: string,
+  allowInsecure: boolean,
+): Promise<string[]> {
   const ending = suffix === "" ? "" : `-${suffix}`;
   const [secure, plain] = await Promise.allSettled([
     lookUp("https", `etcd-client-ssl${ending}`, domain),
     lookUp("http", `etcd-client${ending}`, domain),
   ]);
   if (secure.status === "rejected" && plain.status === "rejected") {
-    throw new CliError(ExitCode.error, `dns lookup errors: ${secure.reason.message} and ${plain.reason.message}`);
+    throw new CliError(
+      ExitCode.error,
+      `dns lookup errors: ${secure.reason.message} and ${plain.reason.message}`,
+    );
   }
   const found = [secure, plain].flatMap((result) => (result.status === "fulfilled" ? result.value : []));
   if (allowInsecure) return found;

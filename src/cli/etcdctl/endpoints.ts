@@ -7,7 +7,10 @@ import { printErrorLine } from "../common/terminal.ts";
 import { connect, type Session } from "./session.ts";
 
 /** Those of `--endpoints`, or with `--cluster` the client URLs of all members. Throws CliError. */
-export async function selectedEndpoints({ flags }: CommandContext, session: Session): Promise<readonly string[]> {
+export async function selectedEndpoints(
+  { flags }: CommandContext,
+  session: Session,
+): Promise<readonly string[]> {
   if (!flags.bool("cluster")) return session.client.endpoints;
   // Without the user: the member list needs no login, and so no password.
   const client = await connect({ ...session.client, user: undefined });

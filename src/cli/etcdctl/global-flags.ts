@@ -19,13 +19,33 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
   },
   { name: "hex", type: "bool", default: false, help: "print byte strings as hexadecimal" },
   { name: "dial-timeout", type: "duration", default: 2n * SECOND, help: "time to connect" },
-  { name: "command-timeout", type: "duration", default: 5n * SECOND, help: "time for a short command, without connecting" },
-  { name: "keepalive-time", type: "duration", default: 2n * SECOND, help: "pause after which the connection is checked" },
+  {
+    name: "command-timeout",
+    type: "duration",
+    default: 5n * SECOND,
+    help: "time for a short command, without connecting",
+  },
+  {
+    name: "keepalive-time",
+    type: "duration",
+    default: 2n * SECOND,
+    help: "pause after which the connection is checked",
+  },
   { name: "keepalive-timeout", type: "duration", default: 6n * SECOND, help: "time the check may take" },
   { name: "max-request-bytes", type: "int64", default: 0n, help: "longest request in bytes (0: 2 MiB)" },
   { name: "max-recv-bytes", type: "int64", default: 0n, help: "longest response in bytes (0: 2 GiB)" },
-  { name: "insecure-transport", type: "bool", default: true, help: "connect without TLS unless the endpoint asks for it" },
-  { name: "insecure-discovery", type: "bool", default: true, help: "accept endpoints without TLS from SRV records" },
+  {
+    name: "insecure-transport",
+    type: "bool",
+    default: true,
+    help: "connect without TLS unless the endpoint asks for it",
+  },
+  {
+    name: "insecure-discovery",
+    type: "bool",
+    default: true,
+    help: "accept endpoints without TLS from SRV records",
+  },
   {
     name: "insecure-skip-tls-verify",
     type: "bool",
@@ -34,11 +54,37 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
   },
   { name: "cert", type: "string", default: "", help: "TLS certificate file of this client" },
   { name: "key", type: "string", default: "", help: "TLS key file of this client" },
-  { name: "cacert", type: "string", default: "", help: "certificates of the authorities that servers are checked against" },
-  { name: "user", type: "string", default: "", help: "name[:password] of the user; asks for a password that is missing" },
-  { name: "password", type: "string", default: "", help: "password of the user (then --user is the name alone)" },
-  { name: "discovery-srv", short: "d", type: "string", default: "", help: "domain whose SRV records name the endpoints" },
-  { name: "discovery-srv-name", type: "string", default: "", help: "suffix of the service name in SRV records" },
+  {
+    name: "cacert",
+    type: "string",
+    default: "",
+    help: "certificates of the authorities that servers are checked against",
+  },
+  {
+    name: "user",
+    type: "string",
+    default: "",
+    help: "name[:password] of the user; asks for a password that is missing",
+  },
+  {
+    name: "password",
+    type: "string",
+    default: "",
+    help: "password of the user (then --user is the name alone)",
+  },
+  {
+    name: "discovery-srv",
+    short: "d",
+    type: "string",
+    default: "",
+    help: "domain whose SRV records name the endpoints",
+  },
+  {
+    name: "discovery-srv-name",
+    type: "string",
+    default: "",
+    help: "suffix of the service name in SRV records",
+  },
 ];
 
 const ENV_PREFIX = "ETCDCTL_";
@@ -47,7 +93,11 @@ const ENV_PREFIX = "ETCDCTL_";
  * Sets flags from the environment. A variable that a flag contradicts ends the program, one that no flag knows is warned of,
  * a value that cannot be read is passed over: all as etcd's client does.
  */
-export function applyEnvironment(flags: Flags, inherited: readonly FlagSpec[], environment: NodeJS.ProcessEnv): void {
+export function applyEnvironment(
+  flags: Flags,
+  inherited: readonly FlagSpec[],
+  environment: NodeJS.ProcessEnv,
+): void {
   const used = new Set<string>();
   const contradicted = new Set<string>();
   for (const spec of inherited) {

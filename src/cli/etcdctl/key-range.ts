@@ -11,7 +11,10 @@ export interface KeyRange {
 }
 
 /** An empty key with a prefix or from-key means every key. */
-export function keyRange(key: string, options: { prefix: boolean; fromKey: boolean; rangeEnd?: string | undefined }): KeyRange {
+export function keyRange(
+  key: string,
+  options: { prefix: boolean; fromKey: boolean; rangeEnd?: string | undefined },
+): KeyRange {
   const bytes = encodeOsString(key);
   if (options.prefix || options.fromKey) {
     if (bytes.length === 0) return { key: ZERO_BYTE, rangeEnd: ZERO_BYTE };
@@ -26,6 +29,6 @@ function prefixEnd(prefix: Uint8Array): Uint8Array {
   while (length > 0 && prefix[length - 1] === 0xff) length--;
   if (length === 0) return ZERO_BYTE;
   const end = prefix.slice(0, length);
-  end[length - 1] = end[length - 1]! + 1;
+  end[length - 1] = end[length - 1] + 1;
   return end;
 }

@@ -1,6 +1,11 @@
 /** How responses about keys are printed, alone or as part of a transaction's. */
 import { PutResponseSchema, RangeResponseSchema, DeleteRangeResponseSchema } from "../../proto/gen/rpc_pb.ts";
-import type { DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader } from "../../proto/gen/rpc_pb.ts";
+import type {
+  DeleteRangeResponse,
+  PutResponse,
+  RangeResponse,
+  ResponseHeader,
+} from "../../proto/gen/rpc_pb.ts";
 import type { KeyValue } from "../../proto/gen/kv_pb.ts";
 import { goQuote } from "../common/go-quote.ts";
 import { printLine } from "../common/terminal.ts";

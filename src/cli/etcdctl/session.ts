@@ -59,7 +59,10 @@ export async function connect(options: ClientOptions): Promise<Client> {
 }
 
 /** Connects, does `work`, closes. An error of the cluster ends the program with exit code 1. */
-export async function withClient<T>(options: ClientOptions, work: (client: Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(
+  options: ClientOptions,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
   const client = await connect(options);
   try {
     return await work(client);
@@ -74,7 +77,11 @@ export async function withClient<T>(options: ClientOptions, work: (client: Clien
 async function selectEndpoints(flags: Flags): Promise<string[]> {
   const domain = flags.string("discovery-srv");
   if (domain !== "") {
-    const found = await discoverEndpoints(domain, flags.string("discovery-srv-name"), flags.bool("insecure-discovery"));
+    const found = await discoverEndpoints(
+      domain,
+      flags.string("discovery-srv-name"),
+      flags.bool("insecure-discovery"),
+    );
     if (found.length > 0) return found;
   }
   return flags.strings("endpoints").map((endpoint) => endpoint.trim());

@@ -17,7 +17,10 @@ import { encodeOsString } from "../common/os-string.ts";
 
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"|${"`[^`]*`"}`;
 /** `key") = "value"`, each part only if the one before it is there. */
-const COMPARISON = new RegExp(String.raw`^[ \t]*(${QUOTED})(?:\)(?:[ \t]+([^ \t]+)(?:[ \t]+(${QUOTED}))?)?)?`, "s");
+const COMPARISON = new RegExp(
+  String.raw`^[ \t]*(${QUOTED})(?:\)(?:[ \t]+([^ \t]+)(?:[ \t]+(${QUOTED}))?)?)?`,
+  "s",
+);
 
 const RESULTS: Readonly<Record<string, Result>> = {
   "=": Result.EQUAL,
@@ -28,7 +31,8 @@ const RESULTS: Readonly<Record<string, Result>> = {
 
 /** Reads `target("key") op "value"`. Throws CliError. */
 export function parseCompare(line: string): Compare {
-  const malformed = (why: string) => new CliError(ExitCode.invalidInput, `malformed comparison: ${line}${why}`);
+  const malformed = (why: string) =>
+    new CliError(ExitCode.invalidInput, `malformed comparison: ${line}${why}`);
   const invalid = () => new CliError(ExitCode.invalidInput, `invalid txn compare request: ${line}`);
   const open = line.indexOf("(");
   if (open === -1) throw malformed("");
@@ -103,7 +107,9 @@ export async function parseOperation(line: string): Promise<RequestOp> {
   if (name !== "" && "del".startsWith(name)) {
     const { command, deleteRequest } = await import("./commands/del.ts");
     const { args, flags } = read(command);
-    return create(RequestOpSchema, { request: { case: "requestDeleteRange", value: await deleteRequest(args, flags) } });
+    return create(RequestOpSchema, {
+      request: { case: "requestDeleteRange", value: await deleteRequest(args, flags) },
+    });
   }
   throw invalid();
 }

@@ -39,7 +39,8 @@ export function show({ format, hex }: Output, view: View): void {
   if (format === "fields" && view.fields !== undefined) return view.fields(hex);
   if (format === "table" && view.table !== undefined) return view.table();
   if (format === "json" && view.json !== undefined) return printLine(view.json(hex));
-  if (format === "json" && message !== undefined) return printLine(messageToJson(message.schema, message.value));
+  if (format === "json" && message !== undefined)
+    return printLine(messageToJson(message.schema, message.value));
   if (format === "protobuf" && message !== undefined) return print(toBinary(message.schema, message.value));
   throw new CliError(ExitCode.badFeature, `${format} not supported as output format`);
 }

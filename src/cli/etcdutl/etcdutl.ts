@@ -19,7 +19,13 @@ const ETCDUTL: CommandEntry = {
       help: "output format (fields, json, protobuf, simple, table)",
     },
   ],
-  commands: [{ name: "version", summary: "Prints the version of etcdutl", load: () => import("./commands/version.ts") }],
+  commands: [
+    {
+      name: "version",
+      summary: "Prints the version of etcdutl",
+      load: () => import("./commands/version.ts"),
+    },
+  ],
 };
 
 /** Runs the command that `words` name (default: those of this process). Resolves with the exit code. */

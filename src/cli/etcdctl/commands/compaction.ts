@@ -9,12 +9,18 @@ import { openSession, withClient } from "../session.ts";
 export const command: Command = {
   usage: "compaction [options] <revision>",
   flags: [
-    { name: "physical", type: "bool", default: false, help: "wait until the old revisions are gone from the database" },
+    {
+      name: "physical",
+      type: "bool",
+      default: false,
+      help: "wait until the old revisions are gone from the database",
+    },
   ],
   async run(context) {
-    if (context.args.length !== 1) throw new CliError(ExitCode.badArgs, "compaction command needs 1 argument");
+    if (context.args.length !== 1)
+      throw new CliError(ExitCode.badArgs, "compaction command needs 1 argument");
     const revision = parseArgument(
-      () => parseInt64(context.args[0]!, 10),
+      () => parseInt64(context.args[0], 10),
       ExitCode.error,
       (cause) => cause,
     );

@@ -18,7 +18,9 @@ Prints a script that completes commands and flags:
 `,
   checkArgs(args) {
     if (args.length !== 1) return `accepts 1 arg(s), received ${args.length}`;
-    return SHELLS.includes(args[0]!) ? undefined : `invalid argument ${goQuote(args[0]!)} for "etcdctl completion"`;
+    return SHELLS.includes(args[0])
+      ? undefined
+      : `invalid argument ${goQuote(args[0])} for "etcdctl completion"`;
   },
   async run({ args }) {
     const { ETCDCTL } = await import("../command-table.ts");
@@ -49,7 +51,11 @@ complete -o default -F _${program.name} ${program.name}
 }
 
 /** Deeper commands first, since the pattern of one matches everything below it. */
-async function casesOf(entry: CommandEntry, above: readonly string[], flags: readonly FlagSpec[]): Promise<string[]> {
+async function casesOf(
+  entry: CommandEntry,
+  above: readonly string[],
+  flags: readonly FlagSpec[],
+): Promise<string[]> {
   const inherited = [...flags, ...(entry.inheritedFlags ?? [])];
   const below = await Promise.all(
     (entry.commands ?? []).map((each) => casesOf(each, [...above, each.name], inherited)),

@@ -19,7 +19,12 @@ export const command: Command = {
   flags: [
     { name: "prefix", type: "bool", default: false, help: "delete the keys that begin with <key>" },
     { name: "prev-kv", type: "bool", default: false, help: "print the deleted keys" },
-    { name: "from-key", type: "bool", default: false, help: "delete the keys from <key> on, in order of bytes" },
+    {
+      name: "from-key",
+      type: "bool",
+      default: false,
+      help: "delete the keys from <key> on, in order of bytes",
+    },
     { name: "range", type: "bool", default: false, help: "delete a range of keys without a pause" },
   ],
   async run(context) {

@@ -13,7 +13,9 @@ import { show, type View } from "../view.ts";
 
 export const command: Command = {
   usage: "hashkv",
-  flags: [{ name: "rev", type: "int64", default: 0n, help: "last revision to hash (default: the current one)" }],
+  flags: [
+    { name: "rev", type: "int64", default: 0n, help: "last revision to hash (default: the current one)" },
+  ],
   async run(context) {
     const session = await openSession(context);
     const endpoints = await selectedEndpoints(context, session);

@@ -89,7 +89,8 @@ function healthView(list: readonly Health[]): View {
   return {
     simple: () => {
       for (const { endpoint, took, error } of list) {
-        if (error === "") printLine(`${endpoint} is healthy: successfully committed proposal: took = ${took}`);
+        if (error === "")
+          printLine(`${endpoint} is healthy: successfully committed proposal: took = ${took}`);
         else printErrorLine(`${endpoint} is unhealthy: failed to commit proposal: ${error}`);
       }
     },

@@ -74,12 +74,26 @@ function statusRow({ endpoint, answer }: Status): string[] {
   const memberId = answer.header?.memberId ?? 0n;
   const { dbSize, dbSizeInUse, downgradeInfo } = answer;
   const used = dbSize === 0n ? 100n : (dbSizeInUse * 100n) / dbSize;
-  const sizes = [humanBytes(dbSize), humanBytes(dbSizeInUse), `${100n - used}%`, humanBytes(answer.dbSizeQuota)];
+  const sizes = [
+    humanBytes(dbSize),
+    humanBytes(dbSizeInUse),
+    `${100n - used}%`,
+    humanBytes(answer.dbSizeQuota),
+  ];
   const roles = [String(answer.leader === memberId), String(answer.isLearner)];
   const raft = [answer.raftTerm, answer.raftIndex, answer.raftAppliedIndex].map(String);
   const downgrade = [downgradeInfo?.targetVersion ?? "", String(downgradeInfo?.enabled ?? false)];
   const versions = [answer.version, answer.storageVersion];
-  return [endpoint, formatId(memberId, true), ...versions, ...sizes, ...roles, ...raft, answer.errors.join(", "), ...downgrade];
+  return [
+    endpoint,
+    formatId(memberId, true),
+    ...versions,
+    ...sizes,
+    ...roles,
+    ...raft,
+    answer.errors.join(", "),
+    ...downgrade,
+  ];
 }
 
 function printStatusFields({ endpoint, answer }: Status, hex: boolean): void {

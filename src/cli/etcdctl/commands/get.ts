@@ -19,8 +19,18 @@ export const command: Command = {
   usage: "get [options] <key> [range_end]",
   flags: [
     { name: "consistency", type: "string", default: "l", help: "linearizable (l) or serializable (s)" },
-    { name: "order", type: "string", default: "", help: "order of the results: ASCEND (the default) or DESCEND" },
-    { name: "sort-by", type: "string", default: "", help: "what to sort by: CREATE, KEY, MODIFY, VALUE or VERSION" },
+    {
+      name: "order",
+      type: "string",
+      default: "",
+      help: "order of the results: ASCEND (the default) or DESCEND",
+    },
+    {
+      name: "sort-by",
+      type: "string",
+      default: "",
+      help: "what to sort by: CREATE, KEY, MODIFY, VALUE or VERSION",
+    },
     { name: "limit", type: "int64", default: 0n, help: "most results wanted" },
     { name: "prefix", type: "bool", default: false, help: "get the keys that begin with <key>" },
     { name: "from-key", type: "bool", default: false, help: "get the keys from <key> on, in order of bytes" },
@@ -80,7 +90,7 @@ export function rangeRequest(args: readonly string[], flags: Flags): RangeReques
   // Keys come in ascending order anyway; asking for it would make the server read and sort the whole range.
   const isKeyOrder = sortTarget === SortTarget.KEY && wantedOrder === SortOrder.ASCEND;
   return create(RangeRequestSchema, {
-    ...keyRange(key!, { prefix, fromKey, rangeEnd }),
+    ...keyRange(key, { prefix, fromKey, rangeEnd }),
     limit: flags.int64("limit"),
     revision: positive(flags.int64("rev")),
     sortOrder: isKeyOrder ? SortOrder.NONE : wantedOrder,
@@ -105,7 +115,12 @@ function checkCombination(args: readonly string[], flags: Flags): void {
 }
 
 function revisionBounds(flags: Flags) {
-  const [minCreateRevision, maxCreateRevision] = bounds(flags, "create", "getMinCreateRev", "getMaxCreateRev");
+  const [minCreateRevision, maxCreateRevision] = bounds(
+    flags,
+    "create",
+    "getMinCreateRev",
+    "getMaxCreateRev",
+  );
   const [minModRevision, maxModRevision] = bounds(flags, "mod", "getMinModRev", "getMaxModRev");
   return { minCreateRevision, maxCreateRevision, minModRevision, maxModRevision };
 }
@@ -127,5 +142,5 @@ function positive(value: bigint): bigint {
 function lookUp<T>(table: Readonly<Record<string, T>>, name: string, what: string): T {
   const key = name.toUpperCase();
   if (!Object.hasOwn(table, key)) throw new CliError(ExitCode.badFeature, `bad sort ${what} ${name}`);
-  return table[key]!;
+  return table[key];
 }

@@ -15,11 +15,16 @@ export const command: Command = {
   description: `
 In the "simple" format a line is: ID, status, name, peer addresses, client addresses, is learner.
 `,
-  flags: [{ name: "consistency", type: "string", default: "l", help: "linearizable (l) or serializable (s)" }],
+  flags: [
+    { name: "consistency", type: "string", default: "l", help: "linearizable (l) or serializable (s)" },
+  ],
   async run(context) {
     const linearizable = !parseConsistency(context.flags.string("consistency"));
     const { client, output } = await openSession(context);
-    show(output, membersView(await withClient(client, ({ cluster }) => cluster.memberList({ linearizable }))));
+    show(
+      output,
+      membersView(await withClient(client, ({ cluster }) => cluster.memberList({ linearizable }))),
+    );
   },
 };
 
@@ -59,7 +64,8 @@ function printMemberFields(member: Member, hex: boolean): void {
 
 /** A form of its own: IDs as hexadecimal strings, and fewer fields. */
 function hexJson({ header, members }: MemberListResponse): string {
-  const strings = (list: readonly string[]) => (list.length === 0 ? "null" : `[${list.map(goJsonString).join(",")}]`);
+  const strings = (list: readonly string[]) =>
+    list.length === 0 ? "null" : `[${list.map(goJsonString).join(",")}]`;
   const clusterId = formatId(header?.clusterId ?? 0n, true);
   const memberId = formatId(header?.memberId ?? 0n, true);
   const head = `{"cluster_id":"${clusterId}","member_id":"${memberId}","raft_term":${header?.raftTerm ?? 0n}}`;

@@ -26,7 +26,12 @@ Without <value>, and without --ignore-value, the value is read from standard inp
 $ cat file | put <key>
 `,
   flags: [
-    { name: "lease", type: "string", default: "0", help: "ID (in hexadecimal) of the lease that the key goes with" },
+    {
+      name: "lease",
+      type: "string",
+      default: "0",
+      help: "ID (in hexadecimal) of the lease that the key goes with",
+    },
     { name: "prev-kv", type: "bool", default: false, help: "print the key as it was before" },
     { name: "ignore-value", type: "bool", default: false, help: "keep the key's value" },
     { name: "ignore-lease", type: "bool", default: false, help: "keep the key's lease" },

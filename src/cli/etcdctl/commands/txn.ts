@@ -34,7 +34,9 @@ put key1 "created-key1"
 put key2 "some extra key"
 
 ---`,
-  flags: [{ name: "interactive", short: "i", type: "bool", default: false, help: "say which part is to be typed" }],
+  flags: [
+    { name: "interactive", short: "i", type: "bool", default: false, help: "say which part is to be typed" },
+  ],
   async run(context) {
     if (context.args.length > 0) throw new CliError(ExitCode.badArgs, "txn command does not accept argument");
     const { client, output } = await openSession(context);
