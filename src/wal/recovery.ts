@@ -122,6 +122,8 @@ class LogReader {
   #torn = false;
   #repaired: string | null = null;
   #lastPath = "";
+  /** The segment that is being read has shown its metadata. */
+  #headIsComplete = false;
 
   constructor(afterIndex: number) {
     this.#afterIndex = afterIndex;
@@ -140,6 +142,7 @@ class LogReader {
   }
 
   #readRecords(reader: SegmentReader, segment: Segment, isLast: boolean): void {
+    this.#headIsComplete = false;
     let outcome = reader.next();
     if (outcome === ReadOutcome.record && reader.record.type !== WalRecordType.crc) {
       throw new WalError("segment does not begin with a checksum record", segment.path, 0);
@@ -147,8 +150,12 @@ class LogReader {
     for (; outcome === ReadOutcome.record; outcome = reader.next()) {
       this.#take(reader, segment.path);
     }
+    // A segment gets its name only once its head is durable, so no crash leaves one without.
+    if (!this.#headIsComplete) {
+      const problem = outcome === ReadOutcome.damaged ? reader.problem : "segment ends before its metadata";
+      throw new WalError(problem, segment.path, reader.offset);
+    }
     if (outcome === ReadOutcome.damaged) this.#judgeDamage(reader, segment, isLast);
-    else if (reader.offset === 0) throw new WalError("segment is empty", segment.path, 0);
     else if (!reader.isZero(reader.offset, reader.fileBytes)) {
       reader.problem = "data behind the end of the log";
       this.#judgeDamage(reader, segment, isLast);
@@ -161,7 +168,6 @@ class LogReader {
   /** Throws unless the damage is a torn tail. */
   #judgeDamage(reader: SegmentReader, segment: Segment, isLast: boolean): void {
     if (!isLast) throw new WalError(`${reader.problem}; the log goes on in a later segment`, segment.path, reader.offset);
-    if (this.#metadata === null) throw new WalError(reader.problem, segment.path, reader.offset);
     const lost = findDurableIndexBehind(reader, this.lastIndex);
     if (lost > 0) {
       const what = `${reader.problem}; entries ${this.lastIndex + 1} to ${lost} were durable and are damaged`;
@@ -255,6 +261,7 @@ class LogReader {
     if (this.#metadata !== null && Buffer.compare(bytes, this.#metadataBytes) !== 0) {
       throw new WalError("metadata differs from that of earlier segments before", segmentPath, offset);
     }
+    this.#headIsComplete = true;
     this.#metadata = metadata;
     this.#metadataBytes = bytes;
   }

@@ -37,6 +37,8 @@ export class WalBatch implements EntryBatch {
   count = 0;
   /** True if this batch holds the records that open a new segment, at its beginning. */
   opensSegment = false;
+  /** Bytes of those records. */
+  headBytes = 0;
   /** First entry index of that segment, for its name. */
   segmentFirstIndex = 0;
   /** True if it holds something that must be durable: entries, term, vote or a snapshot marker; a commit index alone does not. */
@@ -56,6 +58,7 @@ export class WalBatch implements EntryBatch {
     this.firstIndex = 0;
     this.count = 0;
     this.opensSegment = false;
+    this.headBytes = 0;
     this.mustSync = false;
     this.snapshotIndex = 0;
   }

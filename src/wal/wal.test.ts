@@ -245,3 +245,96 @@ describe("flushing", () => {
     assert.deepEqual(fileSystem.contents(FIRST_SEGMENT), before);
   });
 });
+
+describe("damage", () => {
+  /** Ten flushed entries over some segments; each batch carries the commit index that was durable before it. */
+  async function writtenLog(segmentBytes = 2048): Promise<{ fileSystem: MemoryFileSystem; options: WalOptions; paths: string[] }> {
+    const { fileSystem, options } = inMemory({ segmentBytes });
+    const wal = await createWal(DIRECTORY, METADATA, options);
+    for (let index = 1; index <= 10; index++) {
+      append(wal, index, `${index}`.repeat(500).slice(0, 500));
+      wal.appendHardState({ term: 1, vote: 0n, commit: index - 1 });
+      await flush(wal);
+    }
+    await wal.close();
+    return { fileSystem, options, paths: wal.segmentPaths };
+  }
+
+  async function change(at: number, segment: number, edit: (bytes: Uint8Array, at: number) => Uint8Array | void) {
+    const written = await writtenLog();
+    const target = written.paths.at(segment) as string;
+    const bytes = written.fileSystem.contents(target);
+    written.fileSystem.overwrite(target, edit(bytes, at) ?? bytes);
+    return { ...written, target, before: written.fileSystem.contents(target) };
+  }
+
+  const flip = (bytes: Uint8Array, at: number): void => {
+    bytes[at] = (bytes[at] as number) ^ 0x10;
+  };
+
+  test("a flipped bit in an earlier segment is refused with file and offset, and nothing is touched", async () => {
+    const { fileSystem, options, target, before } = await change(700, 0, flip);
+    await rejectsNaming(openWal(DIRECTORY, 0, options), /checksum mismatch; the log goes on .*0{16}-0{16}\.wal at byte \d+$/);
+    assert.deepEqual(fileSystem.contents(target), before);
+    assert.equal(fileSystem.list(DIRECTORY).some((name) => name.endsWith(".broken")), false);
+  });
+
+  test("a flipped length field that points beyond the file is refused when later records prove the loss", async () => {
+    const { options, paths } = await writtenLog();
+    const { fileSystem } = options as { fileSystem: MemoryFileSystem };
+    const bytes = fileSystem.contents(paths.at(-1) as string);
+    const firstEntry = Buffer.from(bytes).indexOf(Buffer.from([0x08, 2, 0x10])) - 8;
+    bytes[firstEntry + 3] = 0x40;
+    fileSystem.overwrite(paths.at(-1) as string, bytes);
+    await rejectsNaming(openWal(DIRECTORY, 0, options), new RegExp(`beyond the end of the file.* at byte ${firstEntry}`));
+  });
+
+  test("zeroed records in the middle, which etcd takes for the end of the log, are refused", async () => {
+    const { fileSystem, options, paths } = await writtenLog(16_384);
+    const bytes = fileSystem.contents(paths[0] as string);
+    fileSystem.overwrite(paths[0] as string, bytes.fill(0, 1024, 2048));
+    await rejectsNaming(openWal(DIRECTORY, 0, options), /were durable and are damaged/);
+  });
+
+  test("a missing segment is refused by name", async () => {
+    const { fileSystem, options, paths } = await writtenLog();
+    await fileSystem.remove(paths[1] as string);
+    await rejectsNaming(openWal(DIRECTORY, 0, options), /segment \/data\/member\/wal\/0000000000000001-\*\.wal is missing between/);
+  });
+
+  test("a segment of another log is refused", async () => {
+    const { fileSystem, options, paths } = await writtenLog();
+    const other = { ...options, fileSystem: new MemoryFileSystem() };
+    const wal = await createWal(DIRECTORY, { ...METADATA, clusterId: 1n }, other);
+    await wal.close();
+    fileSystem.overwrite(paths[1] as string, other.fileSystem.contents(FIRST_SEGMENT));
+    await rejectsNaming(openWal(DIRECTORY, 0, options), /0000000000000001-.*at byte \d+/);
+  });
+
+  test("a last segment cut within its head is refused: no crash leaves one", async () => {
+    const { options } = await change(2, -1, (bytes, at) => bytes.slice(0, at));
+    await rejectsNaming(openWal(DIRECTORY, 0, options), /length field cut off.* at byte 0/);
+  });
+
+  test("a torn tail is copied to .broken, cut off, and written over", async () => {
+    const { fileSystem, options } = inMemory();
+    const wal = await createWal(DIRECTORY, METADATA, options);
+    append(wal, 1, "acknowledged");
+    await flush(wal);
+    await wal.close();
+    const bytes = fileSystem.contents(FIRST_SEGMENT);
+    // The second sector of a batch arrived, the first did not.
+    bytes.fill(0x33, 512, 1024);
+    fileSystem.overwrite(FIRST_SEGMENT, bytes);
+    const lines: string[] = [];
+    const { wal: again, contents } = await openWal(DIRECTORY, 0, { ...options, log: (level, message) => lines.push(`${level} ${message}`) });
+    assert.deepEqual(listEntries(contents.entries), ["1/1 acknowledged"]);
+    assert.match(contents.repaired as string, /data behind the end of the log: .*\.wal at byte \d+/);
+    assert.deepEqual(lines, ["warn repairing the log"]);
+    assert.deepEqual(fileSystem.contents(`${FIRST_SEGMENT}.broken`), bytes);
+    append(again, 2, "next");
+    await flush(again);
+    await again.close();
+    assert.deepEqual(listEntries((await openWal(DIRECTORY, 0, options)).contents.entries), ["1/1 acknowledged", "1/2 next"]);
+  });
+});

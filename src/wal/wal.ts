@@ -297,9 +297,8 @@ export class Wal implements EntrySink {
   /** Flushes what is open and closes the files. Not while a flush is in flight. */
   async close(): Promise<void> {
     assert(this.#inFlight === null, "close during a flush");
-    if (this.#failure === null && this.#open.usedBytes > 0 && (this.#open.mustSync || !this.#open.opensSegment)) {
-      await this.flush();
-    }
+    // A new segment's head alone need not be written: the next start cuts again.
+    if (this.#failure === null && this.#open.usedBytes > this.#open.headBytes) await this.flush();
     await this.#pipeline.close();
     await this.#file.close();
   }
@@ -315,6 +314,7 @@ export class Wal implements EntrySink {
     if (this.#hardState.term > 0) {
       this.#crc = batch.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
     }
+    batch.headBytes = batch.usedBytes;
     batch.segmentFirstIndex = this.#lastIndex + 1;
   }
 
