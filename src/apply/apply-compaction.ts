@@ -31,6 +31,8 @@ export class CompactionApplier {
   #waiters: PhysicalWaiter[] = [];
   #running = false;
   #lastToken = 0;
+  /** finishedCompactRev was written and nobody has asked since. */
+  #ended = false;
 
   constructor(context: ApplyContext, buckets: BucketSink) {
     this.#context = context;
@@ -71,6 +73,7 @@ export class CompactionApplier {
     // A first compaction to 0 succeeds, as in etcd, and there is nothing at 0 to delete.
     if (store.compactRevision > 0 && !store.compactSlice(COMPACT_SLICE_KEYS)) return;
     this.#running = false;
+    this.#ended = true;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
     if (this.#waiters.every((waiter) => waiter.token > 0)) return;
     const token = ++this.#lastToken;
@@ -78,6 +81,13 @@ export class CompactionApplier {
       if (waiter.token === 0) waiter.token = token;
     }
     this.#buckets.flush(token);
+  }
+
+  /** True once after a compaction has ended. */
+  takeEnded(): boolean {
+    const ended = this.#ended;
+    this.#ended = false;
+    return ended;
   }
 
   /** Storage has committed everything handed over before `flush(token)`. */

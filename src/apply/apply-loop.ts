@@ -21,6 +21,7 @@ import { encodeMemberList } from "./membership-hook.ts";
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
 const APPLY_STATUS_BYTES = 24;
+const COMMITTED_BYTES = 32;
 /** Above all tokens that the machine counts up. */
 const FINAL_FLUSH_TOKEN = Number.MAX_SAFE_INTEGER;
 
@@ -31,6 +32,13 @@ export interface AppliedSink {
   /** Asks for a commit now. */
   flush(token: number): void;
   publish(): void;
+}
+
+/** A sink that commits in its own `publish`: memory mode. */
+export interface DirectCommits {
+  readonly committedRevision: number;
+  readonly servedToken: number;
+  size(): { readonly allocatedBytes: number; readonly inUseBytes: number };
 }
 
 export interface ApplyLoopOptions {
@@ -44,7 +52,7 @@ export interface ApplyLoopOptions {
   readonly toMain: RingWriter;
   readonly storage: AppliedSink;
   /** Memory mode: the sink commits in `publish`, and this is how far it is. */
-  readonly direct: { readonly committedRevision: number; readonly servedToken: number } | null;
+  readonly direct: DirectCommits | null;
   /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
   readonly onCommitted: () => void;
 }
@@ -82,7 +90,7 @@ export class ApplyLoop {
     else if (!this.#waitsForCommit) storage.flush(0);
     this.#waitsForCommit = store.needsCommit;
     const busy = machine.runSlice();
-    this.#endBatch();
+    this.#endBatch(busy);
     return records > 0 || busy;
   }
 
@@ -92,13 +100,16 @@ export class ApplyLoop {
     return (this.#waitsForCommit || fromRaft.isEmpty()) && fromMain.isEmpty() && fromStorage.isEmpty();
   }
 
-  #endBatch(): void {
+  #endBatch(sliced: boolean): void {
     const { toMain, storage, store } = this.#options;
     if (this.#appliedIndex !== this.#reportedIndex || store.compactRevision !== this.#reportedCompactRevision) {
       this.#writeStatus();
     }
     toMain.publish();
-    if (this.#appliedIndex !== this.#reportedIndex) storage.applied(this.#appliedIndex, this.#term, store.revision);
+    // A slice may have written the end of a compaction: storage commits bucket changes only in front of this mark.
+    if (this.#appliedIndex !== this.#reportedIndex || (sliced && machine.takeCompactionEnded())) {
+      storage.applied(this.#appliedIndex, this.#term, store.revision);
+    }
     storage.publish();
     this.#noteDirectCommit();
     this.#reportedIndex = this.#appliedIndex;
@@ -108,8 +119,32 @@ export class ApplyLoop {
   #noteDirectCommit(): void {
     const { direct, store, machine } = this.#options;
     if (direct === null) return;
+    if (this.#appliedIndex !== this.#reportedIndex) this.#reportSize(direct);
     if (direct.committedRevision > this.#directRevision) store.committed((this.#directRevision = direct.committedRevision));
     if (direct.servedToken > this.#servedToken) machine.storageCommitted((this.#servedToken = direct.servedToken));
+  }
+
+  /** Tells main what the storage thread would tell it. */
+  #reportSize(direct: DirectCommits): void {
+    const { toMain, store } = this.#options;
+    const { allocatedBytes, inUseBytes } = direct.size();
+    const offset = this.#reserve(COMMITTED_BYTES);
+    toMain.view.setFloat64(offset, store.revision, true);
+    toMain.view.setFloat64(offset + 8, 0, true);
+    toMain.view.setFloat64(offset + 16, allocatedBytes, true);
+    toMain.view.setFloat64(offset + 24, inUseBytes, true);
+    toMain.commit(RecordType.committed, 0, this.#appliedIndex, COMMITTED_BYTES);
+    toMain.publish();
+  }
+
+  #reserve(length: number): number {
+    const { toMain } = this.#options;
+    let offset = toMain.reserve(length);
+    while (offset < 0) {
+      toMain.waitForRoom(length);
+      offset = toMain.reserve(length);
+    }
+    return offset;
   }
 
   /** Asks storage to commit everything, and waits on `doorbell` until it has. For the end of the thread. */
@@ -129,11 +164,7 @@ export class ApplyLoop {
 
   #writeStatus(): void {
     const { toMain, store } = this.#options;
-    let offset = toMain.reserve(APPLY_STATUS_BYTES);
-    if (offset < 0) {
-      toMain.waitForRoom(APPLY_STATUS_BYTES);
-      offset = toMain.reserve(APPLY_STATUS_BYTES);
-    }
+    const offset = this.#reserve(APPLY_STATUS_BYTES);
     toMain.view.setFloat64(offset, this.#appliedIndex, true);
     toMain.view.setFloat64(offset + 8, store.revision, true);
     toMain.view.setFloat64(offset + 16, store.compactRevision, true);

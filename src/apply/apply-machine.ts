@@ -177,6 +177,11 @@ export class ApplyMachine {
     return compacts;
   }
 
+  /** True once after a compaction has written its end into the buckets, outside of any entry. */
+  takeCompactionEnded(): boolean {
+    return this.#compactions.takeEnded();
+  }
+
   /** Long answers in production or waiting. */
   get streamsPending(): number {
     return this.#context.streams.pending;

@@ -188,6 +188,11 @@ export class DirectSink implements StorageSink {
     this.#dirty = true;
   }
 
+  /** Bytes that the backend takes. */
+  size(): { allocatedBytes: number; inUseBytes: number } {
+    return this.#backend.size();
+  }
+
   publish(): void {
     if (!this.#dirty) return;
     this.#dirty = false;

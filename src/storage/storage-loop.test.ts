@@ -61,9 +61,18 @@ class Setup {
   }
 }
 
+test("the first turn acknowledges what the backend held at the start", () => {
+  const setup = new Setup();
+  setup.turn();
+  assert.deepEqual(setup.acknowledged(), ["0 1 0"]);
+  setup.turn();
+  assert.deepEqual(setup.acknowledged(), []);
+});
+
 test("what is pending is committed after the interval, and acknowledged", () => {
   const setup = new Setup();
   assert.equal(setup.turn(), Infinity);
+  setup.acknowledged();
   setup.put(2);
   setup.sink.applied(5, 1, 2);
   assert.equal(setup.turn(), 100);
@@ -84,6 +93,7 @@ test("a batch is full at an entry's end, never inside one", () => {
   }
   for (let sub = 0; sub < 5; sub++) setup.put(4, sub);
   assert.equal(setup.turn(), Infinity, "the rest of the entry will ring the doorbell");
+  setup.acknowledged();
   assert.deepEqual(setup.committed(), { index: 0, revisions: 0 });
   setup.nowMs += 1000;
   assert.equal(setup.turn(), Infinity);

@@ -90,7 +90,8 @@ export class StorageLoop {
     this.#consistentIndex = this.#acknowledgedIndex = options.recovered.consistentIndex;
     this.#term = options.recovered.term;
     this.#revision = this.#acknowledgedRevision = options.recovered.revision;
-    this.#unacknowledged = options.outbound.map(() => false);
+    // The first turn says what the backend holds already: sizes, for Status, before anything was committed.
+    this.#unacknowledged = options.outbound.map(() => true);
     this.#measure();
   }
 
