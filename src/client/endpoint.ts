@@ -119,8 +119,12 @@ function channelOptions(
     channel["grpc.keepalive_time_ms"] = Math.max(keepaliveTimeMs, KEEPALIVE_TIME_MS_MIN);
     channel["grpc.keepalive_timeout_ms"] = options.keepaliveTimeoutMs ?? 20_000;
   }
-  if (secure !== undefined) {
-    channel["grpc.ssl_target_name_override"] = options.tls?.serverName || secure.serverName;
-  }
+  const serverName = options.tls?.serverName || (isUnix(secure) ? secure.serverName : "");
+  if (secure !== undefined && serverName !== "") channel["grpc.ssl_target_name_override"] = serverName;
   return channel;
+}
+
+/** A socket's path says nothing about the certificate's name; elsewhere grpc-js takes the host, which may be an address. */
+function isUnix(address: EndpointAddress | undefined): address is EndpointAddress {
+  return address !== undefined && address.target.startsWith("unix:");
 }
