@@ -101,7 +101,7 @@ export class ApplyLoop {
   }
 
   #endBatch(sliced: boolean): void {
-    const { toMain, storage, store } = this.#options;
+    const { toMain, storage, store, machine } = this.#options;
     if (this.#appliedIndex !== this.#reportedIndex || store.compactRevision !== this.#reportedCompactRevision) {
       this.#writeStatus();
     }
