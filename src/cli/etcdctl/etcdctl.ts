@@ -12,6 +12,8 @@ import { join } from "node:path";
 /** Runs the command that `words` name (default: those of this process). Resolves with the exit code. */
 export async function main(words?: readonly string[]): Promise<number> {
   cacheCompiledCode();
+  // Node warns that grpc-js gives an address as TLS server name. No user of this program can do anything about that.
+  process.noDeprecation = true;
   const [{ ETCDCTL }, { runTool }, { rawArgs }] = await Promise.all([
     import("./command-table.ts"),
     import("../common/run-tool.ts"),
