@@ -40,17 +40,18 @@ export class MemoryResponseSink implements ResponseSink {
   }
 
   streamHead(requestId: number, totalBytes: number): void {
-    this.#add(requestId, { errorId: 0, bytes: new Uint8Array(0), announced: totalBytes });
+    const bytes = new Uint8Array(new ArrayBuffer(totalBytes), 0, 0);
+    this.#add(requestId, { errorId: 0, bytes, announced: totalBytes });
   }
 
   streamData(requestId: number, bytes: Uint8Array, start: number, end: number): void {
     const answer = this.answers.get(requestId);
     assert(answer !== undefined && answer.announced >= 0, "data of a stream that has no head", requestId);
-    const joined = new Uint8Array(answer.bytes.length + end - start);
-    joined.set(answer.bytes);
-    joined.set(bytes.subarray(start, end), answer.bytes.length);
-    assert(joined.length <= answer.announced, "more data than announced", joined.length, answer.announced);
-    answer.bytes = joined;
+    const received = answer.bytes.length + end - start;
+    assert(received <= answer.announced, "more data than announced", received, answer.announced);
+    const whole = new Uint8Array(answer.bytes.buffer, 0, received);
+    whole.set(bytes.subarray(start, end), answer.bytes.length);
+    answer.bytes = whole;
     this.pieceBytesMax = Math.max(this.pieceBytesMax, end - start);
   }
 

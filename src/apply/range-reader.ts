@@ -47,7 +47,8 @@ export class RangeReader {
   appendRangeResponse(query: RangeQuery, headerRevision: number, out: ByteBuffer): void {
     out.ensure(revisionHeaderBytes(headerRevision));
     out.length = writeRevisionHeader(out.bytes, out.length, headerRevision);
-    this.appendRange(query, this.#store.count(query.range, query.revision), out, Infinity);
+    if (query.range.end === null) this.#appendKey(query, out);
+    else this.appendRange(query, this.#store.count(query.range, query.revision), out, Infinity);
   }
 
   /** Keys that passed the filters in the last walk, as far as it went: at most limit + 1 in key order. */
@@ -56,6 +57,17 @@ export class RangeReader {
   #appendTail(more: boolean, count: number, out: ByteBuffer): void {
     out.ensure(rangeTailBytes(more, count) + TAIL_BYTES_MAX);
     out.length = writeRangeTail(out.bytes, out.length, more, count);
+  }
+
+  /** A range of one key needs neither cursor nor count. */
+  #appendKey(query: RangeQuery, out: ByteBuffer): void {
+    const { key } = query.range;
+    const meta = this.#meta;
+    const live = this.#store.lookup(key, 0, key.length, query.revision, meta);
+    if (live && !query.countOnly && query.accepts(meta)) {
+      appendKeyValue(this.#store, meta, query.keysOnly, TAG_FIELD_2_BYTES, out);
+    }
+    this.#appendTail(false, live ? 1 : 0, out);
   }
 
   /** Returns the number of keys written, or -1 when the answer became too long. */

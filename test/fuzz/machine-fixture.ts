@@ -8,6 +8,8 @@ import { raftRequestBytes, writeRaftRequest } from "../../src/proto/raft-request
 export const CLUSTER_ID = 0x7fba5cedf14096efn;
 export const MEMBER_ID = 0xaf277c1dfad997d2n;
 export const TERM = 3;
+const CREDIT_BYTES = 64 * 1024;
+const CREDITS_MAX = 10_000;
 const PREFIX = Number(MEMBER_ID & 0xffffn);
 
 /** Leases that exist, and which keys are attached to them. */
@@ -86,9 +88,14 @@ export class MachineFixture {
     return id;
   }
 
-  /** The answer, after all slices it takes; gives credit as a client that reads on. */
+  /** The answer, after all slices it takes; gives credit whenever it is used up, as a client that reads on. */
   answer(id: number): MemoryAnswer {
-    while (this.machine.runSlice()) this.machine.credit(id, 64 * 1024);
-    return this.sink.take(id);
+    for (let credits = 0; credits < CREDITS_MAX; credits++) {
+      while (this.machine.runSlice());
+      const answer = this.sink.answers.get(id);
+      if (answer !== undefined && (answer.announced < 0 || answer.bytes.length === answer.announced)) return this.sink.take(id);
+      this.machine.credit(id, CREDIT_BYTES);
+    }
+    throw new Error(`request ${id} has no whole answer after all its credit`);
   }
 }
