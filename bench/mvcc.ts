@@ -10,14 +10,14 @@ const KEY_BYTES = 36;
 const SOME = 200_000;
 const ALL = { key: new Uint8Array(1), end: new Uint8Array(1) };
 
-const revisions = new Map<number, { sub: number; bytes: Uint8Array }>();
+const revisions: Uint8Array[] = [];
 let keep = false;
 const options = {
   valueBytesMax: 512 << 20,
-  source: { getRevision: (main: number): Uint8Array | undefined => revisions.get(main)?.bytes },
+  source: { getRevision: (main: number): Uint8Array | undefined => revisions[main] },
   sink: {
-    putRevision(main: number, sub: number, bytes: Uint8Array, start: number, end: number): void {
-      if (keep) revisions.set(main, { sub, bytes: bytes.slice(start, end) });
+    putRevision(main: number, _sub: number, bytes: Uint8Array, start: number, end: number): void {
+      if (keep) revisions[main] = bytes.slice(start, end);
     },
     putTombstone(): void {},
     deleteRevision(): void {},
@@ -141,6 +141,6 @@ for (let index = 0; index < KEYS; index++) {
 }
 once("restore from records", () => {
   const restored = createMvccStore(options);
-  for (const [main, { sub, bytes }] of revisions) restored.restoreRevision(main, sub, false, bytes);
+  for (let main = 2; main < KEYS + 2; main++) restored.restoreRevision(main, 0, false, revisions[main]);
   restored.finishRestore({ scheduledCompactRevision: -1, finishedCompactRevision: -1 });
 });

@@ -350,7 +350,7 @@ export class Mvcc implements MvccStore {
     return this.#restorer.add(main, sub, tombstone, encodedKeyValue);
   }
 
-  /** Ends a restore: sets the revisions, and leaves an unfinished compaction to {@link compactSlice}. */
+  /** Ends a restore, before which nothing may be read: sets the revisions, and leaves an unfinished compaction to {@link compactSlice}. */
   finishRestore(revisions: RestoredRevisions): void {
     this.#restorer.finish(revisions);
   }

@@ -2,11 +2,14 @@
  * Building the index again from the backend's records, in ascending order of revision. A tombstone ends a generation, also as
  * the first record of a key (kept at the compaction point). Every put carries its own create revision and version, so that it
  * does not matter how much of the key's past was compacted away.
+ *
+ * Without a checkpoint the tree stays empty until the end, and is then built from the sorted keys.
  */
 import {
   CREATE_REVISION, ENCODED_BYTES, KEY_DOUBLES, KEY_MASK, KEY_SHIFT, KEY_WORDS, LEASE_HIGH, LEASE_LOW, LOCATION,
   MOD_REVISION, SUB, VERSION,
 } from "./key-table.ts";
+import { sortKeyIds } from "./key-sort.ts";
 import type { MvccState } from "./mvcc-state.ts";
 import { NOT_IN_MEMORY } from "./value-arena.ts";
 
@@ -48,14 +51,14 @@ export class Restorer {
     if (!known) {
       id = table.add(probe);
       state.hash.add(id, probe.hash);
-      tree.insert(id, tombstone ? 0 : 1, probe);
+      if (this.#fromCheckpoint) tree.insert(id, tombstone ? 0 : 1, probe);
     } else state.pushHistory(id);
     const words = table.pool.words[id >>> KEY_SHIFT];
     const doubles = table.pool.doubles[id >>> KEY_SHIFT];
     const at = (id & KEY_MASK) * KEY_WORDS;
     const double = (id & KEY_MASK) * KEY_DOUBLES;
     const wasLive = doubles[double + VERSION] !== 0;
-    if (known && wasLive === tombstone) tree.setLive(probe, tombstone ? 0 : 1);
+    if (known && wasLive === tombstone && this.#fromCheckpoint) tree.setLive(probe, tombstone ? 0 : 1);
     doubles[double + CREATE_REVISION] = tombstone ? 0 : reader.createRevision;
     doubles[double + MOD_REVISION] = main;
     doubles[double + VERSION] = tombstone ? 0 : reader.version;
@@ -71,11 +74,24 @@ export class Restorer {
   /** Sets the revisions. A compaction that was scheduled and not finished is carried out by the next slices. */
   finish({ scheduledCompactRevision, finishedCompactRevision }: RestoredRevisions): void {
     const state = this.#state;
+    if (!this.#fromCheckpoint) this.#buildTree();
     state.revision = Math.max(state.revision, this.#main, scheduledCompactRevision, finishedCompactRevision);
     state.compactRevision = Math.max(state.compactRevision, scheduledCompactRevision, finishedCompactRevision);
     // A checkpoint may hold revisions that a compaction finished later has removed: its own mark counts then.
     if (!this.#fromCheckpoint) state.physicalRevision = finishedCompactRevision;
     state.log.reset(state.revision);
     state.values.committed(state.revision);
+  }
+
+  #buildTree(): void {
+    const { table, tree, probe } = this.#state;
+    const ids = new Uint32Array(table.pool.live);
+    for (let index = 0; index < ids.length; index++) ids[index] = index + 1;
+    sortKeyIds(table, ids);
+    for (const id of ids) {
+      const version = table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + VERSION];
+      table.fillProbe(id, probe);
+      tree.insert(id, version === 0 ? 0 : 1, probe);
+    }
   }
 }
