@@ -5,6 +5,7 @@
  * It sleeps in `Atomics.wait` on its doorbell. The loop itself: `src/apply/apply-loop.ts`.
  */
 
+import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
@@ -76,6 +77,7 @@ const control: ApplyControl = {
   },
 
   run(identity): void {
+    flushCompileCache(); // a member is more often killed than stopped
     loop = createLoop(identity);
     ended = runBlockingLoop(doorbell, {
       turn: () => loop.turn(),

@@ -4,6 +4,7 @@
  * The loop itself: `src/raft/raft-loop.ts`.
  */
 
+import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import type { EntryBatch } from "../src/raft/raft.ts";
 import { type RaftLoop, startRaftLoop } from "../src/raft/raft-loop.ts";
@@ -68,6 +69,7 @@ const control: RaftControl = {
   },
 
   run(): void {
+    flushCompileCache(); // a member is more often killed than stopped
     loop = start();
     ticker = setInterval(() => loop.tick(), options.tickMs);
     // A loop that dies ends the thread, and with it the member.

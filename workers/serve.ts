@@ -70,6 +70,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     await transport.drain(0);
     throw error;
   });
+  log.info("ready to serve client requests", {});
   const addresses = transport.addresses().map(formatAddress);
   for (const address of addresses) log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
   return { addresses, stop: () => stopServing(transport, [http1, ...servers]) };

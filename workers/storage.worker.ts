@@ -4,6 +4,7 @@
  * after a last commit. The loop itself: `src/storage/storage-loop.ts`.
  */
 
+import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
@@ -44,6 +45,7 @@ const control: StorageControl = {
   },
 
   run(recovered): void {
+    flushCompileCache(); // a member is more often killed than stopped
     loop = new StorageLoop({
       backend,
       inbound,
