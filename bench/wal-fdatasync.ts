@@ -65,7 +65,7 @@ async function measure(way: (typeof WAYS)[number], how: string, bytesEach: numbe
   }
   fs.closeSync(fd);
   took.sort((a, b) => a - b);
-  const at = (part: number): string => (took[Math.floor(took.length * part)] as number).toFixed(0).padStart(6);
+  const at = (part: number): string => (took[Math.floor(took.length * part)]).toFixed(0).padStart(6);
   const mean = (took.reduce((sum, value) => sum + value, 0) / took.length).toFixed(0).padStart(6);
   console.log(`${how.padEnd(8)} ${way.name.padEnd(22)} ${String(bytesEach).padStart(7)} B  p50 ${at(0.5)}  p99 ${at(0.99)}  mean ${mean} us`);
 }

@@ -40,7 +40,7 @@ export class LogWindow {
   find(index: number): EntryBatch {
     let validEnd = Number.POSITIVE_INFINITY;
     for (let at = this.#batches.length - 1; at >= 0; at--) {
-      const batch = this.#batches[at] as EntryBatch;
+      const batch = this.#batches[at];
       const last = batch.firstIndex + batch.count - 1;
       if (batch.firstIndex <= index && index <= last) {
         this.validEnd = Math.min(last, validEnd);
@@ -54,7 +54,7 @@ export class LogWindow {
   /** Lets go of batches that hold nothing above `index`. */
   release(index: number): void {
     while (this.#batches.length > 0) {
-      const batch = this.#batches[0] as EntryBatch;
+      const batch = this.#batches[0];
       if (batch.firstIndex + batch.count - 1 > index) return;
       this.#heldBytes -= batch.dataEnd(batch.count - 1);
       this.#batches.shift();

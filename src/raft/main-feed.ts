@@ -56,8 +56,8 @@ export class MainFeed {
     for (; sent < this.#refusedIds.length; sent++) {
       const at = this.#ring.reserve(ERROR_BYTES);
       if (at < 0) break;
-      this.#ring.view.setUint32(at, this.#refusedErrors[sent] as number, true);
-      this.#ring.commit(RecordType.error, 0, this.#refusedIds[sent] as number, ERROR_BYTES);
+      this.#ring.view.setUint32(at, this.#refusedErrors[sent], true);
+      this.#ring.commit(RecordType.error, 0, this.#refusedIds[sent], ERROR_BYTES);
     }
     this.#refusedIds.splice(0, sent);
     this.#refusedErrors.splice(0, sent);

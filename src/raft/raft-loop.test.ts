@@ -7,7 +7,8 @@ import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import { MemoryFileSystem } from "../wal/memory-file-system.ts";
 import { createWal, openWal } from "../wal/wal.ts";
 import type { Wal } from "../wal/wal.ts";
-import { RaftLoop, UNAPPLIED_BYTES_MAX, startRaftLoop } from "./raft-loop.ts";
+import type { RaftLoop } from "./raft-loop.ts";
+import { UNAPPLIED_BYTES_MAX, startRaftLoop } from "./raft-loop.ts";
 import type { Consensus, EntryBatch } from "./raft.ts";
 import { SingleVoter } from "./single-voter.ts";
 

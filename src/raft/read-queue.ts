@@ -50,7 +50,7 @@ export class ReadQueue {
   cancel(requestId: number): void {
     const at = this.#reads.findIndex((read) => read.requestId === requestId);
     if (at < 0) return;
-    this.#bytes -= (this.#reads[at] as WaitingRead).payload.length;
+    this.#bytes -= this.#reads[at].payload.length;
     this.#reads.splice(at, 1);
   }
 }

@@ -89,13 +89,13 @@ function selectSegments(all: Segment[], directory: string, afterIndex: number): 
   if (all.length === 0) throw new WalError("no segment found", directory);
   const start = all.findLastIndex((segment) => segment.firstIndex <= afterIndex);
   if (start < 0) {
-    const first = all[0] as Segment;
+    const first = all[0];
     throw new WalError(`entries ${afterIndex + 1} to ${first.firstIndex - 1} are missing before the first segment`, first.path);
   }
   const read = all.slice(start);
   for (let at = 1; at < read.length; at++) {
-    const previous = read[at - 1] as Segment;
-    const segment = read[at] as Segment;
+    const previous = read[at - 1];
+    const segment = read[at];
     if (segment.sequence !== previous.sequence + 1) {
       const missing = path.join(directory, segmentName(previous.sequence + 1, 0)).slice(0, -21);
       throw new WalError(`segment ${missing}-*.wal is missing between ${path.basename(previous.path)} and`, segment.path);

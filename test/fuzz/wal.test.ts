@@ -55,7 +55,7 @@ function checkContents(batches: readonly EntryBatch[], model: Model): number {
     assert.equal(batch.firstIndex, index + 1);
     for (let i = 0; i < batch.count; i++) {
       const data = batch.bytes.subarray(batch.dataStart(i), batch.dataEnd(i));
-      assert.equal(Buffer.compare(data, model.entries[index] as Uint8Array), 0, `entry ${index + 1} differs`);
+      assert.equal(Buffer.compare(data, model.entries[index]), 0, `entry ${index + 1} differs`);
       index++;
     }
   }
@@ -68,7 +68,7 @@ function damage(bytes: Uint8Array, prng: Prng, used: number): { bytes: Uint8Arra
   if (kind === 0) return { bytes: bytes.slice(0, at), what: `cut at ${at}` };
   const changed = bytes.slice();
   if (kind === 1) {
-    changed[at] = (changed[at] as number) ^ (1 << prng.below(8));
+    changed[at] = changed[at] ^ (1 << prng.below(8));
     return { bytes: changed, what: `bit flipped at ${at}` };
   }
   const length = 1 + prng.below(1500);
