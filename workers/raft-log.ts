@@ -39,9 +39,10 @@ export async function openLog(options: MemberOptions, appliedIndex: number, walO
     storage.appendEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
     recovered.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
   });
+  storage.recycle(await storage.flush());
+  // Behind the flush, or the log would not vouch for entries of which it did not know that they are durable.
   const hardState = bootstrapHardState(founding.length);
   storage.appendHardState(hardState);
-  storage.recycle(await storage.flush());
   return {
     identity: { memberId, clusterId },
     storage,

@@ -36,7 +36,7 @@ export class MemoryLog implements LogStorage {
     const batch = this.#open;
     this.#open = this.#free.pop() ?? new WalBatch();
     this.#flushing = true;
-    await null;
+    await Promise.resolve();
     this.#flushing = false;
     return batch;
   }
