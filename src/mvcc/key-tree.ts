@@ -90,23 +90,30 @@ export class KeyTree {
 
   /** Adds key `id`, which `probe` holds and the tree does not; `live` is 1 or 0. */
   insert(id: number, live: number, probe: Probe): void {
+    const last = this.leafWords(this.lastLeaf);
+    const at = this.leafAt(this.lastLeaf);
+    const count = last[at + COUNT];
+    // Ascending keys skip the descent: one comparison with the greatest key.
+    if (count > 0 && this.table.compare(last[at + ENTRIES + count - 1] >>> 1, probe) < 0) {
+      this.append(id, live);
+      return;
+    }
+    const leaf = this.#descend(probe);
+    this.#insertAt(leaf, this.#lowerBound(leaf, probe), id, live, true);
+  }
+
+  /** Adds key `id`, which is greater than all others. */
+  append(id: number, live: number): void {
+    const leaf = this.lastLeaf;
+    this.#insertAt(leaf, this.leafWords(leaf)[this.leafAt(leaf) + COUNT], id, live, false);
+  }
+
+  /** @param onPath the last descent led to `leaf` */
+  #insertAt(leaf: number, position: number, id: number, live: number, onPath: boolean): void {
     this.stamp++;
-    let leaf = this.lastLeaf;
     let words = this.leafWords(leaf);
     let at = this.leafAt(leaf);
-    let count = words[at + COUNT];
-    let position = count;
-    let descended = false;
-    // Ascending keys skip the descent: one comparison with the greatest key.
-    if (count === 0 || this.table.compare(words[at + ENTRIES + count - 1] >>> 1, probe) > 0) {
-      leaf = this.#descend(probe);
-      position = this.#lowerBound(leaf, probe);
-      words = this.leafWords(leaf);
-      at = this.leafAt(leaf);
-      count = words[at + COUNT];
-      descended = true;
-    }
-    if (count === FANOUT) {
+    if (words[at + COUNT] === FANOUT) {
       const split = this.#splitPoint(leaf, position);
       const right = this.#splitLeaf(leaf, split, id);
       if (position > split || split === FANOUT) {
@@ -115,15 +122,15 @@ export class KeyTree {
         words = this.leafWords(leaf);
         at = this.leafAt(leaf);
       }
-      count = words[at + COUNT];
-      descended = false;
+      onPath = false;
     }
+    const count = words[at + COUNT];
     const entry = at + ENTRIES + position;
     words.copyWithin(entry + 1, entry, at + ENTRIES + count);
     words[entry] = ((id << 1) | live) >>> 0;
     words[at + COUNT] = count + 1;
     if (live !== 0) {
-      if (descended) this.#addLiveOnPath(1);
+      if (onPath) this.#addLiveOnPath(1);
       else this.addLive(leaf, 1);
     }
     if (position === 0) this.setLeast(words[at + PARENT], leaf, id);

@@ -84,14 +84,13 @@ export class Restorer {
   }
 
   #buildTree(): void {
-    const { table, tree, probe } = this.#state;
+    const { table, tree } = this.#state;
     const ids = new Uint32Array(table.pool.live);
     for (let index = 0; index < ids.length; index++) ids[index] = index + 1;
     sortKeyIds(table, ids);
     for (const id of ids) {
       const version = table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + VERSION];
-      table.fillProbe(id, probe);
-      tree.insert(id, version === 0 ? 0 : 1, probe);
+      tree.append(id, version === 0 ? 0 : 1);
     }
   }
 }
