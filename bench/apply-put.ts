@@ -84,22 +84,22 @@ function apply(entry: Uint8Array): void {
 }
 
 // Every key exists before the measured puts; keys are patched in place so that all of them take part.
-const DIGITS_AT = entries[0]!.findIndex((_, i) => String.fromCharCode(...entries[0]!.subarray(i, i + 4)) === "pod-") + 4;
+const DIGITS_AT = entries[0].findIndex((_, i) => String.fromCharCode(...entries[0].subarray(i, i + 4)) === "pod-") + 4;
 function withKey(entry: Uint8Array, digitsAt: number, i: number): Uint8Array {
   for (let place = digitsAt + 7; place >= digitsAt; place--, i = Math.floor(i / 10)) entry[place] = 48 + (i % 10);
   return entry;
 }
-report(`first put of ${KEYS} keys`, KEYS, (i) => apply(withKey(entries[0]!, DIGITS_AT, i)));
+report(`first put of ${KEYS} keys`, KEYS, (i) => apply(withKey(entries[0], DIGITS_AT, i)));
 for (let round = 0; round < 3; round++) {
   report("put over an existing key, at random", PUTS / 3, (i) =>
-    apply(withKey(entries[i & 4095]!, DIGITS_AT, prng.below(KEYS))),
+    apply(withKey(entries[i & 4095], DIGITS_AT, prng.below(KEYS))),
   );
 }
 const ranges = Array.from({ length: 4096 }, () => toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: keyOf(prng.below(KEYS)) })));
-report("range of one key, at random", PUTS, (i) => machine.read(i, ReadKind.range, ranges[i & 4095]!, 0, ranges[i & 4095]!.length));
+report("range of one key, at random", PUTS, (i) => machine.read(i, ReadKind.range, ranges[i & 4095], 0, ranges[i & 4095].length));
 const range1000 = toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: keyOf(1000), rangeEnd: keyOf(2000) }));
 report("range of 1,000 keys", 2000, (i) => machine.read(i, ReadKind.range, range1000, 0, range1000.length));
-report("check of a put", PUTS, (i) => checkPut(puts[i & 4095]!, 0, puts[i & 4095]!.length));
+report("check of a put", PUTS, (i) => checkPut(puts[i & 4095], 0, puts[i & 4095].length));
 const txn = toBinary(
   TxnRequestSchema,
   create(TxnRequestSchema, {

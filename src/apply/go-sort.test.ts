@@ -38,7 +38,7 @@ test("equal elements end up where Go's sort.Sort and sort.Reverse leave them", (
   for (const line of lines) {
     const [shape, count, direction, expected] = line.split(" ") as [string, string, string, string];
     const values = generate(shape, Number(count));
-    const isLess = (a: number, b: number): boolean => (values[a] as number) < (values[b] as number);
+    const isLess = (a: number, b: number): boolean => (values[a]) < (values[b]);
     const order = goSort(values.length, direction === "asc" ? isLess : (a, b) => isLess(b, a));
     const bytes = new Uint8Array(order.buffer);
     assert.equal(crc32c(0, bytes, 0, bytes.length).toString(16).padStart(8, "0"), expected, line);

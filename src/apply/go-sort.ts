@@ -72,13 +72,13 @@ class GoSort {
   }
 
   #less(i: number, j: number): boolean {
-    return this.#isLess(this.order[i] as number, this.order[j] as number);
+    return this.#isLess(this.order[i], this.order[j]);
   }
 
   #swap(i: number, j: number): void {
     const order = this.order;
-    const element = order[i] as number;
-    order[i] = order[j] as number;
+    const element = order[i];
+    order[i] = order[j];
     order[j] = element;
   }
 

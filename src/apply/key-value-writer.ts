@@ -47,6 +47,6 @@ function writeKeyOnly(store: MvccStore, meta: KeyMeta, tag: number, target: Uint
   offset = writePrefix(target, offset, tag, keyOnlyBytes(keyBytes, meta));
   offset = writePrefix(target, offset, TAG_KEY, keyBytes);
   const key = keyScratch.bytes;
-  for (let i = 0; i < keyBytes; i++) target[offset + i] = key[i] as number;
+  for (let i = 0; i < keyBytes; i++) target[offset + i] = key[i];
   return writeKeyOnlyTail(target, offset + keyBytes, meta);
 }

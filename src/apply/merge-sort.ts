@@ -57,8 +57,8 @@ export class MergeSort {
     let right = this.#right;
     for (let to = first; to < stop; to++) {
       const takeRight =
-        left >= leftEnd || (right < rightEnd && this.#isBefore(source[right] as number, source[left] as number));
-      target[to] = source[takeRight ? right++ : left++] as number;
+        left >= leftEnd || (right < rightEnd && this.#isBefore(source[right], source[left]));
+      target[to] = source[takeRight ? right++ : left++];
     }
     this.#left = left;
     this.#right = right;

@@ -78,7 +78,7 @@ export class SortedKeys {
 
   /** Bytes of the KeyValue (whole or without value) at a place of the sorted order. */
   sizeAt(place: number): number {
-    return this.#sizes[this.#indexAt(place)] as number;
+    return this.#sizes[this.#indexAt(place)];
   }
 
   /** Fills `meta` for the key at a place of the sorted order; at the revision that `query` names. */
@@ -87,14 +87,14 @@ export class SortedKeys {
   }
 
   #indexAt(place: number): number {
-    if (this.#order !== null) return this.#order[place] as number;
+    if (this.#order !== null) return this.#order[place];
     // Sorted by key: natural order, or backwards.
     return this.#query.descending ? this.count - 1 - place : place;
   }
 
   /** Finds the key anew: where values lie may have changed since it was added. */
   #fill(index: number, meta: KeyMeta): void {
-    meta.keyId = this.#keyIds[index] as number;
+    meta.keyId = this.#keyIds[index];
     meta.encodedBytes = this.#longest;
     const keyBytes = fetchKey(this.#store, meta);
     this.#store.lookup(fetchedKey(), 0, keyBytes, this.#query.revision, meta);
@@ -119,7 +119,7 @@ export class SortedKeys {
     const start = foundValueStart();
     let prefix = 0;
     for (let i = 0; i < VALUE_PREFIX_BYTES; i++) {
-      prefix = prefix * 256 + (i < length ? (bytes[start + i] as number) : 0);
+      prefix = prefix * 256 + (i < length ? (bytes[start + i]) : 0);
     }
     return prefix;
   }
@@ -129,7 +129,7 @@ export class SortedKeys {
     this.#query.descending ? this.#compare(b, a) < 0 : this.#compare(a, b) < 0;
 
   #compare(a: number, b: number): number {
-    const difference = (this.#sortBy[a] as number) - (this.#sortBy[b] as number);
+    const difference = (this.#sortBy[a]) - (this.#sortBy[b]);
     if (difference !== 0 || this.#query.sortTarget !== SortTarget.value) return difference;
     this.#fetches++;
     this.#fill(a, this.#meta);

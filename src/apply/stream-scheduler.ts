@@ -58,7 +58,7 @@ export class StreamScheduler {
   runSlice(): boolean {
     for (let tried = this.#active.length; tried > 0; tried--) {
       if (this.#turn >= this.#active.length) this.#turn = 0;
-      const state = (this.#active[this.#turn] as StreamJob).runSlice(this.#sink, this.#scratch);
+      const state = (this.#active[this.#turn]).runSlice(this.#sink, this.#scratch);
       if (state === JobState.done) this.#finish(this.#turn);
       else this.#turn++;
       if (state !== JobState.waiting) return true;
@@ -78,7 +78,7 @@ export class StreamScheduler {
   /** Fills free places with the first in the queue whose sort memory there is. */
   #activate(): void {
     for (let i = 0; i < this.#queued.length && this.#active.length < STREAMS_ACTIVE_MAX; ) {
-      const job = this.#queued[i] as StreamJob;
+      const job = this.#queued[i];
       if (job.sortBytes > 0 && this.#sortBytes > 0 && this.#sortBytes + job.sortBytes > SORT_BYTES_MAX) {
         i++;
         continue;

@@ -175,13 +175,13 @@ test("more streams than the cap wait their turn; cancel makes room; a full ring 
   while (fixture.machine.runSlice());
   const started = (): number => ids.filter((id) => fixture.sink.answers.has(id)).length;
   assert.equal(started(), STREAMS_ACTIVE_MAX);
-  fixture.machine.cancel(ids[0] as number);
-  fixture.machine.cancel(ids[STREAMS_ACTIVE_MAX] as number);
+  fixture.machine.cancel(ids[0]);
+  fixture.machine.cancel(ids[STREAMS_ACTIVE_MAX]);
   while (fixture.machine.runSlice());
   assert.equal(started(), STREAMS_ACTIVE_MAX + 1);
   assert.equal(fixture.machine.streamsPending, STREAMS_ACTIVE_MAX);
   fixture.sink.room = false;
-  fixture.machine.credit(ids[1] as number, 1 << 20);
+  fixture.machine.credit(ids[1], 1 << 20);
   assert.equal(fixture.machine.runSlice(), false);
   for (const id of ids) fixture.machine.cancel(id);
   assert.equal(fixture.machine.streamsPending, 0);

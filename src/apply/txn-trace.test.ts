@@ -75,7 +75,7 @@ function parseOp(lines: string[], words: string[], indent: number): RequestOp {
 
 function parseTxn(lines: string[], indent: number): TxnRequest {
   const txn = create(TxnRequestSchema);
-  while (lines.length > 0 && (lines[0] as string).search(/\S/) > indent) {
+  while (lines.length > 0 && (lines[0]).search(/\S/) > indent) {
     const line = lines.shift() as string;
     const [word, ...words] = line.trim().split(" ");
     if (word === "if") txn.compare.push(parseCompare(words));
@@ -93,7 +93,7 @@ function parseCompare(words: string[]): Compare {
   const compare = create(CompareSchema, { key: encode(key), rangeEnd: encode(end), result, target });
   if (operand === "unset") return compare;
   compare.targetUnion =
-    name === "value" ? { case: name, value: encode(operand) } : ({ case: name, value: BigInt(operand) } as Compare["targetUnion"]);
+    name === "value" ? { case: name, value: encode(operand) } : ({ case: name, value: BigInt(operand) });
   return compare;
 }
 
@@ -127,9 +127,9 @@ function runCommand(fixture: MachineFixture, command: string): string {
   const lines = command.split("\n");
   const words = (lines.shift() as string).split(" ");
   if (words[0] === "compact") {
-    const bytes = toBinary(CompactionRequestSchema, create(CompactionRequestSchema, { revision: BigInt(words[1] as string) }));
+    const bytes = toBinary(CompactionRequestSchema, create(CompactionRequestSchema, { revision: BigInt(words[1]) }));
     const { errorId } = fixture.answer(fixture.apply(RaftField.compaction, bytes));
-    return errorId === ErrorId.none ? "compacted" : (ERRORS[errorId]?.message as string);
+    return errorId === ErrorId.none ? "compacted" : (ERRORS[errorId]?.message);
   }
   const txn = words[0] === "txn" ? parseTxn(lines, 0) : create(TxnRequestSchema, { success: [parseOp(lines, words, 0)] });
   const bytes = toBinary(TxnRequestSchema, txn);
@@ -138,7 +138,7 @@ function runCommand(fixture: MachineFixture, command: string): string {
   const isWrite = classifyTxn(bytes, 0, bytes.length) === TxnRoute.write;
   const id = isWrite ? fixture.apply(RaftField.txn, bytes) : fixture.read(ReadKind.txn, bytes);
   const answer = fixture.answer(id);
-  if (answer.errorId !== ErrorId.none) return ERRORS[answer.errorId]?.message as string;
+  if (answer.errorId !== ErrorId.none) return ERRORS[answer.errorId]?.message;
   return showTxn(fromBinary(TxnResponseSchema, answer.bytes), "").join("\n");
 }
 

@@ -20,7 +20,7 @@ const key = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.c
 const put = (k: string): Op => ({ request: { case: "requestPut", value: { key: key(k) } } });
 const del = (k: string, end = ""): Op => ({ request: { case: "requestDeleteRange", value: { key: key(k), rangeEnd: key(end) } } });
 const get = (k: string, serializable = false): Op => ({ request: { case: "requestRange", value: { key: key(k), serializable } } });
-const nested = (value: Txn): Op => ({ request: { case: "requestTxn", value } } as Op);
+const nested = (value: Txn): Op => ({ request: { case: "requestTxn", value } });
 const compare = (k: string) => create(CompareSchema, { key: key(k) });
 
 function nameOf(errorId: number): string {

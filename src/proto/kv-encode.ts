@@ -52,10 +52,10 @@ export class ResponseHeader {
     target[offset] = TAG_HEADER;
     target[offset + 1] = ids.length + 1 + varintBytes(revision) + this.#termBytes;
     offset += 2;
-    for (let i = 0; i < ids.length; i++) target[offset++] = ids[i] as number;
+    for (let i = 0; i < ids.length; i++) target[offset++] = ids[i];
     target[offset++] = TAG_FIELD_3_VARINT;
     offset = writeVarint(target, offset, revision);
-    for (let i = 0; i < this.#termBytes; i++) target[offset++] = this.#term[i] as number;
+    for (let i = 0; i < this.#termBytes; i++) target[offset++] = this.#term[i];
     return offset;
   }
 }

@@ -64,42 +64,42 @@ export class TxnArena {
     return this.#txns;
   }
   compareFirst(txn: number): number {
-    return this.#txnRows.items[txn * 6] as number;
+    return this.#txnRows.items[txn * 6];
   }
   compareCount(txn: number): number {
-    return this.#txnRows.items[txn * 6 + 1] as number;
+    return this.#txnRows.items[txn * 6 + 1];
   }
   successFirst(txn: number): number {
-    return this.#txnRows.items[txn * 6 + 2] as number;
+    return this.#txnRows.items[txn * 6 + 2];
   }
   successCount(txn: number): number {
-    return this.#txnRows.items[txn * 6 + 3] as number;
+    return this.#txnRows.items[txn * 6 + 3];
   }
   failureFirst(txn: number): number {
-    return this.#txnRows.items[txn * 6 + 4] as number;
+    return this.#txnRows.items[txn * 6 + 4];
   }
   failureCount(txn: number): number {
-    return this.#txnRows.items[txn * 6 + 5] as number;
+    return this.#txnRows.items[txn * 6 + 5];
   }
   compareStart(compare: number): number {
-    return this.#compares.items[compare * 2] as number;
+    return this.#compares.items[compare * 2];
   }
   compareEnd(compare: number): number {
-    return this.#compares.items[compare * 2 + 1] as number;
+    return this.#compares.items[compare * 2 + 1];
   }
   /** One of {@link OpKind}. */
   opKind(op: number): number {
-    return this.#ops.items[op * 4] as number;
+    return this.#ops.items[op * 4];
   }
   opStart(op: number): number {
-    return this.#ops.items[op * 4 + 1] as number;
+    return this.#ops.items[op * 4 + 1];
   }
   opEnd(op: number): number {
-    return this.#ops.items[op * 4 + 2] as number;
+    return this.#ops.items[op * 4 + 2];
   }
   /** The nested txn of an op of kind `txn`. */
   opTxn(op: number): number {
-    return this.#ops.items[op * 4 + 3] as number;
+    return this.#ops.items[op * 4 + 3];
   }
 
   /** Returns the txn's number, or -1. */
@@ -112,10 +112,10 @@ export class TxnArena {
     const row = this.#txnRows.extend(6);
     if (!this.#countFields(row, start, end)) return -1;
     const rows = this.#txnRows.items;
-    rows[row] = this.#compares.extend(2 * (rows[row + 1] as number)) / 2;
-    rows[row + 2] = this.#ops.extend(4 * (rows[row + 3] as number)) / 4;
-    rows[row + 4] = this.#ops.extend(4 * (rows[row + 5] as number)) / 4;
-    this.#fillFields(rows[row] as number, rows[row + 2] as number, rows[row + 4] as number, start, end);
+    rows[row] = this.#compares.extend(2 * (rows[row + 1])) / 2;
+    rows[row + 2] = this.#ops.extend(4 * (rows[row + 3])) / 4;
+    rows[row + 4] = this.#ops.extend(4 * (rows[row + 5])) / 4;
+    this.#fillFields(rows[row], rows[row + 2], rows[row + 4], start, end);
     return this.#decodeOps(row, depth) ? txn : -1;
   }
 
@@ -125,9 +125,9 @@ export class TxnArena {
     rows.fill(0, row, row + 6);
     reader.reset(this.bytes, start, end);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag === TAG_COMPARE) rows[row + 1]!++;
-      else if (tag === TAG_SUCCESS) rows[row + 3]!++;
-      else if (tag === TAG_FAILURE) rows[row + 5]!++;
+      if (tag === TAG_COMPARE) rows[row + 1]++;
+      else if (tag === TAG_SUCCESS) rows[row + 3]++;
+      else if (tag === TAG_FAILURE) rows[row + 5]++;
       else if (tag >>> 3 <= 3) return false;
       reader.skip(tag);
     }
@@ -161,8 +161,8 @@ export class TxnArena {
 
   #decodeOps(row: number, depth: number): boolean {
     for (let list = 2; list <= 4; list += 2) {
-      const first = this.#txnRows.items[row + list] as number;
-      const count = this.#txnRows.items[row + list + 1] as number;
+      const first = this.#txnRows.items[row + list];
+      const count = this.#txnRows.items[row + list + 1];
       for (let op = first; op < first + count; op++) {
         if (!this.#decodeOp(op, depth)) return false;
       }
@@ -177,7 +177,7 @@ export class TxnArena {
     let kind = 0;
     let from = 0;
     let to = 0;
-    reader.reset(this.bytes, ops[op * 4 + 1] as number, ops[op * 4 + 2] as number);
+    reader.reset(this.bytes, ops[op * 4 + 1], ops[op * 4 + 2]);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
       if (tag >>> 3 > OP_FIELD_LAST) {
         reader.skip(tag);

@@ -43,13 +43,13 @@ class World {
 
   constructor(stores: MvccStore[]) {
     this.leases = stores.map(() => new TestLeases(LEASES));
-    this.fixtures = stores.map((store, i) => new MachineFixture(store, this.leases[i] as TestLeases));
+    this.fixtures = stores.map((store, i) => new MachineFixture(store, this.leases[i]));
     for (const lease of LEASES) this.model.leases.add(lease);
   }
 
   expectAnswer(what: string, ids: number[], expected: { bytes: Uint8Array; errorId: number }): void {
     this.fixtures.forEach((fixture, i) => {
-      const answer = fixture.answer(ids[i] as number);
+      const answer = fixture.answer(ids[i]);
       assert.equal(answer.errorId, expected.errorId, `${what}: error, store ${i}`);
       assert.ok(answer.announced < 0 || answer.announced === answer.bytes.length, `${what}: announced length, store ${i}`);
       assert.deepEqual(Buffer.from(answer.bytes), Buffer.from(expected.bytes), `${what}: answer, store ${i}`);

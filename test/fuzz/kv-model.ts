@@ -98,7 +98,7 @@ export class KvModel {
   }
 
   #current(): State {
-    return this.#states[this.revision] as State;
+    return this.#states[this.revision];
   }
 
   #fullHeader() {
@@ -158,7 +158,7 @@ export class KvModel {
     if (request.revision > 0n && request.revision < BigInt(this.compactRevision)) throw new ModelError(ErrorId.compacted);
     // In a txn that has written, the next revision is the txn's own state.
     const old = request.revision > 0n && request.revision <= BigInt(this.revision);
-    const at = old ? (this.#states[Number(request.revision)] as State) : state;
+    const at = old ? (this.#states[Number(request.revision)]) : state;
     const all = select(at, request.key, request.rangeEnd);
     const response = create(RangeResponseSchema, { count: BigInt(all.length) });
     if (request.countOnly) return response;
@@ -253,18 +253,18 @@ function filterKvs(kvs: KeyValue[], request: RangeRequest): KeyValue[] {
 function sortKvs(kvs: KeyValue[], request: RangeRequest): KeyValue[] {
   if (request.sortTarget === 0 && request.sortOrder !== 2) return kvs;
   const by = (kv: KeyValue): string | bigint =>
-    [toKeyText(kv.key), kv.version, kv.createRevision, kv.modRevision, toKeyText(kv.value)][request.sortTarget] as string;
+    [toKeyText(kv.key), kv.version, kv.createRevision, kv.modRevision, toKeyText(kv.value)][request.sortTarget];
   const keys = kvs.map(by);
-  const isLess = (a: number, b: number): boolean => keys[a]! < keys[b]!;
+  const isLess = (a: number, b: number): boolean => keys[a] < keys[b];
   const order = goSort(kvs.length, request.sortOrder === 2 ? (a, b) => isLess(b, a) : isLess);
-  return Array.from(order, (index) => kvs[index] as KeyValue);
+  return Array.from(order, (index) => kvs[index]);
 }
 
 function compareKv(compare: Compare, kv: KeyValue): boolean {
   const union = compare.targetUnion;
   const operand = (wanted: string, zero: string | bigint): string | bigint => {
     if (union.case !== wanted) return zero;
-    return typeof union.value === "bigint" ? union.value : toKeyText(union.value as Uint8Array);
+    return typeof union.value === "bigint" ? union.value : toKeyText(union.value);
   };
   const sides: Array<[string | bigint, string | bigint]> = [
     [kv.version, operand("version", 0n)],

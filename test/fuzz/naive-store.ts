@@ -97,7 +97,7 @@ export class NaiveStore implements MvccStore {
     return {
       next: (meta) => {
         if (next === live.length) return false;
-        const [key, version] = live[next++] as [string, Version];
+        const [key, version] = live[next++];
         this.#fill(meta, key, version);
         return true;
       },
@@ -106,13 +106,13 @@ export class NaiveStore implements MvccStore {
   }
 
   copyKey(keyId: number, target: Uint8Array, offset: number): number {
-    const key = toKeyBytes(this.#keys[keyId] as string);
+    const key = toKeyBytes(this.#keys[keyId]);
     target.set(key, offset);
     return key.length;
   }
 
   copyKeyValue(meta: KeyMeta, target: Uint8Array, offset: number): number {
-    const encoded = this.#values[meta.location] as Uint8Array;
+    const encoded = this.#values[meta.location];
     target.set(encoded, offset);
     return offset + encoded.length;
   }

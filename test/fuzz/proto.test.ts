@@ -141,7 +141,7 @@ test(`the envelope of a proposal is Go's, and is read back (seed ${seed})`, () =
     const id = (BigInt(high) << 32n) | BigInt(low);
     const expected = toBinary(
       InternalRaftRequestSchema,
-      create(InternalRaftRequestSchema, { header: create(RequestHeaderSchema, { ID: id } as object), put: value }),
+      create(InternalRaftRequestSchema, { header: create(RequestHeaderSchema, { ID: id }), put: value }),
     );
     const written = new Uint8Array(raftRequestBytes(RaftField.put, payload.length, low, high));
     assert.equal(writeRaftRequest(written, 0, RaftField.put, payload, 0, payload.length, low, high), written.length);
