@@ -2,8 +2,7 @@
  * Sorts key ids by their keys' bytes: multikey quicksort a word at a time, for building the tree at once when a million keys are
  * restored (inserting them one by one in random order takes several times as long).
  */
-import { KEY_CHUNK_MASK, KEY_CHUNK_SHIFT } from "./key-arena.ts";
-import { ADDRESS, KEY_LENGTH, KEY_MASK, KEY_SHIFT, KEY_WORDS, LENGTH_MASK, type KeyTable } from "./key-table.ts";
+import type { KeyTable } from "./key-table.ts";
 
 /** Groups up to this size are sorted by insertion, within one word. */
 const SMALL_GROUP = 12;
@@ -45,7 +44,7 @@ class KeySort {
     for (let index = low; index < high; index++) longest = Math.max(longest, this.#load(index, depth));
     if (longest > depth * 4) this.#groups.push(low, high, depth);
     // Padded with zeros they are equal, so the shorter one is a prefix of the longer one.
-    else this.#ids.subarray(low, high).sort((a, b) => this.#length(a) - this.#length(b));
+    else this.#ids.subarray(low, high).sort((a, b) => this.#table.lengthOf(a) - this.#table.lengthOf(b));
   }
 
   /** Splits a group by a pivot into less, equal and greater; the equal ones go on with their next word. */
@@ -90,21 +89,8 @@ class KeySort {
   /** Loads the word of one id; returns the length of its key. */
   #load(index: number, depth: number): number {
     const id = this.#ids[index];
-    const records = this.#table.pool.words[id >>> KEY_SHIFT];
-    const at = (id & KEY_MASK) * KEY_WORDS;
-    const length = records[at + KEY_LENGTH] & LENGTH_MASK;
-    let word = 0;
-    if (depth * 4 < length) {
-      const address = records[at + ADDRESS];
-      word = this.#table.arena.chunks[address >>> KEY_CHUNK_SHIFT][(address & KEY_CHUNK_MASK) + depth];
-      word = ((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
-    }
-    this.#words[index] = word;
-    return length;
-  }
-
-  #length(id: number): number {
-    return this.#table.pool.words[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_WORDS + KEY_LENGTH] & LENGTH_MASK;
+    this.#words[index] = this.#table.bigEndianWord(id, depth);
+    return this.#table.lengthOf(id);
   }
 }
 

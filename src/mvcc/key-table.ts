@@ -11,7 +11,7 @@
  *                                                          15  hash
  */
 import { KEY_CHUNK_MASK, KEY_CHUNK_SHIFT, KeyArena } from "./key-arena.ts";
-import { compareWords, type Probe } from "./probe.ts";
+import { bigEndian, compareWords, type Probe } from "./probe.ts";
 import { SlotPool } from "./slot-pool.ts";
 
 export const KEY_WORDS = 16;
@@ -67,6 +67,9 @@ export class KeyTable {
     this.pool.free(id);
   }
 
+  /** After {@link compare}: the first word that differs, or the number of words compared if none did. */
+  differsAt = 0;
+
   /** Sign of `key(id) - probe` in byte order. */
   compare(id: number, probe: Probe): number {
     const words = this.pool.words[id >>> KEY_SHIFT];
@@ -79,8 +82,12 @@ export class KeyTable {
     const count = ((length < probe.length ? length : probe.length) + 3) >>> 2;
     for (let index = 0; index < count; index++) {
       const word = memory[from + index];
-      if (word !== target[index]) return compareWords(word, target[index]);
+      if (word !== target[index]) {
+        this.differsAt = index;
+        return compareWords(word, target[index]);
+      }
     }
+    this.differsAt = count;
     return length - probe.length;
   }
 
@@ -106,6 +113,35 @@ export class KeyTable {
     const memory = this.arena.chunks[address >>> KEY_CHUNK_SHIFT];
     probe.setWords(memory, address & KEY_CHUNK_MASK, words[at + KEY_LENGTH] & LENGTH_MASK);
     probe.hash = words[at + HASH];
+  }
+
+  /** Number of leading words that two keys share, the last ones padded with zeros; for one key twice, all its words. */
+  commonWords(a: number, b: number): number {
+    const addressA = this.#addressOf(a);
+    const addressB = this.#addressOf(b);
+    const memoryA = this.arena.chunks[addressA >>> KEY_CHUNK_SHIFT];
+    const memoryB = this.arena.chunks[addressB >>> KEY_CHUNK_SHIFT];
+    const fromA = addressA & KEY_CHUNK_MASK;
+    const fromB = addressB & KEY_CHUNK_MASK;
+    const count = (Math.min(this.lengthOf(a), this.lengthOf(b)) + 3) >>> 2;
+    let index = 0;
+    while (index < count && memoryA[fromA + index] === memoryB[fromB + index]) index++;
+    return index;
+  }
+
+  /** Word `index` of a key as a big-endian number, 0 behind its end. */
+  bigEndianWord(id: number, index: number): number {
+    if (index * 4 >= this.lengthOf(id)) return 0;
+    const address = this.#addressOf(id);
+    return bigEndian(this.arena.chunks[address >>> KEY_CHUNK_SHIFT][(address & KEY_CHUNK_MASK) + index]);
+  }
+
+  lengthOf(id: number): number {
+    return this.pool.words[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_WORDS + KEY_LENGTH] & LENGTH_MASK;
+  }
+
+  #addressOf(id: number): number {
+    return this.pool.words[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_WORDS + ADDRESS];
   }
 
   hashOf(id: number): number {

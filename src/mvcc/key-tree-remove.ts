@@ -4,8 +4,9 @@
  */
 import { assert } from "../base/assert.ts";
 import {
-  CHILDREN, COUNT, ENTRIES, FANOUT, LEAST, LIVES, NEXT, PARENT, PREVIOUS, type KeyTree,
+  CHILDREN, COUNT, ENTRIES, FANOUT, INNER_ARRAYS, LEAST, LIVES, NEXT, PARENT, PREVIOUS, type KeyTree,
 } from "./key-tree.ts";
+import { HEADS, rehead } from "./node-search.ts";
 import type { Probe } from "./probe.ts";
 
 const SPARSE = FANOUT / 4;
@@ -23,6 +24,7 @@ export function removeKey(tree: KeyTree, id: number, probe: Probe): void {
   tree.stamp++;
   const count = words[at + COUNT] - 1;
   words.copyWithin(at + ENTRIES + position, at + ENTRIES + position + 1, at + ENTRIES + count + 1);
+  words.copyWithin(at + HEADS + position, at + HEADS + position + 1, at + HEADS + count + 1);
   words[at + COUNT] = count;
   if (count === 0) {
     if (words[at + PARENT] !== 0) {
@@ -52,6 +54,7 @@ function mergeLeaf(tree: KeyTree, leaf: number): void {
   const entries = tree.leafWords(source).subarray(from + ENTRIES, from + ENTRIES + added);
   tree.leafWords(target).set(entries, to + ENTRIES + count);
   tree.leafWords(target)[to + COUNT] = count + added;
+  rehead(tree.table, tree.leafWords(target), to, ENTRIES, 1);
   words[at + LIVES + left] += words[at + LIVES + left + 1];
   unlinkLeaf(tree, source);
   removeChild(tree, 1, parent, source);
@@ -81,7 +84,7 @@ function removeChild(tree: KeyTree, level: number, parent: number, child: number
   const at = tree.innerAt(parent);
   const index = tree.indexOf(parent, child);
   const count = words[at + COUNT] - 1;
-  for (const array of [CHILDREN, LEAST, LIVES]) {
+  for (const array of INNER_ARRAYS) {
     words.copyWithin(at + array + index, at + array + index + 1, at + array + count + 1);
   }
   words[at + COUNT] = count;
@@ -128,11 +131,12 @@ function mergeInner(tree: KeyTree, level: number, inner: number): void {
   const added = countOf(source);
   const targetWords = tree.innerWords(target);
   const sourceWords = tree.innerWords(source);
-  for (const array of [CHILDREN, LEAST, LIVES]) {
+  for (const array of INNER_ARRAYS) {
     targetWords.set(sourceWords.subarray(from + array, from + array + added), to + array + count);
   }
   for (let index = 0; index < added; index++) tree.setParent(level - 1, sourceWords[from + CHILDREN + index], target);
   targetWords[to + COUNT] = count + added;
+  rehead(tree.table, targetWords, to, LEAST, 0);
   words[at + LIVES + left] += words[at + LIVES + left + 1];
   removeChild(tree, level, parent, source);
 }

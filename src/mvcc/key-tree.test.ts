@@ -5,6 +5,7 @@ import { KeyHash } from "./key-hash.ts";
 import { KeyTable } from "./key-table.ts";
 import { removeKey } from "./key-tree-remove.ts";
 import { CHILDREN, COUNT, ENTRIES, FANOUT, KeyTree, LEAST, LIVES, NEXT, PARENT } from "./key-tree.ts";
+import { HEADS, SKIP } from "./node-search.ts";
 import { Probe } from "./probe.ts";
 
 class Index {
@@ -59,6 +60,12 @@ class Index {
     const words = level === 0 ? tree.leafWords(node) : tree.innerWords(node);
     const at = level === 0 ? tree.leafAt(node) : tree.innerAt(node);
     assert.equal(words[at + PARENT], parent, "parent");
+    const keys = level === 0 ? ENTRIES : LEAST;
+    for (let index = 0; index < words[at + COUNT]; index++) {
+      const id = words[at + keys + index] >>> (level === 0 ? 1 : 0);
+      assert.equal(words[at + HEADS + index], this.table.bigEndianWord(id, words[at + SKIP]), "head");
+      assert.ok(this.table.commonWords(id, words[at + keys] >>> (level === 0 ? 1 : 0)) >= words[at + SKIP], "skip");
+    }
     let live = 0;
     for (let index = 0; index < words[at + COUNT]; index++) {
       if (level === 0) live += words[at + ENTRIES + index] & 1;

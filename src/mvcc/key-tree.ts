@@ -2,30 +2,35 @@
  * The order of the keys: a B+tree of key ids in typed arrays, with the number of LIVE keys under every child, so that rank and
  * count cost O(log n). Tombstoned keys stay in the tree, with their live bit off, until compaction removes them.
  *
- *     inner  [count, parent, level, -, child x 64, least key id of each child x 64, live keys of each child x 64]
- *     leaf   [count, parent, next, previous, (key id << 1 | live) x 64]
+ *     inner  [count, parent, level, -, skip, -, head x 64, child x 64, least key id of each child x 64, live keys of each x 64]
+ *     leaf   [count, parent, next, previous, skip, -, head x 64, (key id << 1 | live) x 64]
  *
- * Least ids are exact, so a separator never outlives its key. Removal lives in key-tree-remove.ts.
+ * Least ids are exact, so a separator never outlives its key. Skip and heads are node-search.ts's; removal lives in
+ * key-tree-remove.ts.
  */
 import type { KeyTable } from "./key-table.ts";
+import { COUNT, HEADS, noteKey, reheadIfMoreShared, searchNode, SKIP } from "./node-search.ts";
 import type { Probe } from "./probe.ts";
 import { SlotPool } from "./slot-pool.ts";
 
+export { COUNT };
+
 export const FANOUT = 64;
-export const COUNT = 0;
 export const PARENT = 1;
 /** Inner: height above the leaves, 1 = its children are leaves. */
 export const LEVEL = 2;
 /** Leaf: neighbours in key order, 0 = none. */
 export const NEXT = 2;
 export const PREVIOUS = 3;
-export const ENTRIES = 4;
-export const CHILDREN = 4;
+export const ENTRIES = HEADS + FANOUT;
+export const CHILDREN = HEADS + FANOUT;
 export const LEAST = CHILDREN + FANOUT;
 export const LIVES = LEAST + FANOUT;
+/** Parallel arrays of 64 in an inner node. */
+export const INNER_ARRAYS = [HEADS, CHILDREN, LEAST, LIVES];
 export const LEAF_WORDS = ENTRIES + FANOUT;
 export const INNER_WORDS = LIVES + FANOUT;
-/** Chunks of 2^9 leaves (139 kB) and 2^6 inner nodes (50 kB). */
+/** Chunks of 2^9 leaves (274 kB) and 2^6 inner nodes (67 kB). */
 const LEAF_SHIFT = 9;
 const INNER_SHIFT = 6;
 
@@ -127,8 +132,10 @@ export class KeyTree {
     const count = words[at + COUNT];
     const entry = at + ENTRIES + position;
     words.copyWithin(entry + 1, entry, at + ENTRIES + count);
+    words.copyWithin(at + HEADS + position + 1, at + HEADS + position, at + HEADS + count);
     words[entry] = ((id << 1) | live) >>> 0;
     words[at + COUNT] = count + 1;
+    noteKey(this.table, words, at, ENTRIES, 1, position);
     if (live !== 0) {
       if (onPath) this.#addLiveOnPath(1);
       else this.addLive(leaf, 1);
@@ -166,6 +173,7 @@ export class KeyTree {
       const at = this.innerAt(parent);
       const index = this.indexOf(parent, child);
       words[at + LEAST + index] = id;
+      noteKey(this.table, words, at, LEAST, 0, index);
       if (index > 0) return;
       child = parent;
       parent = words[at + PARENT];
@@ -228,29 +236,12 @@ export class KeyTree {
 
   /** The last child whose least key is <= `probe`, or the first. */
   #childIndex(words: Uint32Array, at: number, probe: Probe): number {
-    const table = this.table;
-    let low = 1;
-    let high = words[at + COUNT];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (table.compare(words[at + LEAST + middle], probe) <= 0) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    const index = searchNode(this.table, words, at, LEAST, 0, probe, true);
+    return index === 0 ? 0 : index - 1;
   }
 
   #lowerBound(leaf: number, probe: Probe): number {
-    const words = this.leafWords(leaf);
-    const at = this.leafAt(leaf);
-    const table = this.table;
-    let low = 0;
-    let high = words[at + COUNT];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (table.compare(words[at + ENTRIES + middle] >>> 1, probe) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return searchNode(this.table, this.leafWords(leaf), this.leafAt(leaf), ENTRIES, 1, probe, false);
   }
 
   /** Entries that stay in a full leaf. Ascending runs, at the end of the tree or within it, leave full leaves behind. */
@@ -271,10 +262,14 @@ export class KeyTree {
     for (let position = split; position < FANOUT; position++) {
       const entry = words[at + ENTRIES + position];
       target[to + ENTRIES + position - split] = entry;
+      target[to + HEADS + position - split] = words[at + HEADS + position];
       moved += entry & 1;
     }
     target[to + COUNT] = FANOUT - split;
+    target[to + SKIP] = words[at + SKIP];
     words[at + COUNT] = split;
+    reheadIfMoreShared(this.table, words, at, ENTRIES, 1);
+    reheadIfMoreShared(this.table, target, to, ENTRIES, 1);
     const next = words[at + NEXT];
     target[to + NEXT] = next;
     target[to + PREVIOUS] = leaf;
@@ -298,6 +293,7 @@ export class KeyTree {
     words[at + CHILDREN] = this.root;
     words[at + LEAST] = least;
     words[at + LIVES] = this.live;
+    noteKey(this.table, words, at, LEAST, 0, 0);
     this.height++;
     this.setParent(this.height, this.root, root);
     this.root = root;
@@ -331,13 +327,14 @@ export class KeyTree {
     const words = this.innerWords(parent);
     const at = this.innerAt(parent);
     const count = words[at + COUNT];
-    for (const array of [CHILDREN, LEAST, LIVES]) {
+    for (const array of INNER_ARRAYS) {
       words.copyWithin(at + array + index + 1, at + array + index, at + array + count);
     }
     words[at + CHILDREN + index] = child;
     words[at + LEAST + index] = least;
     words[at + LIVES + index] = live;
     words[at + COUNT] = count + 1;
+    noteKey(this.table, words, at, LEAST, 0, index);
     this.setParent(words[at + LEVEL], child, parent);
   }
 
@@ -352,11 +349,14 @@ export class KeyTree {
     target[to + COUNT] = FANOUT - split;
     target[to + PARENT] = 0;
     target[to + LEVEL] = level;
+    target[to + SKIP] = words[at + SKIP];
     for (let index = split; index < FANOUT; index++) {
-      for (const array of [CHILDREN, LEAST, LIVES]) target[to + array + index - split] = words[at + array + index];
+      for (const array of INNER_ARRAYS) target[to + array + index - split] = words[at + array + index];
       this.setParent(level, words[at + CHILDREN + index], right);
     }
     words[at + COUNT] = split;
+    reheadIfMoreShared(this.table, words, at, LEAST, 0);
+    reheadIfMoreShared(this.table, target, to, LEAST, 0);
     return right;
   }
 

@@ -68,3 +68,8 @@ export function compareWords(x: number, y: number): number {
   const shift = (31 - Math.clz32(difference & -difference)) & 24;
   return ((x >>> shift) & 0xff) - ((y >>> shift) & 0xff);
 }
+
+/** Reverses the bytes of a word, so that numbers compare as bytes do. */
+export function bigEndian(word: number): number {
+  return (((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
+}
