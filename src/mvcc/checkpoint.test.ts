@@ -47,6 +47,39 @@ test("a loaded checkpoint answers, grows and shrinks as the original", () => {
   assert.equal(store.stats().keys, original.stats().keys);
 });
 
+test("a compaction that a checkpoint interrupts is carried out after the restart", () => {
+  const deleted: string[] = [];
+  const sink = { ...SINK, deleteRevision: (main: number) => void deleted.push(String(main)) };
+  const original = createMvccStore({ valueBytesMax: 0, source: { getRevision: () => undefined }, sink });
+  for (let version = 0; version < 10; version++) put(original, "key");
+  original.beginTxn();
+  original.deleteRange(ALL);
+  original.endTxn();
+  put(original, "other");
+  original.compact(13);
+  assert.equal(original.compactSlice(4), false);
+  assert.ok(deleted.length > 0 && deleted.length < 10);
+  const store = newStore();
+  assert.deepEqual(store.loadCheckpoint(copy(original), { revision: 13, scheduledCompactRevision: 13 }), { revision: 13 });
+  store.finishRestore({ scheduledCompactRevision: 13, finishedCompactRevision: -1 });
+  while (!store.compactSlice(1));
+  assert.deepEqual([store.stats().keys, store.stats().olderRevisions], [1, 0]);
+  // What the checkpoint no longer knows of must have been removed before it was made.
+  assert.equal(deleted.length, 11);
+});
+
+test("what a later compaction removed from the backend leaves an older checkpoint's index too", () => {
+  const original = filled();
+  const chunks = copy(original);
+  const store = newStore();
+  assert.equal(original.stats().olderRevisions, 500);
+  const revision = original.revision;
+  assert.deepEqual(store.loadCheckpoint(chunks, { revision, scheduledCompactRevision: revision }), { revision });
+  store.finishRestore({ scheduledCompactRevision: revision, finishedCompactRevision: revision });
+  while (!store.compactSlice(100));
+  assert.equal(store.stats().olderRevisions, 0);
+});
+
 test("a checkpoint that does not fit is refused", () => {
   const chunks = copy(filled());
   const revision = 5_501;

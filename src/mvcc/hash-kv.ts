@@ -1,8 +1,7 @@
 /**
- * HashKV: CRC-32C over the name of bucket `key` and its records, as etcd computes it, so that members of one cluster can compare.
- * The index tells which compacted revisions count (a {@link KeepSet}); the scan of the records happens where the backend is.
+ * What HashKV has to know of the index: which revisions at or below the compacted one count (a {@link KeepSet}). The records are
+ * hashed where the backend is: `src/storage/hash-kv.ts`.
  */
-import { crc32c } from "../base/crc32c.ts";
 
 /** Of the revisions <= `compactRevision`, those that are the newest of a key live at `revision`; ascending. Plain data: may cross threads. */
 export interface KeepSet {
@@ -14,43 +13,18 @@ export interface KeepSet {
   readonly subs: Uint32Array;
 }
 
-const BUCKET_NAME = new Uint8Array([0x6b, 0x65, 0x79]);
-
-/** Takes the records of bucket `key` in ascending order, those above the revision may be left out. */
-export class HashKv {
+/** Tells of compacted revisions, asked in ascending order, whether the hash includes them. */
+export class KeepFilter {
   readonly #keep: KeepSet;
-  readonly #key = new Uint8Array(18);
-  readonly #view = new DataView(this.#key.buffer);
   #next = 0;
-  #crc: number;
 
   constructor(keep: KeepSet) {
     this.#keep = keep;
-    this.#crc = crc32c(0, BUCKET_NAME, 0, BUCKET_NAME.length);
-    this.#key[8] = 0x5f;
-    this.#key[17] = 0x74;
   }
 
-  /** `value`: the stored KeyValue bytes, borrowed. */
-  add(main: number, sub: number, tombstone: boolean, value: Uint8Array): void {
-    if (main > this.#keep.revision || (main <= this.#keep.compactRevision && !this.#includes(main, sub, tombstone))) return;
-    this.#view.setUint32(0, Math.floor(main / 0x1_0000_0000));
-    this.#view.setUint32(4, main % 0x1_0000_0000);
-    this.#view.setUint32(9, 0);
-    this.#view.setUint32(13, sub);
-    this.#crc = crc32c(this.#crc, this.#key, 0, tombstone ? 18 : 17);
-    this.#crc = crc32c(this.#crc, value, 0, value.length);
-  }
-
-  /** The checksum so far. */
-  get hash(): number {
-    return this.#crc;
-  }
-
-  #includes(main: number, sub: number, tombstone: boolean): boolean {
-    const { mains, subs, anyLive, compactRevision } = this.#keep;
-    if (main === compactRevision && tombstone) return false;
-    if (!anyLive) return true;
+  /** Whether (main, sub), at or below the compacted revision, is the newest revision of a key that lives at the set's revision. */
+  includes(main: number, sub: number): boolean {
+    const { mains, subs } = this.#keep;
     while (this.#next < mains.length && (mains[this.#next] < main || (mains[this.#next] === main && subs[this.#next] < sub))) {
       this.#next++;
     }

@@ -97,6 +97,10 @@ test("a txn reads its own writes; a cursor opened within does not see what follo
   assert.equal(store.count(ALL, 0), 2);
   assert.equal(store.count(ALL, 2), 2);
   store.endTxn();
+  // Nor does a compaction at the txn's own revision take from it what the txn superseded later.
+  store.compact(3);
+  for (let slices = 0; slices < 5; slices++) store.compactSlice(10);
+  assert.equal(store.compactionWaitsForCursors, true);
   const seen: string[] = [];
   while (cursor.next(harness.meta)) seen.push(`${harness.name()}@${harness.meta.modRevision}/${harness.meta.sub}`);
   assert.deepEqual(seen, ["a@3/0", "b@2/1"]);

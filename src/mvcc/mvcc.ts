@@ -385,7 +385,7 @@ export class Mvcc implements MvccStore {
     return new MvccState(source, sink, new ValueArena(valueBytesMax, valueChunkBytes ?? VALUE_CHUNK_BYTES), hashSeed);
   }
 
-  /** What {@link HashKv} has to know of the index for the hash at `revision` (0 = current). O(keys). */
+  /** What HashKV has to know of the index for the hash at `revision` (0 = current). O(keys). */
   hashKeepSet(revision: number): KeepSet {
     const { table, tree, compactRevision, revision: current } = this.#state;
     const main = revision === 0 ? current : revision;
