@@ -5,11 +5,13 @@
 
 import { Membership } from "../src/cluster/membership.ts";
 import type { BucketSink } from "../src/apply/apply-interfaces.ts";
+import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
 import { type BackendReader, BUCKETS, type BucketName } from "../src/storage/backend.ts";
 import { readCheckpoint, writeCheckpoint } from "../src/storage/checkpoint.ts";
+import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { type RecoveredState, recover } from "../src/storage/recover.ts";
@@ -27,6 +29,8 @@ export interface ApplyState {
   readonly direct: DirectSink | null;
   readonly store: Mvcc;
   readonly membership: Membership;
+  /** Opens a walk over what is committed now, with a snapshot of its own. */
+  readonly openHashScan: HashKvJobsOptions["openScan"];
 }
 
 /** Reads the state. Throws with the database's path when a record in it cannot be understood. */
@@ -39,7 +43,13 @@ export function openState(options: MemberOptions, toStorage: RingWriter, logger:
   const store = createMvccStore({ source: reader, sink, valueBytesMax: options.valueCacheBytes, hashSeed: randomSeed() });
   restoreStore({ store, reader, recovered, options, logger });
   reader.refresh();
-  return { reader, recovered, sink, direct, bucketSink: bucketSink(sink), store, membership: restoreMembership(recovered) };
+  const openHashScan: HashKvJobsOptions["openScan"] = (keep, keeps) => {
+    const snapshot = backend?.reader() ?? openLmdbReader(options.databasePath);
+    const scan = new HashKv(snapshot, { revision: keep.revision, compactRevision: keep.compactRevision, keeps });
+    return { step: (recordsMax) => scan.step(recordsMax), get hash() { return scan.hash; }, close: () => snapshot.close() };
+  };
+  const membership = restoreMembership(recovered);
+  return { reader, recovered, sink, direct, bucketSink: bucketSink(sink), store, membership, openHashScan };
 }
 
 function randomSeed(): number {

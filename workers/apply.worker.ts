@@ -11,7 +11,8 @@ import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
 import { MembershipHook } from "../src/apply/membership-hook.ts";
 import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
-import type { MemberIdentity } from "../src/proto/response-header.ts";
+import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
+import { type MemberIdentity, responseHeader } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { type ApplyState, closeState, openState, writeIndexCheckpoint } from "./apply-state.ts";
@@ -53,8 +54,19 @@ function createLoop(identity: MemberIdentity): ApplyLoop {
     bootId: options.firstRequestId,
     compactionPending: recovered.scheduledCompactRev > recovered.finishedCompactRev,
   });
+  const hashes = new HashKvJobs(
+    {
+      store,
+      responses,
+      openScan: state.openHashScan,
+      header: () => responseHeader(identity, store.revision, machine.appliedTerm),
+      requestCommit: () => sink.flush(0),
+    },
+    store.revision,
+  );
   return new ApplyLoop({
     machine,
+    hashes,
     store,
     membership,
     identity,

@@ -16,6 +16,7 @@ import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { ApplyMachine } from "./apply-machine.ts";
+import type { HashKvJobs } from "./hash-kv-jobs.ts";
 import { encodeMemberList } from "./membership-hook.ts";
 
 /** Records of one ring handled before answers are published and the other rings get their turn. */
@@ -43,6 +44,7 @@ export interface DirectCommits {
 
 export interface ApplyLoopOptions {
   readonly machine: ApplyMachine;
+  readonly hashes: HashKvJobs;
   readonly store: Mvcc;
   readonly membership: Membership;
   readonly identity: MemberIdentity;
@@ -82,16 +84,17 @@ export class ApplyLoop {
 
   /** One round over all rings and one slice of background work. Returns false when there was nothing to do. */
   turn(): boolean {
-    const { fromRaft, fromMain, fromStorage, machine, store, storage } = this.#options;
+    const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage } = this.#options;
     let records = fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
     records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
     if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     else if (!this.#waitsForCommit) storage.flush(0);
     this.#waitsForCommit = store.needsCommit;
-    const busy = machine.runSlice();
-    this.#endBatch(busy);
-    return records > 0 || busy;
+    const sliced = machine.runSlice();
+    const hashed = hashes.runSlice();
+    this.#endBatch(sliced);
+    return records > 0 || sliced || hashed;
   }
 
   /** True when no ring holds anything that can be handled now: the thread may sleep, unless {@link turn} said otherwise. */
@@ -117,10 +120,14 @@ export class ApplyLoop {
   }
 
   #noteDirectCommit(): void {
-    const { direct, store, machine } = this.#options;
+    const { direct, store, machine, hashes } = this.#options;
     if (direct === null) return;
     if (this.#appliedIndex !== this.#reportedIndex) this.#reportSize(direct);
-    if (direct.committedRevision > this.#directRevision) store.committed((this.#directRevision = direct.committedRevision));
+    if (direct.committedRevision > this.#directRevision) {
+      this.#directRevision = direct.committedRevision;
+      store.committed(this.#directRevision);
+      hashes.committed(this.#directRevision);
+    }
     if (direct.servedToken > this.#servedToken) machine.storageCommitted((this.#servedToken = direct.servedToken));
   }
 
@@ -187,6 +194,7 @@ export class ApplyLoop {
         return;
       case RecordType.cancel:
         machine.cancel(id);
+        this.#options.hashes.cancel(id);
         return;
       case RecordType.credit:
         machine.credit(id, viewOf(bytes).getUint32(bytes.byteOffset + start, true));
@@ -207,14 +215,17 @@ export class ApplyLoop {
     } else if (kind === ReadKind.barrier) {
       const answer = new MessageBuilder().message(1, responseHeader(identity, this.#options.store.revision, this.#term)).finish();
       machine.respond(id, answer);
-    } else machine.read(id, kind as number, bytes, start + 1, end);
+    } else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
+    else machine.read(id, kind as number, bytes, start + 1, end);
   }
 
   readonly #onStorageRecord = (_type: number, _flags: number, _id: number, bytes: Uint8Array, start: number): void => {
     const view = viewOf(bytes);
     const at = bytes.byteOffset + start;
     this.#options.onCommitted();
-    this.#options.store.committed(view.getFloat64(at, true));
+    const revision = view.getFloat64(at, true);
+    this.#options.store.committed(revision);
+    this.#options.hashes.committed(revision);
     const token = view.getFloat64(at + 8, true);
     if (token === 0 || token === this.#servedToken) return;
     this.#servedToken = token;

@@ -27,7 +27,7 @@ const BUCKET_NAME = Uint8Array.from([0x6b, 0x65, 0x79]);
 export class HashKv {
   /** The hash so far; the result once {@link step} has returned true. */
   hash = crc32c(0, BUCKET_NAME, 0, BUCKET_NAME.length);
-  readonly #reader: BackendReader;
+  readonly #reader: Pick<BackendReader, "scanRevisions">;
   readonly #options: HashKvOptions;
   readonly #key = new Uint8Array(TOMBSTONE_KEY_BYTES);
   #main = 0;
@@ -36,7 +36,7 @@ export class HashKv {
   #done = false;
 
   /** @param reader must keep one snapshot until the end: do not `refresh` it between steps */
-  constructor(reader: BackendReader, options: HashKvOptions) {
+  constructor(reader: Pick<BackendReader, "scanRevisions">, options: HashKvOptions) {
     this.#reader = reader;
     this.#options = options;
   }

@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Prng } from "../../src/base/prng.ts";
-import { HashKv } from "../../src/mvcc/hash-kv.ts";
+import { KeepFilter } from "../../src/mvcc/hash-kv.ts";
+import type { BackendReader } from "../../src/storage/backend.ts";
+import { HashKv } from "../../src/storage/hash-kv.ts";
 import { createKeyMeta, createMvccStore, type Mvcc } from "../../src/mvcc/mvcc.ts";
 import type { KeyRange, RangeCursor } from "../../src/mvcc/store.ts";
 import { KeyValueSchema } from "../../src/proto/gen/kv_pb.ts";
@@ -250,8 +252,20 @@ class Run {
   }
 
   hash(): number {
-    const hash = new HashKv(this.store.hashKeepSet(0));
-    for (const { main, sub, tombstone, bytes } of this.backend.sorted()) hash.add(main, sub, tombstone, bytes);
+    const keep = this.store.hashKeepSet(0);
+    const filter = new KeepFilter(keep);
+    const records = this.backend.sorted();
+    const reader: Pick<BackendReader, "scanRevisions"> = {
+      scanRevisions: (_fromMain, visit) => {
+        records.every(({ main, sub, tombstone, bytes }) => visit(main, sub, tombstone, bytes, bytes.length));
+      },
+    };
+    const hash = new HashKv(reader, {
+      revision: keep.revision,
+      compactRevision: keep.compactRevision,
+      keeps: keep.anyLive ? (main, sub) => filter.includes(main, sub) : null,
+    });
+    assert.ok(hash.step(Infinity));
     return hash.hash;
   }
 }
