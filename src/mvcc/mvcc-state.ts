@@ -18,7 +18,7 @@ import { KeyTree } from "./key-tree.ts";
 import { KeyValueReader } from "./key-value.ts";
 import { Probe } from "./probe.ts";
 import type { KeyMeta, RevisionSink, RevisionSource } from "./store.ts";
-import { ValueArena } from "./value-arena.ts";
+import type { ValueArena } from "./value-arena.ts";
 
 /** Sees every change of its main. */
 export const ALL_SUBS = 2 ** 32;

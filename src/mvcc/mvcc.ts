@@ -387,7 +387,7 @@ export class Mvcc implements MvccStore {
 
   /** What HashKV has to know of the index for the hash at `revision` (0 = current). O(keys). */
   hashKeepSet(revision: number): KeepSet {
-    const { table, tree, compactRevision, revision: current } = this.#state;
+    const { table, compactRevision, revision: current } = this.#state;
     const main = revision === 0 ? current : revision;
     const meta = createKeyMeta();
     let kept = 0;
