@@ -125,14 +125,23 @@ function restoreMembership(recovered: RecoveredState): Membership {
   return membership;
 }
 
-/** Leaves the index behind for the next start. Storage must have committed everything up to `consistentIndex`. */
-export function writeIndexCheckpoint(state: ApplyState, consistentIndex: number, options: MemberOptions, logger: Logger): void {
+/**
+ * Leaves the index behind for the next start. `flushStorage` must return once storage has committed everything up to
+ * `consistentIndex`, and the deletions that serializing sends it.
+ */
+export function writeIndexCheckpoint(
+  state: ApplyState,
+  { consistentIndex, flushStorage }: { consistentIndex: number; flushStorage: () => void },
+  { options, logger }: { options: MemberOptions; logger: Logger },
+): void {
   if (options.inMemory) return;
+  const chunks = state.store.serialize();
+  flushStorage();
   try {
     writeCheckpoint(
       options.checkpointPath,
       { layoutVersion: CHECKPOINT_LAYOUT, consistentIndex, revision: state.store.revision, identity: "" },
-      state.store.serialize(),
+      chunks,
     );
   } catch (error) {
     logger.warn("could not write the index checkpoint; the next start reads the whole database", { error });

@@ -102,8 +102,9 @@ const control: ApplyControl = {
   async stop(): Promise<void> {
     stopping = true;
     await ended;
-    loop.flushStorage(doorbell);
-    writeIndexCheckpoint(state, loop.appliedIndex, options, logger);
+    const consistentIndex = loop.appliedIndex;
+    const flushStorage = (): void => loop.flushStorage(doorbell);
+    writeIndexCheckpoint(state, { consistentIndex, flushStorage }, { options, logger });
     closeState(state);
   },
 };

@@ -31,6 +31,16 @@ function* termsOf(batches: readonly EntryBatch[]): Iterable<number> {
   }
 }
 
+/** One timer for all short waits: a new one replaces the last. */
+let shortWait: NodeJS.Timeout | undefined;
+let afterShortWait = (): void => undefined;
+
+function callAfter(milliseconds: number, callback: () => void): void {
+  afterShortWait = callback;
+  shortWait ??= setTimeout(() => afterShortWait(), milliseconds);
+  shortWait.refresh();
+}
+
 function start(): RaftLoop {
   const { storage, hardState, entries, lastIndex, appliedTerm, snapshotIndex, identity } = opened;
   return startRaftLoop({
@@ -52,6 +62,7 @@ function start(): RaftLoop {
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
     toMain: new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main)),
     doorbell: new Doorbell(memory.doorbells.raft),
+    callAfter,
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
     log,
   });

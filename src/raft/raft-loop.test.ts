@@ -72,6 +72,7 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
     toApply: rings.toApply,
     toMain: rings.toMain,
     doorbell: SILENT_DOORBELL,
+    callAfter: (_milliseconds, callback) => setImmediate(callback),
     yieldToEvents: () => nextTurn(),
     log: (_level, message) => log.push(message),
   });

@@ -34,6 +34,8 @@ import { ReadQueue } from "./read-queue.ts";
 export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 /** Most bytes of reads that wait for leadership to be confirmed or for room. */
 export const WAITING_READ_BYTES_MAX = 8 * 1024 * 1024;
+/** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
+const FLUSH_PATIENCE_MS = 1;
 /** Records taken between two looks at the limits above. */
 const DRAIN_RECORDS_MAX = 64;
 /** Records taken before the flush gets its turn again. */
@@ -85,6 +87,8 @@ export interface RaftLoopOptions {
   readonly toApply: RingWriter;
   readonly toMain: RingWriter;
   readonly doorbell: LoopDoorbell;
+  /** Calls back after some milliseconds; a newer call may replace one that has not happened. */
+  readonly callAfter: (milliseconds: number, callback: () => void) => void;
   /** Lets the event loop run once (setImmediate), so that a busy inbox cannot starve the disk's answers. */
   readonly yieldToEvents: () => Promise<void>;
   readonly log: LoopLog;
@@ -118,6 +122,8 @@ export class RaftLoop {
   readonly #handler: RecordHandler;
   #stopping = false;
   #failed = false;
+  /** The flush in flight has not been waited for yet. */
+  #patient = false;
   #applyWaits = false;
   #mainWaits = false;
   #leaderForApply = false;
@@ -203,7 +209,12 @@ export class RaftLoop {
     const { doorbell, yieldToEvents } = this.#options;
     while (!this.#stopping && !this.#failed) {
       this.pump();
-      if (this.#mayTake()) {
+      if (this.#storage.isFlushing && this.#patient) {
+        // What comes now goes into the next flush: let it gather, and spare its producer the wake-up.
+        this.#patient = false;
+        this.#options.callAfter(FLUSH_PATIENCE_MS, this.#losePatience);
+        await this.#untilProgress();
+      } else if (this.#mayTake()) {
         const sequence = doorbell.prepareSleep();
         const sleep = this.#inboxesEmpty() ? doorbell.sleepAsync(sequence) : undefined;
         if (sleep !== undefined) await sleep;
@@ -222,6 +233,9 @@ export class RaftLoop {
     };
     return promise;
   }
+
+  /** A flush takes long: reads must not wait for it. */
+  readonly #losePatience = (): void => this.#noteProgress();
 
   #noteProgress(): void {
     const wake = this.#progress;
@@ -328,6 +342,7 @@ export class RaftLoop {
 
   #startFlush(): void {
     if (this.#storage.isFlushing || !this.#storage.needsFlush) return;
+    this.#patient = true;
     this.#storage.flush().then(
       (batch) => this.#flushed(batch),
       (error: unknown) => this.#fail(error),
