@@ -1,0 +1,28 @@
+/** Runs a command-line program to its end. */
+import { spawn } from "node:child_process";
+
+// A tool that takes longer hangs.
+const TOOL_MS = 30_000;
+
+/** What a program printed and how it ended. */
+export interface ToolResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program with arguments; `input` goes to its standard input. Never rejects because of an exit code. */
+export function runTool(
+  file: string, args: readonly string[], options: { input?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<ToolResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { env: { ...process.env, ...options.env }, timeout: TOOL_MS });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(options.input ?? "");
+  });
+}
