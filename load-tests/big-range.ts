@@ -48,7 +48,8 @@ async function readBeside(side: Side, request: RequestBody, set: DataSet) {
     connection.close();
   });
   const rangeMs = performance.now() - startedAt;
-  if (bytes < set.keys * VALUE_BYTES) throw new Error(`${side.name} answered the range with ${bytes} bytes only`);
+  if (bytes < set.keys * VALUE_BYTES)
+    throw new Error(`${side.name} answered the range with ${bytes} bytes only`);
   return { rangeMs, putDuring: await puts, rangeRssRise: rss.rise() };
 }
 
@@ -57,7 +58,8 @@ function readAnswer(connection: LoadConnection, request: RequestBody): Promise<n
   const answer = new Promise<number>((resolve, reject) => {
     connection.send(request, {
       onData: (_, start, end) => (bytes += end - start),
-      onEnd: (status) => (status === "0" ? resolve(bytes) : reject(new Error(`the range ended with ${status}`))),
+      onEnd: (status) =>
+        status === "0" ? resolve(bytes) : reject(new Error(`the range ended with ${status}`)),
     });
   });
   return Promise.race([answer, connection.closed.then(() => bytes)]);
@@ -86,7 +88,8 @@ function readUntilStall(connection: LoadConnection, request: RequestBody): Promi
         connection.stopReading();
         resolve();
       },
-      onEnd: (status) => reject(new Error(`the range ended with ${status} before the client stopped reading`)),
+      onEnd: (status) =>
+        reject(new Error(`the range ended with ${status} before the client stopped reading`)),
     });
   });
 }
@@ -95,7 +98,12 @@ function putsFor(side: Side, seconds: number, signal?: AbortSignal): Promise<Gen
   let index = 0;
   const next = () => putRequest(keyName("beside/", index++ % PUT_KEYS));
   return generate({
-    address: side.address, connections: 1, streams: PUT_STREAMS, seconds, script: () => ({ next }), ...(signal && { signal }),
+    address: side.address,
+    connections: 1,
+    streams: PUT_STREAMS,
+    seconds,
+    script: () => ({ next }),
+    ...(signal && { signal }),
   });
 }
 

@@ -30,10 +30,16 @@ const FIGURES: readonly FigureLoad[] = [START, MILLION_KEYS, RESTART, BIG_RANGE]
 
 const { values: flags } = parseArgs({
   options: {
-    etcd: { type: "string" }, only: { type: "string" }, seconds: { type: "string", default: "3" },
-    rounds: { type: "string", default: "2" }, json: { type: "string" }, markdown: { type: "string" },
-    data: { type: "string", default: tmpdir() }, ours: { type: "string" },
-    list: { type: "boolean" }, help: { type: "boolean" },
+    etcd: { type: "string" },
+    only: { type: "string" },
+    seconds: { type: "string", default: "3" },
+    rounds: { type: "string", default: "2" },
+    json: { type: "string" },
+    markdown: { type: "string" },
+    data: { type: "string", default: tmpdir() },
+    ours: { type: "string" },
+    list: { type: "boolean" },
+    help: { type: "boolean" },
   },
 });
 async function compare(): Promise<void> {
@@ -71,18 +77,26 @@ class Comparison {
     if (isChosen(START.name)) await this.#attempt(START.name, () => this.#measureFigures(START));
     await Promise.all(this.#sides.map((side) => side.start()));
     const [ours, theirs] = await Promise.all(this.#sides.map((side) => side.version()));
-    for (const load of LOADS) if (isChosen(load.name)) await this.#attempt(load.name, () => this.#measureLoad(load));
+    for (const load of LOADS)
+      if (isChosen(load.name)) await this.#attempt(load.name, () => this.#measureLoad(load));
     for (const load of [MILLION_KEYS, RESTART, BIG_RANGE]) {
       if (isChosen(load.name)) await this.#attempt(load.name, () => this.#measureFigures(load));
     }
     return {
-      command: `npm run compare -- ${process.argv.slice(2).map((word) => word.replace(/^.*\//, "")).join(" ")}`,
-      commit: execFileSync("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
+      command: `npm run compare -- ${process.argv
+        .slice(2)
+        .map((word) => word.replace(/^.*\//, ""))
+        .join(" ")}`,
+      commit: execFileSync("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"], {
+        encoding: "utf8",
+      }).trim(),
       machine: machine(),
-      versions: { ours: ours as string, theirs: theirs as string },
+      versions: { ours: ours, theirs: theirs },
       seconds: Number(flags.seconds),
       rounds: Number(flags.rounds),
-      loads: this.#loads, figures: this.#figures, failures: this.#failures,
+      loads: this.#loads,
+      figures: this.#figures,
+      failures: this.#failures,
     };
   }
 
@@ -98,7 +112,8 @@ class Comparison {
   }
 
   async #measureLoad(load: Load): Promise<void> {
-    if (load.tool === "h2load" && !hasH2load()) throw new Error("h2load is not on PATH (package nghttp2-client)");
+    if (load.tool === "h2load" && !hasH2load())
+      throw new Error("h2load is not on PATH (package nghttp2-client)");
     for (const side of this.#sides) await load.prepare(side);
     const [ours, theirs] = this.#sides;
     const row: LoadRow & { ours: Sample[]; theirs: Sample[] } = { ...load, ours: [], theirs: [] };
@@ -107,13 +122,19 @@ class Comparison {
       row.theirs.push(await load.measure(theirs, Number(flags.seconds)));
       progress(load.name, row.ours.at(-1)?.requestsPerSecond, row.theirs.at(-1)?.requestsPerSecond);
     }
-    this.#loads.push({ name: row.name, title: row.title, tool: row.tool, ours: row.ours, theirs: row.theirs });
+    this.#loads.push({
+      name: row.name,
+      title: row.title,
+      tool: row.tool,
+      ours: row.ours,
+      theirs: row.theirs,
+    });
   }
 
   async #measureFigures(load: FigureLoad): Promise<void> {
     const [ours, theirs] = [await load.measure(this.#sides[0]), await load.measure(this.#sides[1])];
     ours.forEach((figure, index) => {
-      const other = theirs[index] as typeof figure;
+      const other = theirs[index];
       progress(figure.what, figure.value, other.value);
       this.#figures.push({ ours: figure, theirs: other });
     });

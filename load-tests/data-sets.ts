@@ -30,10 +30,15 @@ export async function fill(side: Side, set: DataSet): Promise<number> {
     return request;
   };
   const { seconds } = await generate({
-    address: side.address, connections: FILL_CONNECTIONS, streams: FILL_STREAMS, seconds: Infinity, script: () => ({ next }),
+    address: side.address,
+    connections: FILL_CONNECTIONS,
+    streams: FILL_STREAMS,
+    seconds: Infinity,
+    script: () => ({ next }),
   });
   const { count } = await side.client.call(KV.method.range, { ...prefixRange(set.prefix), countOnly: true });
-  if (Number(count) !== set.keys) throw new Error(`${side.name} holds ${count} keys of ${set.prefix} and not ${set.keys}`);
+  if (Number(count) !== set.keys)
+    throw new Error(`${side.name} holds ${count} keys of ${set.prefix} and not ${set.keys}`);
   side.filled.add(set.prefix);
   return seconds;
 }

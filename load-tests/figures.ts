@@ -35,7 +35,10 @@ async function measureStart(side: Side): Promise<Figure[]> {
   for (let i = 0; i < STARTS; i++) starts.push(await side.start());
   await delay(SETTLE_MS);
   return [
-    milliseconds("from start to first answer, no data (median of 3)", starts.sort((a, b) => a - b)[STARTS >>> 1] as number),
+    milliseconds(
+      "from start to first answer, no data (median of 3)",
+      starts.sort((a, b) => a - b)[STARTS >>> 1],
+    ),
     megabytes("idle RSS", side.rssBytes()),
   ];
 }
@@ -45,7 +48,12 @@ async function measureMillion(side: Side): Promise<Figure[]> {
   const seconds = await fill(side, MILLION);
   await delay(SETTLE_MS);
   return [
-    { what: "1 M keys of 256 B: keys loaded, 100 a Txn", unit: "1/s", lowerIsBetter: false, value: MILLION.keys / seconds },
+    {
+      what: "1 M keys of 256 B: keys loaded, 100 a Txn",
+      unit: "1/s",
+      lowerIsBetter: false,
+      value: MILLION.keys / seconds,
+    },
     megabytes("1 M keys of 256 B: RSS", side.rssBytes()),
     megabytes("1 M keys of 256 B: disk, WAL included", side.diskBytes()),
   ];

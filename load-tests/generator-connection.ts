@@ -9,8 +9,21 @@ import { connect, type Socket } from "node:net";
 import { HpackDecoder } from "../src/http2/hpack-decoder.ts";
 import type { HeaderBlock } from "../src/http2/header-block.ts";
 import {
-  FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FLAG_PRIORITY, FRAME_HEADER_BYTES, frameOf, FrameType, opening,
-  RequestHeaders, SETTING_INITIAL_WINDOW_SIZE, windowUpdate, WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX, writeFrameHeader,
+  FLAG_ACK,
+  FLAG_END_HEADERS,
+  FLAG_END_STREAM,
+  FLAG_PADDED,
+  FLAG_PRIORITY,
+  FRAME_HEADER_BYTES,
+  frameOf,
+  FrameType,
+  opening,
+  RequestHeaders,
+  SETTING_INITIAL_WINDOW_SIZE,
+  windowUpdate,
+  WINDOW_BYTES_DEFAULT,
+  WINDOW_BYTES_MAX,
+  writeFrameHeader,
 } from "./generator-frames.ts";
 import type { RequestBody } from "./requests.ts";
 
@@ -65,7 +78,9 @@ export class LoadConnection {
     this.closed = new Promise((resolve, reject) => {
       this.#fail = reject;
       socket.on("error", (error) => (this.#closing ? resolve() : reject(error)));
-      socket.on("close", () => (this.#closing ? resolve() : reject(new Error("the server closed the connection"))));
+      socket.on("close", () =>
+        this.#closing ? resolve() : reject(new Error("the server closed the connection")),
+      );
     });
     this.closed.catch(() => undefined);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -88,7 +103,8 @@ export class LoadConnection {
   /** Sends a call, or keeps it until the server's window allows it. */
   send(request: RequestBody, caller: Caller): void {
     const bytes = request.body.length;
-    if (bytes > REQUEST_BYTES_MAX || bytes > this.#streamWindow) throw new Error(`a request of ${bytes} bytes is too long`);
+    if (bytes > REQUEST_BYTES_MAX || bytes > this.#streamWindow)
+      throw new Error(`a request of ${bytes} bytes is too long`);
     if (this.#waiting.length > 0 || bytes > this.#sendWindow) this.#waiting.push({ request, caller });
     else this.#write(request, caller);
   }
@@ -135,7 +151,8 @@ export class LoadConnection {
 
   #frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     writeFrameHeader(this.#out, this.#outBytes, { length: end - start, type, flags, streamId });
-    this.#outBytes += FRAME_HEADER_BYTES + bytes.copy(this.#out, this.#outBytes + FRAME_HEADER_BYTES, start, end);
+    this.#outBytes +=
+      FRAME_HEADER_BYTES + bytes.copy(this.#out, this.#outBytes + FRAME_HEADER_BYTES, start, end);
   }
 
   #reserve(bytes: number): void {
@@ -171,19 +188,28 @@ export class LoadConnection {
   }
 
   #onFrame(bytes: Buffer, at: number, end: number): void {
-    const [type, flags] = [bytes[at + 3] as number, bytes[at + 4] as number];
+    const [type, flags] = [bytes[at + 3], bytes[at + 4]];
     const streamId = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
     const start = at + FRAME_HEADER_BYTES;
     switch (type) {
-      case FrameType.data: return this.#onData(streamId, flags, bytes, start, end);
-      case FrameType.headers: return this.#onHeaders(streamId, flags, bytes, start, end);
-      case FrameType.settings: return this.#onSettings(flags, bytes, start, end);
-      case FrameType.windowUpdate: return this.#onWindow(streamId, bytes.readUInt32BE(start) & 0x7fff_ffff);
-      case FrameType.ping: return flags & FLAG_ACK ? undefined : this.#answerPing(bytes.subarray(start, end));
-      case FrameType.rstStream: return this.#finish(streamId, `RST_STREAM ${bytes.readUInt32BE(start)}`);
-      case FrameType.goAway: return this.#fail(new Error(`GOAWAY ${bytes.toString("latin1", start + 8, end)}`));
-      case FrameType.continuation: return this.#fail(new Error("CONTINUATION is beyond this client"));
-      default: return undefined;
+      case FrameType.data:
+        return this.#onData(streamId, flags, bytes, start, end);
+      case FrameType.headers:
+        return this.#onHeaders(streamId, flags, bytes, start, end);
+      case FrameType.settings:
+        return this.#onSettings(flags, bytes, start, end);
+      case FrameType.windowUpdate:
+        return this.#onWindow(streamId, bytes.readUInt32BE(start) & 0x7fff_ffff);
+      case FrameType.ping:
+        return flags & FLAG_ACK ? undefined : this.#answerPing(bytes.subarray(start, end));
+      case FrameType.rstStream:
+        return this.#finish(streamId, `RST_STREAM ${bytes.readUInt32BE(start)}`);
+      case FrameType.goAway:
+        return this.#fail(new Error(`GOAWAY ${bytes.toString("latin1", start + 8, end)}`));
+      case FrameType.continuation:
+        return this.#fail(new Error("CONTINUATION is beyond this client"));
+      default:
+        return undefined;
     }
   }
 
@@ -193,16 +219,19 @@ export class LoadConnection {
       this.#socket.write(windowUpdate(0, this.#received));
       this.#received = 0;
     }
-    const padding = flags & FLAG_PADDED ? (bytes[start] as number) + 1 : 0;
-    this.#calls.get(streamId)?.onData(bytes, padding > 0 ? start + 1 : start, padding > 0 ? end - padding + 1 : end);
+    const padding = flags & FLAG_PADDED ? bytes[start] + 1 : 0;
+    this.#calls
+      .get(streamId)
+      ?.onData(bytes, padding > 0 ? start + 1 : start, padding > 0 ? end - padding + 1 : end);
     if (flags & FLAG_END_STREAM) this.#finish(streamId, "no trailers");
   }
 
   #onHeaders(streamId: number, flags: number, bytes: Buffer, start: number, end: number): void {
-    if (!(flags & FLAG_END_HEADERS)) return this.#fail(new Error("a header block in several frames is beyond this client"));
+    if (!(flags & FLAG_END_HEADERS))
+      return this.#fail(new Error("a header block in several frames is beyond this client"));
     let from = start;
     let to = end;
-    if (flags & FLAG_PADDED) to -= bytes[from++] as number;
+    if (flags & FLAG_PADDED) to -= bytes[from++];
     if (flags & FLAG_PRIORITY) from += 5;
     const block = this.#decoder.decode(bytes, from, to);
     if (block === null) return this.#fail(new Error("the server's header block cannot be decoded"));
@@ -212,7 +241,8 @@ export class LoadConnection {
   #onSettings(flags: number, bytes: Buffer, start: number, end: number): void {
     if (flags & FLAG_ACK) return;
     for (let at = start; at < end; at += 6) {
-      if (bytes.readUInt16BE(at) === SETTING_INITIAL_WINDOW_SIZE) this.#streamWindow = bytes.readUInt32BE(at + 2);
+      if (bytes.readUInt16BE(at) === SETTING_INITIAL_WINDOW_SIZE)
+        this.#streamWindow = bytes.readUInt32BE(at + 2);
     }
     this.#socket.write(frameOf(FrameType.settings, FLAG_ACK, 0, EMPTY));
   }
@@ -220,7 +250,10 @@ export class LoadConnection {
   #onWindow(streamId: number, increment: number): void {
     if (streamId !== 0) return;
     this.#sendWindow += increment;
-    while (this.#waiting.length > 0 && (this.#waiting[0] as { request: RequestBody }).request.body.length <= this.#sendWindow) {
+    while (
+      this.#waiting.length > 0 &&
+      (this.#waiting[0] as { request: RequestBody }).request.body.length <= this.#sendWindow
+    ) {
       const { request, caller } = this.#waiting.shift() as { request: RequestBody; caller: Caller };
       this.#write(request, caller);
     }

@@ -1,7 +1,14 @@
 /** The few HTTP/2 frames that the load generator writes (RFC 9113), and its request header blocks (RFC 7541). */
 
 export const FrameType = {
-  data: 0, headers: 1, rstStream: 3, settings: 4, ping: 6, goAway: 7, windowUpdate: 8, continuation: 9,
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  windowUpdate: 8,
+  continuation: 9,
 } as const;
 export const FRAME_HEADER_BYTES = 9;
 export const FLAG_END_STREAM = 0x01;
@@ -25,7 +32,9 @@ const STATIC_ENTRIES = 61;
 
 /** Writes a frame header at `target[at]`. */
 export function writeFrameHeader(
-  target: Buffer, at: number, frame: { length: number; type: number; flags: number; streamId: number },
+  target: Buffer,
+  at: number,
+  frame: { length: number; type: number; flags: number; streamId: number },
 ): void {
   target.writeUIntBE(frame.length, at, 3);
   target[at + 3] = frame.type;
@@ -47,7 +56,8 @@ export function opening(streamWindow: number, connectionWindow: number): Buffer 
   settings.writeUInt16BE(SETTING_INITIAL_WINDOW_SIZE, 0);
   settings.writeUInt32BE(streamWindow, 2);
   const parts = [PREFACE, frameOf(FrameType.settings, 0, 0, settings)];
-  if (connectionWindow > WINDOW_BYTES_DEFAULT) parts.push(windowUpdate(0, connectionWindow - WINDOW_BYTES_DEFAULT));
+  if (connectionWindow > WINDOW_BYTES_DEFAULT)
+    parts.push(windowUpdate(0, connectionWindow - WINDOW_BYTES_DEFAULT));
   return Buffer.concat(parts);
 }
 
@@ -88,10 +98,16 @@ export class RequestHeaders {
   #field(staticName: number, name: string, value: string): Buffer {
     const field = `${staticName}:${name}:${value}`;
     const insertion = this.#inserted.get(field);
-    if (insertion !== undefined) return Buffer.of(0x80 | (STATIC_ENTRIES + 1 + this.#inserted.size - insertion));
+    if (insertion !== undefined)
+      return Buffer.of(0x80 | (STATIC_ENTRIES + 1 + this.#inserted.size - insertion));
     this.#inserted.set(field, this.#inserted.size + 1);
     // Literal with incremental indexing; without Huffman, all strings are short.
     const nameBytes = staticName === 0 ? [Buffer.of(name.length), Buffer.from(name)] : [];
-    return Buffer.concat([Buffer.of(0x40 | staticName), ...nameBytes, Buffer.of(value.length), Buffer.from(value)]);
+    return Buffer.concat([
+      Buffer.of(0x40 | staticName),
+      ...nameBytes,
+      Buffer.of(value.length),
+      Buffer.from(value),
+    ]);
   }
 }

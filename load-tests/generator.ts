@@ -41,8 +41,12 @@ export async function generate(options: GeneratorOptions): Promise<GeneratorResu
   const run = new Run(options);
   const broken = Promise.race(connections.map((connection) => connection.closed));
   try {
-    const slots = connections.flatMap((connection, c) => Array.from({ length: options.streams }, (_, s) =>
-      new Slot(run, connection, options.script(c * options.streams + s)).finished));
+    const slots = connections.flatMap((connection, c) =>
+      Array.from(
+        { length: options.streams },
+        (_, s) => new Slot(run, connection, options.script(c * options.streams + s)).finished,
+      ),
+    );
     await Promise.race([Promise.all(slots), broken]);
   } finally {
     for (const connection of connections) connection.close();

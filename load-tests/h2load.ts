@@ -39,12 +39,28 @@ export async function runH2load(options: H2loadOptions): Promise<H2loadResult> {
   try {
     const [body, log] = [join(folder, "body"), join(folder, "log")];
     await writeFile(body, options.request.body);
-    const { stdout } = await run("h2load", [
-      "-t", "1", "-c", `${options.connections}`, "-m", `${options.streams}`,
-      "-D", `${Math.round(options.seconds * 1000)}ms`,
-      "-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers", `--log-file=${log}`,
-      `http://${options.address}${options.request.path}`,
-    ], { maxBuffer: OUTPUT_BYTES_MAX });
+    const { stdout } = await run(
+      "h2load",
+      [
+        "-t",
+        "1",
+        "-c",
+        `${options.connections}`,
+        "-m",
+        `${options.streams}`,
+        "-D",
+        `${Math.round(options.seconds * 1000)}ms`,
+        "-d",
+        body,
+        "-H",
+        "content-type: application/grpc",
+        "-H",
+        "te: trailers",
+        `--log-file=${log}`,
+        `http://${options.address}${options.request.path}`,
+      ],
+      { maxBuffer: OUTPUT_BYTES_MAX },
+    );
     return summarize(stdout, await readFile(log, "latin1"), options.seconds);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -52,13 +68,21 @@ export async function runH2load(options: H2loadOptions): Promise<H2loadResult> {
 }
 
 function summarize(output: string, log: string, seconds: number): H2loadResult {
-  const counts = /requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored/.exec(output);
+  const counts =
+    /requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored/.exec(
+      output,
+    );
   const data = /\((\d+)\) data/.exec(output);
   if (counts === null || data === null) throw new Error(`cannot read h2load's output:\n${output}`);
   const [succeeded, failed, errored] = [Number(counts[3]), Number(counts[4]), Number(counts[5])];
   if (failed > 0 || errored > 0) throw new Error(`h2load had failures:\n${output}`);
   const latencies = readLatencies(log);
-  return { requests: succeeded, seconds, bytesAnswer: Number(data[1]) / Math.max(1, succeeded), ...latencies.percentiles() };
+  return {
+    requests: succeeded,
+    seconds,
+    bytesAnswer: Number(data[1]) / Math.max(1, succeeded),
+    ...latencies.percentiles(),
+  };
 }
 
 /** Lines of start (us since the epoch), HTTP status, duration in us. */

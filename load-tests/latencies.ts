@@ -30,7 +30,8 @@ export class Latencies {
   /** Nearest-rank percentiles; NaN without samples. */
   percentiles(): Percentiles {
     const sorted = this.#samples.subarray(0, this.#count).sort();
-    const at = (share: number): number => sorted[Math.max(0, Math.ceil(share * this.#count) - 1)] ?? Number.NaN;
+    const at = (share: number): number =>
+      sorted[Math.max(0, Math.ceil(share * this.#count) - 1)] ?? Number.NaN;
     return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
   }
 }

@@ -5,7 +5,14 @@ import { fill, THOUSAND, TWO_HUNDRED_THOUSAND, type DataSet } from "./data-sets.
 import { generate, type Script } from "./generator.ts";
 import { readPage } from "./page-answer.ts";
 import { measureGenerator, measureH2load, type LoadSample, type Proof, type Shape } from "./measure.ts";
-import { compareAndPutRequest, keyName, prefixRange, putRequest, requestBody, type RequestBody } from "./requests.ts";
+import {
+  compareAndPutRequest,
+  keyName,
+  prefixRange,
+  putRequest,
+  requestBody,
+  type RequestBody,
+} from "./requests.ts";
 import type { Side } from "./side.ts";
 
 /** One row of the table. */
@@ -31,8 +38,13 @@ export const LOADS: readonly Load[] = [
   generated("put-keys-10x100", `Put of 256 B to ${KEYS} keys`, (prng) => pick(prng, putRequest)),
   repeated("range-linearizable", "Range of one key, linearizable, 10x100", MANY, rangeOne(false), putOne),
   repeated("range-serializable", "Range of one key, serializable, 10x100", MANY, rangeOne(true), putOne),
-  repeated("range-1000", "Range of 1,000 keys, 10x10", { connections: 10, streams: 10 },
-    requestBody(KV.method.range, prefixRange(THOUSAND.prefix)), filled(THOUSAND)),
+  repeated(
+    "range-1000",
+    "Range of 1,000 keys, 10x10",
+    { connections: 10, streams: 10 },
+    requestBody(KV.method.range, prefixRange(THOUSAND.prefix)),
+    filled(THOUSAND),
+  ),
   counting(),
   paging(),
   generated("txn", `Txn: compare and put, ${KEYS} keys, 10x100`, (prng) => pick(prng, compareAndPutRequest)),
@@ -41,19 +53,37 @@ export const LOADS: readonly Load[] = [
 
 function puts(shape: Shape): Load {
   const name = `put-${shape.connections}x${shape.streams}`;
-  return h2load({ name, title: `Put of 256 B to one key, ${name.slice(4)}`, shape, request: putRequest(ONE_KEY), proof: "revisions" });
+  return h2load({
+    name,
+    title: `Put of 256 B to one key, ${name.slice(4)}`,
+    shape,
+    request: putRequest(ONE_KEY),
+    proof: "revisions",
+  });
 }
 
 function repeated(
-  name: string, title: string, shape: Shape, request: RequestBody, prepare: (side: Side) => Promise<void>,
+  name: string,
+  title: string,
+  shape: Shape,
+  request: RequestBody,
+  prepare: (side: Side) => Promise<void>,
 ): Load {
   return { ...h2load({ name, title, shape, request, proof: "answerBytes" }), prepare };
 }
 
-function h2load(options: { name: string; title: string; shape: Shape; request: RequestBody; proof: Proof }): Load {
+function h2load(options: {
+  name: string;
+  title: string;
+  shape: Shape;
+  request: RequestBody;
+  proof: Proof;
+}): Load {
   const { name, title, shape, request, proof } = options;
   return {
-    name, title, tool: "h2load",
+    name,
+    title,
+    tool: "h2load",
     prepare: async () => undefined,
     measure: (side, seconds) => measureH2load(side, shape, { request, proof, seconds }),
   };
@@ -61,12 +91,20 @@ function h2load(options: { name: string; title: string; shape: Shape; request: R
 
 function generated(name: string, title: string, script: (prng: Prng) => () => RequestBody): Load {
   return {
-    name, title, tool: "generator",
+    name,
+    title,
+    tool: "generator",
     prepare: async (side) => {
       // Every key exists before anything is measured.
       let index = 0;
       const next = () => (index < KEYS ? putRequest(keyName("keys/", index++)) : undefined);
-      await generate({ address: side.address, connections: 1, streams: 100, seconds: Infinity, script: () => ({ next }) });
+      await generate({
+        address: side.address,
+        connections: 1,
+        streams: 100,
+        seconds: Infinity,
+        script: () => ({ next }),
+      });
     },
     measure: (side, seconds) =>
       measureGenerator(side, MANY, { script: (slot) => ({ next: script(new Prng(SEED + slot)) }), seconds }),
@@ -114,12 +152,21 @@ function filled(set: DataSet): (side: Side) => Promise<void> {
 
 /** From the generator, because h2load drops what is in flight at the end: with slow answers that would be a large part. */
 function counting(): Load {
-  const request = requestBody(KV.method.range, { ...prefixRange(TWO_HUNDRED_THOUSAND.prefix), countOnly: true });
+  const request = requestBody(KV.method.range, {
+    ...prefixRange(TWO_HUNDRED_THOUSAND.prefix),
+    countOnly: true,
+  });
   return {
-    name: "count-200k", title: "count_only over 200,000 keys, 4x4", tool: "generator",
+    name: "count-200k",
+    title: "count_only over 200,000 keys, 4x4",
+    tool: "generator",
     prepare: filled(TWO_HUNDRED_THOUSAND),
     measure: (side, seconds) =>
-      measureGenerator(side, { connections: 4, streams: 4 }, { script: () => ({ next: () => request }), seconds }),
+      measureGenerator(
+        side,
+        { connections: 4, streams: 4 },
+        { script: () => ({ next: () => request }), seconds },
+      ),
   };
 }
 
@@ -127,7 +174,9 @@ function counting(): Load {
 function paging(): Load {
   const { prefix } = TWO_HUNDRED_THOUSAND;
   return {
-    name: "paging-200k", title: `pages of ${PAGE_KEYS} through 200,000 keys, 2x4`, tool: "generator",
+    name: "paging-200k",
+    title: `pages of ${PAGE_KEYS} through 200,000 keys, 2x4`,
+    tool: "generator",
     prepare: filled(TWO_HUNDRED_THOUSAND),
     measure: (side, seconds) =>
       measureGenerator(side, { connections: 2, streams: 4 }, { script: () => pageScript(prefix), seconds }),

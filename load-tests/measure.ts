@@ -34,11 +34,14 @@ interface RawRun extends Percentiles {
 
 /** One request, over and over, from h2load. */
 export async function measureH2load(
-  side: Side, shape: Shape, load: { request: RequestBody; proof: Proof; seconds: number },
+  side: Side,
+  shape: Shape,
+  load: { request: RequestBody; proof: Proof; seconds: number },
 ): Promise<LoadSample> {
   const options = { address: side.address, ...shape, request: load.request };
   await runH2load({ ...options, seconds: WARM_UP_SECONDS });
-  const answerBytes = 5 + (await side.client.callBytes(load.request.path, load.request.body.subarray(5))).length;
+  const answerBytes =
+    5 + (await side.client.callBytes(load.request.path, load.request.body.subarray(5))).length;
   const before = await side.revision();
   return withCpu(side, async () => {
     const result = await runH2load({ ...options, seconds: load.seconds });
@@ -51,7 +54,9 @@ export async function measureH2load(
 
 /** Scripts from our own generator, which checks every grpc-status itself. */
 export async function measureGenerator(
-  side: Side, shape: Shape, load: { script: (slot: number) => Script; seconds: number },
+  side: Side,
+  shape: Shape,
+  load: { script: (slot: number) => Script; seconds: number },
 ): Promise<LoadSample> {
   const options = { address: side.address, ...shape, script: load.script };
   await generate({ ...options, seconds: WARM_UP_SECONDS });
@@ -66,7 +71,9 @@ async function withCpu(side: Side, run: () => Promise<RawRun>): Promise<LoadSamp
     requestsPerSecond: requests / seconds,
     cpuMicrosPerRequest: (cpuSeconds / requests) * 1e6,
     rssBytes: side.rssBytes(),
-    p50, p99, p999,
+    p50,
+    p99,
+    p999,
   };
 }
 
@@ -74,11 +81,15 @@ async function assertRevisions(side: Side, before: number, requests: number, sha
   const written = (await side.revision()) - before;
   const inFlight = shape.connections * shape.streams;
   // Requests in flight at the end are cut off by h2load and count for neither side.
-  assert.ok(written >= requests && written <= requests + inFlight,
-    `${side.name}: ${requests} writes were answered and ${written} revisions were made`);
+  assert.ok(
+    written >= requests && written <= requests + inFlight,
+    `${side.name}: ${requests} writes were answered and ${written} revisions were made`,
+  );
 }
 
 function assertAnswerBytes(measured: number, expected: number): void {
-  assert.ok(Math.abs(measured - expected) <= ANSWER_BYTES_TOLERANCE + expected * 0.02,
-    `answers of ${measured} bytes at the mean, where a good one has ${expected}`);
+  assert.ok(
+    Math.abs(measured - expected) <= ANSWER_BYTES_TOLERANCE + expected * 0.02,
+    `answers of ${measured} bytes at the mean, where a good one has ${expected}`,
+  );
 }

@@ -53,7 +53,7 @@ class Cursor {
     let value = 0;
     let scale = 1;
     for (;;) {
-      const byte = this.#bytes[this.at++] as number;
+      const byte = this.#bytes[this.at++];
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
       scale *= 128;

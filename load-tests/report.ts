@@ -35,38 +35,67 @@ export interface Report {
 export function renderMarkdown(report: Report): string {
   const parts = [
     `Ours (${report.versions.ours}, commit ${report.commit}) beside etcd ${report.versions.theirs} on ${report.machine}.`,
-    `Command: \`${report.command}\`. Each load ran ${report.seconds} s, ${report.rounds} times on each member in turns; `
-      + "rates, CPU and latencies are means of the rounds.",
+    `Command: \`${report.command}\`. Each load ran ${report.seconds} s, ${report.rounds} times on each member in turns; ` +
+      "rates, CPU and latencies are means of the rounds.",
   ];
   if (report.loads.length > 0) parts.push(loadTable(report.loads), LEGEND);
   if (report.figures.length > 0) parts.push(figureTable(report.figures));
-  if (report.failures.length > 0) parts.push(["Not measured:", ...report.failures.map((text) => `- ${text}`)].join("\n"));
+  if (report.failures.length > 0)
+    parts.push(["Not measured:", ...report.failures.map((text) => `- ${text}`)].join("\n"));
   return `${parts.join("\n\n")}\n`;
 }
 
-const LEGEND = "Each cell: ours / theirs. h2load repeats one request from one thread; `generator` is our own client, one thread of Node "
-  + "with different requests, which takes its share of the same cores. CPU is the server's own, user and system.";
+const LEGEND =
+  "Each cell: ours / theirs. h2load repeats one request from one thread; `generator` is our own client, one thread of Node " +
+  "with different requests, which takes its share of the same cores. CPU is the server's own, user and system.";
 
 function loadTable(rows: readonly LoadRow[]): string {
-  const header = ["load", "with", "requests/s", "ratio", "50 % ms", "99 % ms", "99.9 % ms", "CPU us/request", "ratio", "RSS MB"];
-  return table(header, rows.map((row) => {
-    const [ours, theirs] = [meanSample(row.ours), meanSample(row.theirs)];
-    const pair = (pick: (sample: LoadSample) => number): string => `${round(pick(ours))} / ${round(pick(theirs))}`;
-    return [
-      row.title, row.tool,
-      pair((s) => s.requestsPerSecond), `**${round(ours.requestsPerSecond / theirs.requestsPerSecond)}**`,
-      pair((s) => s.p50), pair((s) => s.p99), pair((s) => s.p999),
-      pair((s) => s.cpuMicrosPerRequest), round(ours.cpuMicrosPerRequest / theirs.cpuMicrosPerRequest),
-      pair((s) => s.rssBytes / 1e6),
-    ];
-  }));
+  const header = [
+    "load",
+    "with",
+    "requests/s",
+    "ratio",
+    "50 % ms",
+    "99 % ms",
+    "99.9 % ms",
+    "CPU us/request",
+    "ratio",
+    "RSS MB",
+  ];
+  return table(
+    header,
+    rows.map((row) => {
+      const [ours, theirs] = [meanSample(row.ours), meanSample(row.theirs)];
+      const pair = (pick: (sample: LoadSample) => number): string =>
+        `${round(pick(ours))} / ${round(pick(theirs))}`;
+      return [
+        row.title,
+        row.tool,
+        pair((s) => s.requestsPerSecond),
+        `**${round(ours.requestsPerSecond / theirs.requestsPerSecond)}**`,
+        pair((s) => s.p50),
+        pair((s) => s.p99),
+        pair((s) => s.p999),
+        pair((s) => s.cpuMicrosPerRequest),
+        round(ours.cpuMicrosPerRequest / theirs.cpuMicrosPerRequest),
+        pair((s) => s.rssBytes / 1e6),
+      ];
+    }),
+  );
 }
 
 function figureTable(rows: readonly FigureRow[]): string {
-  return table(["figure", "unit", "better", "ours", "theirs", "ours/theirs"], rows.map(({ ours, theirs }) => [
-    ours.what, ours.unit, ours.lowerIsBetter ? "lower" : "higher",
-    round(ours.value), round(theirs.value), round(ours.value / theirs.value),
-  ]));
+  return table(
+    ["figure", "unit", "better", "ours", "theirs", "ours/theirs"],
+    rows.map(({ ours, theirs }) => [
+      ours.what,
+      ours.unit,
+      ours.lowerIsBetter ? "lower" : "higher",
+      round(ours.value),
+      round(theirs.value),
+      round(ours.value / theirs.value),
+    ]),
+  );
 }
 
 function meanSample(samples: readonly LoadSample[]): LoadSample {

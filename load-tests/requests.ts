@@ -1,5 +1,11 @@
 /** gRPC-framed request bodies of the loads. */
-import { create, toBinary, type DescMessage, type DescMethodUnary, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  toBinary,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+} from "@bufbuild/protobuf";
 import { KV, RequestOpSchema, type RequestOp } from "../src/proto/gen/rpc_pb.ts";
 
 /** One call: a method's path and a message with its 5-byte gRPC prefix. */
@@ -37,7 +43,7 @@ export function putRequest(key: Buffer): RequestBody {
 export function prefixRange(prefix: string): { key: Buffer; rangeEnd: Buffer } {
   const key = Buffer.from(prefix);
   const rangeEnd = Buffer.from(key);
-  rangeEnd[rangeEnd.length - 1] = (rangeEnd[rangeEnd.length - 1] as number) + 1;
+  rangeEnd[rangeEnd.length - 1] = rangeEnd[rangeEnd.length - 1] + 1;
   return { key, rangeEnd };
 }
 
@@ -52,7 +58,9 @@ export function compareAndPutRequest(key: Buffer): RequestBody {
 
 /** One transaction of many puts, to fill a store. */
 export function fillRequest(prefix: string, range: { from: number; to: number }): RequestBody {
-  const success = Array.from({ length: range.to - range.from }, (_, i) => putOp(keyName(prefix, range.from + i)));
+  const success = Array.from({ length: range.to - range.from }, (_, i) =>
+    putOp(keyName(prefix, range.from + i)),
+  );
   return requestBody(KV.method.txn, { success });
 }
 

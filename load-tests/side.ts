@@ -106,7 +106,8 @@ export class Side {
     const client = new EtcdClient(member.address, { deadlineMs: START_MS });
     this.#client = client;
     await waitFor(`the first answer of ${this.name}`, START_MS, async () => {
-      if (member.exit !== undefined) throw new Error(`${this.name} ended: ${JSON.stringify(member.exit)}\n${member.log}`);
+      if (member.exit !== undefined)
+        throw new Error(`${this.name} ended: ${JSON.stringify(member.exit)}\n${member.log}`);
       return isListening(member).then((up) => (up ? true : undefined));
     });
     // A member may accept connections before it answers; a linearizable read needs everything to be in place.

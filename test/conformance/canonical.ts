@@ -6,8 +6,17 @@ import { createHash } from "node:crypto";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { KeyValue } from "../../src/proto/gen/kv_pb.ts";
 import {
-  CompactionResponseSchema, DeleteRangeResponseSchema, PutResponseSchema, RangeResponseSchema, TxnResponseSchema,
-  type RangeRequest, type RangeResponse, type RequestOp, type ResponseOp, type TxnRequest, type TxnResponse,
+  CompactionResponseSchema,
+  DeleteRangeResponseSchema,
+  PutResponseSchema,
+  RangeResponseSchema,
+  TxnResponseSchema,
+  type RangeRequest,
+  type RangeResponse,
+  type RequestOp,
+  type ResponseOp,
+  type TxnRequest,
+  type TxnResponse,
 } from "../../src/proto/gen/rpc_pb.ts";
 import type { Operation } from "./operations.ts";
 
@@ -32,9 +41,12 @@ export function canonicalResponse(operation: Operation, bytes: Uint8Array): Cano
 
 function decode(operation: Operation, bytes: Uint8Array) {
   switch (operation.method) {
-    case "Put": return fromBinary(PutResponseSchema, bytes);
-    case "DeleteRange": return fromBinary(DeleteRangeResponseSchema, bytes);
-    case "Compact": return fromBinary(CompactionResponseSchema, bytes);
+    case "Put":
+      return fromBinary(PutResponseSchema, bytes);
+    case "DeleteRange":
+      return fromBinary(DeleteRangeResponseSchema, bytes);
+    case "Compact":
+      return fromBinary(CompactionResponseSchema, bytes);
     case "Range": {
       const response = fromBinary(RangeResponseSchema, bytes);
       orderTies(operation.request, response);
@@ -55,8 +67,10 @@ function orderTiesOfTxn(request: TxnRequest, response: TxnResponse): void {
 
 function orderTiesOfOp(request: RequestOp | undefined, response: ResponseOp): void {
   const [asked, answered] = [request?.request, response.response];
-  if (asked?.case === "requestRange" && answered.case === "responseRange") orderTies(asked.value, answered.value);
-  if (asked?.case === "requestTxn" && answered.case === "responseTxn") orderTiesOfTxn(asked.value, answered.value);
+  if (asked?.case === "requestRange" && answered.case === "responseRange")
+    orderTies(asked.value, answered.value);
+  if (asked?.case === "requestTxn" && answered.case === "responseTxn")
+    orderTiesOfTxn(asked.value, answered.value);
 }
 
 /**
@@ -69,7 +83,7 @@ function orderTies(request: RangeRequest, response: RangeResponse): void {
   const groups: KeyValue[][] = [];
   for (const kv of response.kvs) {
     const last = groups.at(-1);
-    if (last !== undefined && sortKey(last[0] as KeyValue) === sortKey(kv)) last.push(kv);
+    if (last !== undefined && sortKey(last[0]) === sortKey(kv)) last.push(kv);
     else groups.push([kv]);
   }
   for (const group of groups) group.sort((a, b) => Buffer.compare(a.key, b.key));
@@ -79,11 +93,15 @@ function orderTies(request: RangeRequest, response: RangeResponse): void {
 
 function sortKeyText(request: RangeRequest, kv: KeyValue): string {
   switch (request.sortTarget) {
-    case 1: return `${kv.version}`;
-    case 2: return `${kv.createRevision}`;
-    case 3: return `${kv.modRevision}`;
+    case 1:
+      return `${kv.version}`;
+    case 2:
+      return `${kv.createRevision}`;
+    case 3:
+      return `${kv.modRevision}`;
     // keys_only takes the values away after the sort: the order is not visible any more.
-    default: return request.keysOnly ? "hidden" : Buffer.from(kv.value).toString("latin1");
+    default:
+      return request.keysOnly ? "hidden" : Buffer.from(kv.value).toString("latin1");
   }
 }
 

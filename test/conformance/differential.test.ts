@@ -6,7 +6,11 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { create, toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import {
-  CompactionRequestSchema, DeleteRangeRequestSchema, PutRequestSchema, RangeRequestSchema, TxnRequestSchema,
+  CompactionRequestSchema,
+  DeleteRangeRequestSchema,
+  PutRequestSchema,
+  RangeRequestSchema,
+  TxnRequestSchema,
 } from "../../src/proto/gen/rpc_pb.ts";
 import { referenceMember, skipWithout } from "../support/binaries.ts";
 import { EtcdClient, failureOf } from "../support/etcd-client.ts";
@@ -35,19 +39,26 @@ const SCHEMAS: Record<Operation["method"], DescMessage> = {
 
 const reference = referenceMember();
 
-test("answers every KV call as etcd does", { skip: skipWithout("etcd", reference) ?? false, timeout: 300_000 }, async (t) => {
-  assert.ok(reference, "no etcd on PATH, and CI is set: install etcd, this test must not be left out");
-  t.diagnostic(`SEED=${SEED} OPS=${OPS}`);
-  const [ours, theirs] = await Promise.all([startMember(t, { dataDir: memoryDir(t) }), startReference(t)]);
-  t.after(() => reportDeath(t, { ours, theirs }));
-  const comparison = new Comparison(connect(t, ours), connect(t, theirs), await versionOf(theirs));
-  await comparison.run(OPS);
-  await comparison.compareHistory();
-  t.diagnostic(comparison.summary());
-});
+test(
+  "answers every KV call as etcd does",
+  { skip: skipWithout("etcd", reference) ?? false, timeout: 300_000 },
+  async (t) => {
+    assert.ok(reference, "no etcd on PATH, and CI is set: install etcd, this test must not be left out");
+    t.diagnostic(`SEED=${SEED} OPS=${OPS}`);
+    const [ours, theirs] = await Promise.all([startMember(t, { dataDir: memoryDir(t) }), startReference(t)]);
+    t.after(() => reportDeath(t, { ours, theirs }));
+    const comparison = new Comparison(connect(t, ours), connect(t, theirs), await versionOf(theirs));
+    await comparison.run(OPS);
+    await comparison.compareHistory();
+    t.diagnostic(comparison.summary());
+  },
+);
 
 function startReference(t: Cleanup): Promise<Member> {
-  return startMember(t, { program: reference as NonNullable<typeof reference>, dataDir: memoryDir(t, "reference") });
+  return startMember(t, {
+    program: reference as NonNullable<typeof reference>,
+    dataDir: memoryDir(t, "reference"),
+  });
 }
 
 function connect(t: Cleanup, member: Member): EtcdClient {
@@ -59,7 +70,8 @@ function connect(t: Cleanup, member: Member): EtcdClient {
 /** A member that ended by itself has said why in its log. */
 function reportDeath(t: TestContext, members: Record<string, Member>): void {
   for (const [name, { exit, log }] of Object.entries(members)) {
-    if (exit?.signal === null) t.diagnostic(`${name} ended with ${JSON.stringify(exit)}:\n${log.slice(-LOG_SHOWN_MAX)}`);
+    if (exit?.signal === null)
+      t.diagnostic(`${name} ended with ${JSON.stringify(exit)}:\n${log.slice(-LOG_SHOWN_MAX)}`);
   }
 }
 
@@ -112,23 +124,33 @@ class Comparison {
   async compareHistory(): Promise<void> {
     const { revision, compactRevision } = this.#view;
     for (let sample = 0; sample < HISTORY_SAMPLES; sample++) {
-      const at = compactRevision + Math.floor(((revision - compactRevision) * sample) / (HISTORY_SAMPLES - 1));
+      const at =
+        compactRevision + Math.floor(((revision - compactRevision) * sample) / (HISTORY_SAMPLES - 1));
       const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0), revision: BigInt(at) };
-      await this.#compare({ method: "Range", request: create(RangeRequestSchema, everything) }, this.#index++);
+      await this.#compare(
+        { method: "Range", request: create(RangeRequestSchema, everything) },
+        this.#index++,
+      );
     }
   }
 
   summary(): string {
-    const counts = [...this.#counts].sort().map(([name, count]) => `${name}: ${count}`);
+    const counts = [...this.#counts]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, count]) => `${name}: ${count}`);
     const skipped = differencesFor(this.#version).map(({ what }) => what);
     return [
       `reference ${this.#version}, revision ${this.#view.revision}, compacted ${this.#view.compactRevision}`,
-      ...counts, ...skipped.map((what) => `known difference of this release: ${what}`),
+      ...counts,
+      ...skipped.map((what) => `known difference of this release: ${what}`),
     ].join("\n");
   }
 
   async #compare(operation: Operation, index: number): Promise<void> {
-    const [ours, theirs] = await Promise.all([outcome(this.#ours, operation), outcome(this.#theirs, operation)]);
+    const [ours, theirs] = await Promise.all([
+      outcome(this.#ours, operation),
+      outcome(this.#theirs, operation),
+    ]);
     // Two members that are both gone would agree on everything.
     const gone = ours.code === UNAVAILABLE || theirs.code === UNAVAILABLE;
     const differ = gone || ours.text !== theirs.text;
@@ -141,7 +163,8 @@ class Comparison {
   #learn(operation: Operation, { text, revision }: Outcome): void {
     this.#view.revision = Math.max(this.#view.revision, revision);
     if (deletesAndPuts(operation)) this.#view.reputRevisions.add(revision);
-    if (operation.method === "Compact" && revision > 0) this.#view.compactRevision = Number(operation.request.revision);
+    if (operation.method === "Compact" && revision > 0)
+      this.#view.compactRevision = Number(operation.request.revision);
     const name = `${operation.method} ${revision > 0 ? "OK" : text}`;
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
   }
@@ -160,7 +183,9 @@ async function outcome(client: EtcdClient, operation: Operation): Promise<Outcom
 }
 
 function encode(operation: Operation): Uint8Array {
-  return operation.bytes ?? toBinary(SCHEMAS[operation.method], operation.request as MessageShape<DescMessage>);
+  return (
+    operation.bytes ?? toBinary(SCHEMAS[operation.method], operation.request as MessageShape<DescMessage>)
+  );
 }
 
 function explain(operation: Operation, index: number, ours: Outcome, theirs: Outcome): string {

@@ -31,11 +31,14 @@ const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     what: "a transaction with a bad revision and a put of a missing key with ignore_*: before 3.6 puts were checked before ranges",
     since: [3, 6],
     excuses: (operation, ours, theirs) =>
-      operation.method === "Txn" && REVISION_ERRORS.has(ours) && theirs === "error 3: etcdserver: key not found",
+      operation.method === "Txn" &&
+      REVISION_ERRORS.has(ours) &&
+      theirs === "error 3: etcdserver: key not found",
   },
   {
     what: "a transaction that deletes a key and then puts it with ignore_value or ignore_lease: etcd's process ends",
-    omits: (operation) => deletesAndPuts(operation) && putsOf(operation).some((put) => put.ignoreValue || put.ignoreLease),
+    omits: (operation) =>
+      deletesAndPuts(operation) && putsOf(operation).some((put) => put.ignoreValue || put.ignoreLease),
   },
 ];
 
@@ -45,23 +48,35 @@ export function isOmitted(operation: Operation, version: string): boolean {
 }
 
 /** True if answers that differ are known to differ so, with a reference of this version. */
-export function isExcused(operation: Operation, version: string, answers: { ours: string; theirs: string }): boolean {
-  return differencesFor(version).some(({ excuses }) => excuses?.(operation, answers.ours, answers.theirs) ?? false);
+export function isExcused(
+  operation: Operation,
+  version: string,
+  answers: { ours: string; theirs: string },
+): boolean {
+  return differencesFor(version).some(
+    ({ excuses }) => excuses?.(operation, answers.ours, answers.theirs) ?? false,
+  );
 }
 
 /** The differences that concern a reference of this version. */
 export function differencesFor(version: string): KnownDifference[] {
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  return KNOWN_DIFFERENCES.filter(({ since }) => since === undefined || major < since[0] || (major === since[0] && minor < since[1]));
+  return KNOWN_DIFFERENCES.filter(
+    ({ since }) => since === undefined || major < since[0] || (major === since[0] && minor < since[1]),
+  );
 }
 
 function putsOf(operation: Operation): PutRequest[] {
   if (operation.method !== "Txn") return [];
-  return opsOf(operation.request).flatMap(({ request }) => (request.case === "requestPut" ? [request.value] : []));
+  return opsOf(operation.request).flatMap(({ request }) =>
+    request.case === "requestPut" ? [request.value] : [],
+  );
 }
 
 function rangesOf(operation: Operation): RangeRequest[] {
   if (operation.method === "Range") return [operation.request];
   if (operation.method !== "Txn") return [];
-  return opsOf(operation.request).flatMap(({ request }) => (request.case === "requestRange" ? [request.value] : []));
+  return opsOf(operation.request).flatMap(({ request }) =>
+    request.case === "requestRange" ? [request.value] : [],
+  );
 }

@@ -5,9 +5,20 @@
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Prng } from "../../src/base/prng.ts";
 import {
-  CompactionRequestSchema, CompareSchema, DeleteRangeRequestSchema, PutRequestSchema, RangeRequestSchema, RequestOpSchema,
-  TxnRequestSchema, type CompactionRequest, type Compare, type DeleteRangeRequest, type PutRequest, type RangeRequest,
-  type RequestOp, type TxnRequest,
+  CompactionRequestSchema,
+  CompareSchema,
+  DeleteRangeRequestSchema,
+  PutRequestSchema,
+  RangeRequestSchema,
+  RequestOpSchema,
+  TxnRequestSchema,
+  type CompactionRequest,
+  type Compare,
+  type DeleteRangeRequest,
+  type PutRequest,
+  type RangeRequest,
+  type RequestOp,
+  type TxnRequest,
 } from "../../src/proto/gen/rpc_pb.ts";
 
 /** One call of the KV service. `bytes`, if present, is sent instead of the message's own encoding. */
@@ -44,11 +55,50 @@ const FROM_KEY = text("\0");
 
 // Few keys, so that they collide; shared prefixes, neighbours that differ in their last byte only, and the ends of the key space.
 const KEYS = [
-  "a", "a/", "a/b", "a/b/", "a/b/c", "a/bc", "a/c", "a0", "aa", "b", "b/", "b/1", "b/10", "b/2", "b/20", "b\0", "b\0\0", "c",
-  "c/x", "c/x\xff", "c/y", "d", "d\xfe", "d\xff", "d\xff\xff", "\0", "\0\0", "\0\x01", "\xff", "\xff\xfe", "\xff\xff", "Z",
+  "a",
+  "a/",
+  "a/b",
+  "a/b/",
+  "a/b/c",
+  "a/bc",
+  "a/c",
+  "a0",
+  "aa",
+  "b",
+  "b/",
+  "b/1",
+  "b/10",
+  "b/2",
+  "b/20",
+  "b\0",
+  "b\0\0",
+  "c",
+  "c/x",
+  "c/x\xff",
+  "c/y",
+  "d",
+  "d\xfe",
+  "d\xff",
+  "d\xff\xff",
+  "\0",
+  "\0\0",
+  "\0\x01",
+  "\xff",
+  "\xff\xfe",
+  "\xff\xff",
+  "Z",
 ].map(text);
 
-const VALUES = ["", "1", "2", "2", "three", "\0", "\xff\xff", "a longer value, longer than most keys are"].map(text);
+const VALUES = [
+  "",
+  "1",
+  "2",
+  "2",
+  "three",
+  "\0",
+  "\xff\xff",
+  "a longer value, longer than most keys are",
+].map(text);
 
 /** Draws operations one after another. */
 export class OperationSource {
@@ -82,11 +132,20 @@ export class OperationSource {
   #extreme(): Operation {
     const request = create(PutRequestSchema, { key: this.#key() });
     switch (this.#prng.below(8)) {
-      case 0: request.value = new Uint8Array(TOO_LARGE_VALUE_BYTES); break;
-      case 1: request.value = new Uint8Array(OVER_RECEIVE_LIMIT_BYTES); break;
-      case 2: case 3: case 4: return { method: "Txn", request: this.#wideTxn() };
-      case 5: return { method: "Put", request, bytes: Uint8Array.of(0x0a, 0x7f, 0x61) };
-      default: request.value = new Uint8Array(100_000).fill(this.#prng.below(256));
+      case 0:
+        request.value = new Uint8Array(TOO_LARGE_VALUE_BYTES);
+        break;
+      case 1:
+        request.value = new Uint8Array(OVER_RECEIVE_LIMIT_BYTES);
+        break;
+      case 2:
+      case 3:
+      case 4:
+        return { method: "Txn", request: this.#wideTxn() };
+      case 5:
+        return { method: "Put", request, bytes: Uint8Array.of(0x0a, 0x7f, 0x61) };
+      default:
+        request.value = new Uint8Array(100_000).fill(this.#prng.below(256));
     }
     return { method: "Put", request };
   }
@@ -109,7 +168,8 @@ export class OperationSource {
     const { revision, compactRevision } = this.#view;
     const dice = this.#prng.below(100);
     if (dice < 45) return 0n;
-    if (dice < 75) return BigInt(compactRevision + this.#prng.below(Math.max(1, revision - compactRevision + 1)));
+    if (dice < 75)
+      return BigInt(compactRevision + this.#prng.below(Math.max(1, revision - compactRevision + 1)));
     if (dice < 85) return BigInt(revision - this.#prng.below(5));
     if (dice < 88) return BigInt(compactRevision);
     if (dice < 92) return BigInt(compactRevision - 1 - this.#prng.below(3));
@@ -122,12 +182,14 @@ export class OperationSource {
   }
 
   #limit(): bigint {
-    return this.#prng.chance(0.6) ? 0n : this.#prng.pick([1n, 1n, 2n, 3n, 5n, 10n, 31n, 32n, 1000n, -1n, 2n ** 40n]);
+    return this.#prng.chance(0.6)
+      ? 0n
+      : this.#prng.pick([1n, 1n, 2n, 3n, 5n, 10n, 31n, 32n, 1000n, -1n, 2n ** 40n]);
   }
 
   /** A value of an enum that ends at `last`, or rarely one outside it. */
-  #enumValue<T extends number>(last: number): T {
-    return (this.#prng.chance(0.01) ? last + 1 + this.#prng.below(3) : this.#prng.below(last + 1)) as T;
+  #enumValue(last: number): number {
+    return this.#prng.chance(0.01) ? last + 1 + this.#prng.below(3) : this.#prng.below(last + 1);
   }
 
   #range(): RangeRequest {
@@ -138,8 +200,8 @@ export class OperationSource {
       rangeEnd: this.#rangeEnd(key),
       limit: this.#limit(),
       revision: this.#revision(),
-      sortOrder: sorted ? this.#enumValue<RangeRequest["sortOrder"]>(2) : 0,
-      sortTarget: sorted ? this.#enumValue<RangeRequest["sortTarget"]>(4) : 0,
+      sortOrder: (sorted ? this.#enumValue(2) : 0) as RangeRequest["sortOrder"],
+      sortTarget: (sorted ? this.#enumValue(4) : 0) as RangeRequest["sortTarget"],
       serializable: this.#prng.chance(0.4),
       keysOnly: this.#prng.chance(0.15),
       countOnly: this.#prng.chance(0.12),
@@ -173,17 +235,25 @@ export class OperationSource {
   #compaction(): CompactionRequest {
     const { revision, compactRevision, reputRevisions } = this.#view;
     const near = BigInt(Math.max(0, revision - this.#prng.below(300)));
-    let target = this.#prng.chance(0.75) ? near
-      : this.#prng.pick([0n, -1n, BigInt(compactRevision), BigInt(compactRevision - 1), BigInt(revision), BigInt(revision + 1)]);
+    let target = this.#prng.chance(0.75)
+      ? near
+      : this.#prng.pick([
+          0n,
+          -1n,
+          BigInt(compactRevision),
+          BigInt(compactRevision - 1),
+          BigInt(revision),
+          BigInt(revision + 1),
+        ]);
     while (reputRevisions.has(Number(target))) target--;
     return create(CompactionRequestSchema, { revision: target, physical: this.#prng.chance(0.3) });
   }
 
   #compare(): Compare {
     const key = this.#key();
-    const target = this.#enumValue<Compare["target"]>(4);
+    const target = this.#enumValue(4) as Compare["target"];
     const compare = create(CompareSchema, {
-      result: this.#enumValue<Compare["result"]>(3),
+      result: this.#enumValue(3) as Compare["result"],
       target,
       key,
       rangeEnd: this.#prng.chance(0.65) ? EMPTY : this.#rangeEnd(key),
@@ -196,12 +266,18 @@ export class OperationSource {
 
   #operand(kind: number): Compare["targetUnion"] {
     switch (kind) {
-      case 0: return { case: "version", value: BigInt(this.#prng.below(4)) };
-      case 1: return { case: "createRevision", value: this.#revision() };
-      case 2: return { case: "modRevision", value: this.#revision() };
-      case 3: return { case: "value", value: this.#prng.pick(VALUES) };
-      case 4: return { case: "lease", value: BigInt(this.#prng.below(2)) };
-      default: return { case: undefined };
+      case 0:
+        return { case: "version", value: BigInt(this.#prng.below(4)) };
+      case 1:
+        return { case: "createRevision", value: this.#revision() };
+      case 2:
+        return { case: "modRevision", value: this.#revision() };
+      case 3:
+        return { case: "value", value: this.#prng.pick(VALUES) };
+      case 4:
+        return { case: "lease", value: BigInt(this.#prng.below(2)) };
+      default:
+        return { case: undefined };
     }
   }
 
@@ -236,8 +312,11 @@ export class OperationSource {
       success: Array.from({ length: width - (nested > 0 ? 1 : 0) }, (_, i) => this.#widePut(i)),
       failure: this.#list(2, () => this.#requestOp(NESTING_MAX, false)),
     };
-    const inner = create(TxnRequestSchema, { success: Array.from({ length: nested }, (_, i) => this.#widePut(1000 + i)) });
-    if (nested > 0) request.success?.push(create(RequestOpSchema, { request: { case: "requestTxn", value: inner } }));
+    const inner = create(TxnRequestSchema, {
+      success: Array.from({ length: nested }, (_, i) => this.#widePut(1000 + i)),
+    });
+    if (nested > 0)
+      request.success?.push(create(RequestOpSchema, { request: { case: "requestTxn", value: inner } }));
     return create(TxnRequestSchema, request);
   }
 
@@ -255,8 +334,8 @@ export class OperationSource {
 function prefixEnd(prefix: Uint8Array): Uint8Array {
   const end = Uint8Array.from(prefix);
   for (let i = end.length - 1; i >= 0; i--) {
-    if ((end[i] as number) < 0xff) {
-      (end[i] as number)++;
+    if (end[i] < 0xff) {
+      end[i]++;
       return end.subarray(0, i + 1);
     }
   }
@@ -270,8 +349,10 @@ function prefixEnd(prefix: Uint8Array): Uint8Array {
 export function deletesAndPuts(operation: Operation): boolean {
   if (operation.method !== "Txn") return false;
   const requests = opsOf(operation.request).map((op) => op.request);
-  return requests.some((request) => request.case === "requestPut")
-    && requests.some((request) => request.case === "requestDeleteRange" && isFromKey(request.value.rangeEnd));
+  return (
+    requests.some((request) => request.case === "requestPut") &&
+    requests.some((request) => request.case === "requestDeleteRange" && isFromKey(request.value.rangeEnd))
+  );
 }
 
 function isFromKey(rangeEnd: Uint8Array): boolean {
@@ -281,12 +362,15 @@ function isFromKey(rangeEnd: Uint8Array): boolean {
 /** All operations of a transaction, nested ones included. */
 export function opsOf(txn: TxnRequest): RequestOp[] {
   return [...txn.success, ...txn.failure].flatMap((op) =>
-    op.request.case === "requestTxn" ? [op, ...opsOf(op.request.value)] : [op]);
+    op.request.case === "requestTxn" ? [op, ...opsOf(op.request.value)] : [op],
+  );
 }
 
 /** True if an operation can not change the store, so that it may run at the same time as others of its kind. */
 export function isReadOnly(operation: Operation): boolean {
   if (operation.method === "Range") return true;
   if (operation.method !== "Txn") return false;
-  return [...operation.request.success, ...operation.request.failure].every((op) => op.request.case === "requestRange");
+  return [...operation.request.success, ...operation.request.failure].every(
+    (op) => op.request.case === "requestRange",
+  );
 }

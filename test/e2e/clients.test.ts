@@ -23,22 +23,34 @@ test("real clients", { timeout: 120_000 }, async (t) => {
   await t.test("npm etcd3: namespaces", (s) => withEtcd3(s, member, namespaces));
   await t.test("npm etcd3: transactions", (s) => withEtcd3(s, member, transactions));
   await t.test("grpc-js: KV, MemberList and Status", (s) => withGrpc(s, member, kvAndStatus));
-  await t.test("thousands of streams over several connections are all answered", (s) => manyStreams(s, member));
+  await t.test("thousands of streams over several connections are all answered", (s) =>
+    manyStreams(s, member),
+  );
   const noEtcdctl = skipWithout("etcdctl", etcdctl) ?? false;
   await t.test("etcdctl: put, get, del", { skip: noEtcdctl }, () => ctlPutGetDel(member));
   await t.test("etcdctl: output formats", { skip: noEtcdctl }, () => ctlFormats(member));
   await t.test("etcdctl: txn and compaction", { skip: noEtcdctl }, () => ctlTxnAndCompaction(member));
   await t.test("etcdctl: endpoint and member", { skip: noEtcdctl }, () => ctlEndpointAndMember(member));
-  await t.test("curl: /version, /health, /metrics", { skip: skipWithout("curl", curl) ?? false }, () => curlEndpoints(member));
+  await t.test("curl: /version, /health, /metrics", { skip: skipWithout("curl", curl) ?? false }, () =>
+    curlEndpoints(member),
+  );
 });
 
-async function withEtcd3(t: TestContext, member: Member, use: (client: Etcd3) => Promise<void>): Promise<void> {
+async function withEtcd3(
+  t: TestContext,
+  member: Member,
+  use: (client: Etcd3) => Promise<void>,
+): Promise<void> {
   const client = new Etcd3({ hosts: member.clientUrl });
   t.after(() => client.close());
   await use(client);
 }
 
-async function withGrpc(t: TestContext, member: Member, use: (client: EtcdClient) => Promise<void>): Promise<void> {
+async function withGrpc(
+  t: TestContext,
+  member: Member,
+  use: (client: EtcdClient) => Promise<void>,
+): Promise<void> {
   const client = new EtcdClient(member.address);
   t.after(() => client.close());
   await use(client);
@@ -57,10 +69,22 @@ async function putGetDelete(client: Etcd3): Promise<void> {
 }
 
 async function ranges(client: Etcd3): Promise<void> {
-  for (const [index, name] of ["c", "a", "b", "d"].entries()) await client.put(`range/${name}`).value(`${index}`);
-  assert.deepEqual(await client.getAll().prefix("range/").keys(), ["range/a", "range/b", "range/c", "range/d"]);
-  assert.deepEqual(await client.getAll().prefix("range/").sort("Value", "Descend").limit(2).keys(), ["range/d", "range/b"]);
-  assert.deepEqual(await client.getAll().inRange({ start: "range/b", end: "range/d" }).strings(), { "range/b": "2", "range/c": "0" });
+  for (const [index, name] of ["c", "a", "b", "d"].entries())
+    await client.put(`range/${name}`).value(`${index}`);
+  assert.deepEqual(await client.getAll().prefix("range/").keys(), [
+    "range/a",
+    "range/b",
+    "range/c",
+    "range/d",
+  ]);
+  assert.deepEqual(await client.getAll().prefix("range/").sort("Value", "Descend").limit(2).keys(), [
+    "range/d",
+    "range/b",
+  ]);
+  assert.deepEqual(await client.getAll().inRange({ start: "range/b", end: "range/d" }).strings(), {
+    "range/b": "2",
+    "range/c": "0",
+  });
   assert.equal(await client.getAll().prefix("range/").count(), 4);
   assert.equal((await client.delete().prefix("range/").exec()).deleted, "4");
 }
@@ -76,10 +100,12 @@ async function namespaces(client: Etcd3): Promise<void> {
 }
 
 async function transactions(client: Etcd3): Promise<void> {
-  const attempt = () => client.if("lock", "Create", "==", 0)
-    .then(client.put("lock").value("mine"))
-    .else(client.get("lock"))
-    .commit();
+  const attempt = () =>
+    client
+      .if("lock", "Create", "==", 0)
+      .then(client.put("lock").value("mine"))
+      .else(client.get("lock"))
+      .commit();
   assert.equal((await attempt()).succeeded, true);
   const second = await attempt();
   assert.equal(second.succeeded, false);
@@ -96,7 +122,8 @@ async function kvAndStatus(client: EtcdClient): Promise<void> {
   const future = client.call(KV.method.range, { key, revision: revision + 1n });
   await assert.rejects(future, (error) => {
     assert.deepEqual(failureOf(error), {
-      code: OUT_OF_RANGE, message: "etcdserver: mvcc: required revision is a future revision",
+      code: OUT_OF_RANGE,
+      message: "etcdserver: mvcc: required revision is a future revision",
     });
     return true;
   });
@@ -113,17 +140,21 @@ async function manyStreams(t: TestContext, member: Member): Promise<void> {
   const puts: Array<Promise<PutResponse>> = [];
   for (const [c, client] of clients.entries()) {
     for (let i = 0; i < CALLS_A_CONNECTION; i++) {
-      puts.push(client.call(KV.method.put, { key: Buffer.from(`many/${c}/${i}`), value: Buffer.from(`${c}.${i}`) }));
+      puts.push(
+        client.call(KV.method.put, { key: Buffer.from(`many/${c}/${i}`), value: Buffer.from(`${c}.${i}`) }),
+      );
     }
   }
   const revisions = new Set((await Promise.all(puts)).map(({ header }) => header?.revision));
   assert.equal(revisions.size, CONNECTIONS * CALLS_A_CONNECTION, "every Put has a revision of its own");
-  const reads = clients.flatMap((client, c) => Array.from({ length: CALLS_A_CONNECTION }, async (_, i) => {
-    // Each connection reads what another one wrote.
-    const writer = (c + 1) % CONNECTIONS;
-    const { kvs } = await client.call(KV.method.range, { key: Buffer.from(`many/${writer}/${i}`) });
-    assert.equal(Buffer.from(kvs[0]?.value ?? []).toString(), `${writer}.${i}`);
-  }));
+  const reads = clients.flatMap((client, c) =>
+    Array.from({ length: CALLS_A_CONNECTION }, async (_, i) => {
+      // Each connection reads what another one wrote.
+      const writer = (c + 1) % CONNECTIONS;
+      const { kvs } = await client.call(KV.method.range, { key: Buffer.from(`many/${writer}/${i}`) });
+      assert.equal(Buffer.from(kvs[0]?.value ?? []).toString(), `${writer}.${i}`);
+    }),
+  );
   await Promise.all(reads);
 }
 
@@ -146,23 +177,43 @@ async function ctlPutGetDel(member: Member): Promise<void> {
   assert.equal(await ctl(member, ["get", "ctl/a"]), "ctl/a\n2\n");
   assert.equal(await ctl(member, ["get", "ctl/", "--prefix"]), "ctl/a\n2\nctl/b\nfrom standard input\n");
   assert.equal(await ctl(member, ["get", "ctl/a", "ctl/b", "--print-value-only"]), "2\n");
-  assert.equal(await ctl(member, ["get", "ctl/", "--prefix", "--keys-only", "--order=DESCEND", "--sort-by=KEY"]), "ctl/b\n\nctl/a\n\n");
-  assert.equal(await ctl(member, ["del", "ctl/", "--prefix", "--prev-kv"]), "2\nctl/a\n2\nctl/b\nfrom standard input\n");
+  assert.equal(
+    await ctl(member, ["get", "ctl/", "--prefix", "--keys-only", "--order=DESCEND", "--sort-by=KEY"]),
+    "ctl/b\n\nctl/a\n\n",
+  );
+  assert.equal(
+    await ctl(member, ["del", "ctl/", "--prefix", "--prev-kv"]),
+    "2\nctl/a\n2\nctl/b\nfrom standard input\n",
+  );
   assert.equal(await ctl(member, ["get", "ctl/", "--prefix"]), "");
 }
 
 async function ctlFormats(member: Member): Promise<void> {
   await ctl(member, ["put", "format", "value"]);
   const json = JSON.parse(await ctl(member, ["get", "format", "-w", "json"])) as {
-    header: { revision: number }; kvs: Array<Record<string, unknown>>; count: number;
+    header: { revision: number };
+    kvs: Array<Record<string, unknown>>;
+    count: number;
   };
   assert.equal(json.count, 1);
-  assert.deepEqual(json.kvs, [{
-    key: Buffer.from("format").toString("base64"), value: Buffer.from("value").toString("base64"),
-    create_revision: json.header.revision, mod_revision: json.header.revision, version: 1,
-  }]);
+  assert.deepEqual(json.kvs, [
+    {
+      key: Buffer.from("format").toString("base64"),
+      value: Buffer.from("value").toString("base64"),
+      create_revision: json.header.revision,
+      mod_revision: json.header.revision,
+      version: 1,
+    },
+  ]);
   const fields = await ctl(member, ["get", "format", "-w", "fields"]);
-  for (const line of ['"Key" : "format"', '"Value" : "value"', '"Version" : 1', '"Lease" : 0', '"More" : false', '"Count" : 1']) {
+  for (const line of [
+    '"Key" : "format"',
+    '"Value" : "value"',
+    '"Version" : 1',
+    '"Lease" : 0',
+    '"More" : false',
+    '"Count" : 1',
+  ]) {
     assert.ok(fields.split("\n").includes(line), `${line} is not in\n${fields}`);
   }
 }
@@ -172,9 +223,14 @@ async function ctlTxnAndCompaction(member: Member): Promise<void> {
   const script = 'value("txn") = "old"\n\nput txn new\nget txn\n\nget txn\n\n';
   assert.equal(await ctl(member, ["txn"], script), "SUCCESS\n\nOK\n\ntxn\nnew\n");
   assert.equal(await ctl(member, ["txn"], script), "FAILURE\n\ntxn\nnew\n");
-  const { header } = JSON.parse(await ctl(member, ["get", "txn", "-w", "json"])) as { header: { revision: number } };
+  const { header } = JSON.parse(await ctl(member, ["get", "txn", "-w", "json"])) as {
+    header: { revision: number };
+  };
   assert.equal(await ctl(member, ["get", "txn", "--rev", `${header.revision - 1}`]), "txn\nold\n");
-  assert.equal(await ctl(member, ["compaction", `${header.revision}`]), `compacted revision ${header.revision}\n`);
+  assert.equal(
+    await ctl(member, ["compaction", `${header.revision}`]),
+    `compacted revision ${header.revision}\n`,
+  );
   const old = await ctlResult(member, ["get", "txn", "--rev", `${header.revision - 1}`]);
   assert.notEqual(old.code, 0);
   assert.match(old.stderr, /mvcc: required revision has been compacted/);
@@ -184,22 +240,33 @@ async function ctlEndpointAndMember(member: Member): Promise<void> {
   const health = await ctlResult(member, ["endpoint", "health"]);
   assert.equal(health.code, 0, health.stderr);
   assert.match(`${health.stdout}${health.stderr}`, /is healthy: successfully committed proposal: took = /);
-  const [status] = JSON.parse(await ctl(member, ["endpoint", "status", "-w", "json"])) as [{
-    Endpoint: string; Status: { header: { member_id: number }; leader: number; version: string; dbSize: number };
-  }];
+  const [status] = JSON.parse(await ctl(member, ["endpoint", "status", "-w", "json"])) as [
+    {
+      Endpoint: string;
+      Status: { header: { member_id: number }; leader: number; version: string; dbSize: number };
+    },
+  ];
   assert.equal(status.Endpoint, member.address);
   assert.equal(status.Status.leader, status.Status.header.member_id);
   assert.match(status.Status.version, /^3\.\d+\.\d+/);
   assert.ok(status.Status.dbSize > 0);
   assert.match(await ctl(member, ["endpoint", "status", "-w", "table"]), /\| +ENDPOINT +\|.*\| IS LEADER \|/);
   const members = await ctl(member, ["member", "list"]);
-  assert.match(members, new RegExp(`^[0-9a-f]+, started, m1, http://127.0.0.1:${member.ports.peer}, ${member.clientUrl}`));
+  assert.match(
+    members,
+    new RegExp(`^[0-9a-f]+, started, m1, http://127.0.0.1:${member.ports.peer}, ${member.clientUrl}`),
+  );
   assert.match(await ctl(member, ["member", "list", "-w", "table"]), /\| +STATUS +\| +NAME +\|/);
 }
 
 async function curlEndpoints(member: Member): Promise<void> {
   const fetchText = async (path: string): Promise<string> => {
-    const result = await runTool(curl as string, ["--http1.1", "--silent", "--fail", `${member.clientUrl}${path}`]);
+    const result = await runTool(curl as string, [
+      "--http1.1",
+      "--silent",
+      "--fail",
+      `${member.clientUrl}${path}`,
+    ]);
     assert.equal(result.code, 0, `curl ${path}: ${result.stderr}`);
     return result.stdout;
   };

@@ -56,7 +56,10 @@ export class Writer {
 
   /** Notes a write that has taken effect. */
   applied(write: Write): void {
-    assert.ok(write.revision > this.#lastRevision, `revision ${write.revision} came after ${this.#lastRevision}`);
+    assert.ok(
+      write.revision > this.#lastRevision,
+      `revision ${write.revision} came after ${this.#lastRevision}`,
+    );
     this.#lastRevision = write.revision;
     for (const { key, value } of write.changes) {
       if (value === undefined) this.#live.delete(key);
@@ -103,19 +106,27 @@ async function send(client: EtcdClient, changes: readonly Change[]): Promise<num
 
 function requestOp({ key, value }: Change): RequestOp {
   const bytes = Buffer.from(key);
-  return create(RequestOpSchema, value === undefined
-    ? { request: { case: "requestDeleteRange", value: { key: bytes } as never } }
-    : { request: { case: "requestPut", value: { key: bytes, value: Buffer.from(value) } as never } });
+  return create(
+    RequestOpSchema,
+    value === undefined
+      ? { request: { case: "requestDeleteRange", value: { key: bytes } as never } }
+      : { request: { case: "requestPut", value: { key: bytes, value: Buffer.from(value) } as never } },
+  );
 }
 
 /** Finds out whether changes without an answer took effect: the revision they got, or undefined. */
-export async function resolveUnknown(client: EtcdClient, changes: readonly Change[]): Promise<number | undefined> {
+export async function resolveUnknown(
+  client: EtcdClient,
+  changes: readonly Change[],
+): Promise<number | undefined> {
   const put = changes.find(({ value }) => value !== undefined);
   if (put !== undefined) {
     const kv = await readKey(client, put.key, 0);
-    return kv !== undefined && Buffer.from(kv.value).toString() === put.value ? Number(kv.modRevision) : undefined;
+    return kv !== undefined && Buffer.from(kv.value).toString() === put.value
+      ? Number(kv.modRevision)
+      : undefined;
   }
-  return revisionOfDeletion(client, (changes[0] as Change).key);
+  return revisionOfDeletion(client, changes[0].key);
 }
 
 /** The revision at which a key that was alive at some time went; undefined if it is still there. */
@@ -140,7 +151,11 @@ async function revisionOfDeletion(client: EtcdClient, key: string): Promise<numb
 }
 
 /** A key at a revision (0 = now); undefined if it does not exist there. */
-export async function readKey(client: EtcdClient, key: string, revision: number): Promise<KeyValue | undefined> {
+export async function readKey(
+  client: EtcdClient,
+  key: string,
+  revision: number,
+): Promise<KeyValue | undefined> {
   const request = { key: Buffer.from(key), revision: BigInt(revision) };
   return (await client.call(KV.method.range, request)).kvs[0];
 }

@@ -27,23 +27,33 @@ const READS_IN_FLIGHT = 64;
 const UNIMPLEMENTED = 12;
 const EVERYTHING = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
 
-test(`every acknowledged write survives ${ROUNDS} kills`, { timeout: 60_000 + ROUNDS * 20_000 }, async (t) => {
-  t.diagnostic(`SEED=${SEED} ROUNDS=${ROUNDS}`);
-  const crashes = new CrashTest(t);
-  let member = await startMember(t, { dataDir: tempDir(t), args: ["--snapshot-count", `${SNAPSHOT_COUNT}`] });
-  for (let round = 1; round <= ROUNDS; round++) {
-    await crashes.loadUntilKilled(member);
-    await crashes.perhapsKillAtStart(member);
+test(
+  `every acknowledged write survives ${ROUNDS} kills`,
+  { timeout: 60_000 + ROUNDS * 20_000 },
+  async (t) => {
+    t.diagnostic(`SEED=${SEED} ROUNDS=${ROUNDS}`);
+    const crashes = new CrashTest(t);
+    let member = await startMember(t, {
+      dataDir: tempDir(t),
+      args: ["--snapshot-count", `${SNAPSHOT_COUNT}`],
+    });
+    for (let round = 1; round <= ROUNDS; round++) {
+      await crashes.loadUntilKilled(member);
+      await crashes.perhapsKillAtStart(member);
+      member = await restartMember(t, member);
+      await crashes.verify(member);
+    }
+    // etcd ends itself by the signal that asked it to, once it has cleaned up; code 0 is as good.
+    const { code, signal } = await member.stop();
+    assert.ok(
+      code === 0 || signal === "SIGTERM",
+      `SIGTERM ended in code ${code}, ${signal}\n${member.log.slice(-2000)}`,
+    );
     member = await restartMember(t, member);
     await crashes.verify(member);
-  }
-  // etcd ends itself by the signal that asked it to, once it has cleaned up; code 0 is as good.
-  const { code, signal } = await member.stop();
-  assert.ok(code === 0 || signal === "SIGTERM", `SIGTERM ended in code ${code}, ${signal}\n${member.log.slice(-2000)}`);
-  member = await restartMember(t, member);
-  await crashes.verify(member);
-  t.diagnostic(crashes.summary());
-});
+    t.diagnostic(crashes.summary());
+  },
+);
 
 class CrashTest {
   readonly #t: TestContext;
@@ -63,7 +73,10 @@ class CrashTest {
   constructor(t: TestContext) {
     this.#t = t;
     const count = CONNECTIONS * WRITERS_A_CONNECTION;
-    this.#writers = Array.from({ length: count }, (_, id) => new Writer(id, new Prng(this.#prng.nextUint32())));
+    this.#writers = Array.from(
+      { length: count },
+      (_, id) => new Writer(id, new Prng(this.#prng.nextUint32())),
+    );
   }
 
   /** Runs all writers and kills the member after a random number of acknowledged writes. */
@@ -74,8 +87,9 @@ class CrashTest {
       if (++this.#acknowledged >= killAt) member.process.kill("SIGKILL");
     };
     const clients = Array.from({ length: CONNECTIONS }, () => new EtcdClient(member.address));
-    await Promise.all(this.#writers.map((writer, index) =>
-      writer.run(clients[index % CONNECTIONS] as EtcdClient, { acknowledged })));
+    await Promise.all(
+      this.#writers.map((writer, index) => writer.run(clients[index % CONNECTIONS], { acknowledged })),
+    );
     for (const client of clients) client.close();
     const exit = await member.exited;
     assert.equal(exit.signal, "SIGKILL", `the member ended by itself\n${member.log.slice(-4000)}`);
@@ -107,8 +121,10 @@ class CrashTest {
   }
 
   summary(): string {
-    return `${this.#acknowledged} acknowledged writes, ${this.#recovered} unacknowledged ones that had been applied, revision `
-      + `${this.#verified}, ${this.#killsAtStart} kills during start, ${this.#hashes} hashes compared ${this.#noHash}`;
+    return (
+      `${this.#acknowledged} acknowledged writes, ${this.#recovered} unacknowledged ones that had been applied, revision ` +
+      `${this.#verified}, ${this.#killsAtStart} kills during start, ${this.#hashes} hashes compared ${this.#noHash}`
+    );
   }
 
   async #resolveUnknowns(client: EtcdClient): Promise<void> {
@@ -130,9 +146,15 @@ class CrashTest {
     const reads: Array<() => Promise<void>> = [];
     for (const write of writes) {
       const expected = this.#replay.apply(write);
-      write.changes.forEach(({ key }, sub) => reads.push(async () => {
-        assertSameKeyValue(await readKey(client, key, write.revision), expected[sub], `${key} at revision ${write.revision}`);
-      }));
+      write.changes.forEach(({ key }, sub) =>
+        reads.push(async () => {
+          assertSameKeyValue(
+            await readKey(client, key, write.revision),
+            expected[sub],
+            `${key} at revision ${write.revision}`,
+          );
+        }),
+      );
     }
     for (let next = 0; next < reads.length; next += READS_IN_FLIGHT) {
       await Promise.all(reads.slice(next, next + READS_IN_FLIGHT).map((read) => read()));
@@ -160,7 +182,11 @@ function assertSameState(kvs: readonly KeyValue[], expected: ReadonlyMap<string,
   }
 }
 
-function assertSameKeyValue(found: KeyValue | undefined, expected: KeyValue | undefined, where: string): void {
+function assertSameKeyValue(
+  found: KeyValue | undefined,
+  expected: KeyValue | undefined,
+  where: string,
+): void {
   assert.equal(describe(found), describe(expected), where);
 }
 

@@ -3,7 +3,16 @@
  * file and the place, an exit code that is not 0, and the data as it was.
  */
 import assert from "node:assert/strict";
-import { chmodSync, closeSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { test, type TestContext } from "node:test";
@@ -31,7 +40,10 @@ const LOCK_FILES = /lock/;
 
 const oursOnly = testsOurMember() ? false : "etcd's own answers to damage differ";
 
-for (const [name, tear] of [["unwritten sectors", tearSectors], ["a file that ends too early", tearFile]] as const) {
+for (const [name, tear] of [
+  ["unwritten sectors", tearSectors],
+  ["a file that ends too early", tearFile],
+] as const) {
   test(`a torn end of the WAL is repaired: ${name}`, { timeout: TEST_MS }, async (t) => {
     const dataDir = memoryDir(t);
     await fillAndKill(t, dataDir);
@@ -55,7 +67,10 @@ test("a flipped bit in the middle of the WAL is refused", { timeout: TEST_MS, sk
   assert.equal(Number(place?.[1]), frame.start, `the place is the frame at byte ${frame.start}\n${log}`);
 });
 
-for (const [name, position] of [["in the middle", 1], ["at the end", 2]] as const) {
+for (const [name, position] of [
+  ["in the middle", 1],
+  ["at the end", 2],
+] as const) {
   test(`a missing WAL segment is refused: ${name}`, { timeout: TEST_MS, skip: oursOnly }, async (t) => {
     const dataDir = memoryDir(t);
     const member = await startMember(t, { dataDir });
@@ -63,9 +78,9 @@ for (const [name, position] of [["in the middle", 1], ["at the end", 2]] as cons
     await member.kill();
     const segments = walSegments(dataDir);
     assert.equal(segments.length, 3);
-    rmSync(segments[position] as string);
+    rmSync(segments[position]);
     // Which file the message names, that before the gap or that behind it, is open; the folder is in both.
-    await assertRefused(t, { dataDir }, dirname(segments[position] as string));
+    await assertRefused(t, { dataDir }, dirname(segments[position]));
   });
 }
 
@@ -77,14 +92,18 @@ test("a truncated database file is refused", { timeout: TEST_MS, skip: oursOnly 
   await assertRefused(t, { dataDir }, database);
 });
 
-test("a read-only data directory is refused", { timeout: TEST_MS, skip: oursOnly || cannotMount() }, async (t) => {
-  const dataDir = memoryDir(t);
-  await fillAndStop(t, dataDir);
-  if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o500);
-  await assertRefused(t, { dataDir, wrapper: isRoot ? readOnlyMount(dataDir) : [] }, dataDir);
-  if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o700);
-  await assertKeys(await startMember(t, { dataDir }), KEYS);
-});
+test(
+  "a read-only data directory is refused",
+  { timeout: TEST_MS, skip: oursOnly || cannotMount() },
+  async (t) => {
+    const dataDir = memoryDir(t);
+    await fillAndStop(t, dataDir);
+    if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o500);
+    await assertRefused(t, { dataDir, wrapper: isRoot ? readOnlyMount(dataDir) : [] }, dataDir);
+    if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o700);
+    await assertKeys(await startMember(t, { dataDir }), KEYS);
+  },
+);
 
 test("a disk too full for a new WAL is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
   const wrapper = ["prlimit", `--fsize=${16 * MEGABYTE}`];
@@ -92,18 +111,23 @@ test("a disk too full for a new WAL is refused", { timeout: TEST_MS, skip: oursO
   await assertEndsNaming(member, "member/");
 });
 
-test("a disk that fills up ends the member; what was acknowledged is there when there is room", {
-  timeout: TEST_MS, skip: oursOnly || (isRoot ? cannotMount() : "mounting a small file system needs root"),
-}, async (t) => {
-  const dataDir = smallDisk(t, 150);
-  const member = await startMember(t, { dataDir });
-  await assertKeys(member, 0);
-  const acknowledged = await putLarge(member, 1000);
-  await assertEndsNaming(member, dataDir);
-  run("mount", ["-o", "remount,size=1000m", dataDir]);
-  const again = await startMember(t, { dataDir });
-  await assertLarge(again, acknowledged);
-});
+test(
+  "a disk that fills up ends the member; what was acknowledged is there when there is room",
+  {
+    timeout: TEST_MS,
+    skip: oursOnly || (isRoot ? cannotMount() : "mounting a small file system needs root"),
+  },
+  async (t) => {
+    const dataDir = smallDisk(t, 150);
+    const member = await startMember(t, { dataDir });
+    await assertKeys(member, 0);
+    const acknowledged = await putLarge(member, 1000);
+    await assertEndsNaming(member, dataDir);
+    run("mount", ["-o", "remount,size=1000m", dataDir]);
+    const again = await startMember(t, { dataDir });
+    await assertLarge(again, acknowledged);
+  },
+);
 
 /** Puts KEYS small keys and a large one last, and kills the member. */
 async function fillAndKill(t: TestContext, dataDir: string): Promise<void> {
@@ -131,7 +155,8 @@ async function assertKeys(member: Member, count: number): Promise<void> {
     const range = { key: Buffer.from("key/"), rangeEnd: Buffer.from("key0") };
     const { kvs } = await client.call(KV.method.range, range);
     assert.equal(kvs.length, count);
-    for (const kv of kvs) assert.equal(Buffer.from(kv.value).toString(), `value ${Buffer.from(kv.key).toString().slice(4)}`);
+    for (const kv of kvs)
+      assert.equal(Buffer.from(kv.value).toString(), `value ${Buffer.from(kv.key).toString().slice(4)}`);
   });
 }
 
@@ -140,7 +165,10 @@ async function putLarge(member: Member, count: number): Promise<number> {
   return withClient(member, async (client) => {
     for (let i = 0; i < count; i++) {
       try {
-        await client.call(KV.method.put, { key: Buffer.from(`large/${i}`), value: Buffer.alloc(MEGABYTE, i) });
+        await client.call(KV.method.put, {
+          key: Buffer.from(`large/${i}`),
+          value: Buffer.alloc(MEGABYTE, i),
+        });
       } catch {
         return i;
       }
@@ -181,7 +209,10 @@ async function assertEndsNaming(member: Member, path: string): Promise<void> {
   const late = setTimeout(() => member.process.kill("SIGKILL"), END_MS);
   const { code, signal } = await member.exited;
   clearTimeout(late);
-  assert.ok(code !== null && code !== 0, `ended with code ${code}, signal ${signal}\n${member.log.slice(-3000)}`);
+  assert.ok(
+    code !== null && code !== 0,
+    `ended with code ${code}, signal ${signal}\n${member.log.slice(-3000)}`,
+  );
   assert.ok(member.log.includes(path), `${path} is not named in\n${member.log.slice(-3000)}`);
 }
 
@@ -206,7 +237,7 @@ function largestFrame(segment: string): { start: number; end: number } {
 }
 
 function flipBit(path: string, at: number): void {
-  writeAt(path, at, Buffer.of((readFileSync(path)[at] as number) ^ 0x10));
+  writeAt(path, at, Buffer.of(readFileSync(path)[at] ^ 0x10));
 }
 
 function writeAt(path: string, at: number, bytes: Uint8Array): void {

@@ -26,7 +26,11 @@ export class History {
   /** Adds a write that is known to have happened. A revision that is there already is two answers for one revision. */
   add(write: Write): void {
     const other = this.#writes.get(write.revision);
-    assert.equal(other, undefined, `revision ${write.revision} holds both ${describe(other)} and ${describe(write)}`);
+    assert.equal(
+      other,
+      undefined,
+      `revision ${write.revision} holds both ${describe(other)} and ${describe(write)}`,
+    );
     this.#writes.set(write.revision, write);
   }
 
@@ -38,7 +42,11 @@ export class History {
       assert.ok(write, `revision ${revision} of ${current} was written by no request that was sent`);
       ordered.push(write);
     }
-    assert.equal(this.#writes.size, ordered.length, `acknowledged revisions lie beyond the current one, ${current}`);
+    assert.equal(
+      this.#writes.size,
+      ordered.length,
+      `acknowledged revisions lie beyond the current one, ${current}`,
+    );
     return ordered;
   }
 }

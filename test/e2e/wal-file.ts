@@ -13,7 +13,10 @@ export interface WalFrame {
 /** Paths of the WAL's segments, oldest first. */
 export function walSegments(dataDir: string): string[] {
   const folder = join(dataDir, "member/wal");
-  return readdirSync(folder).filter((name) => name.endsWith(".wal")).sort().map((name) => join(folder, name));
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".wal"))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
 /** All frames of a segment, up to the zeros behind the last one. */
@@ -24,7 +27,7 @@ export function walFrames(path: string): WalFrame[] {
   while (start + FRAME_HEADER_BYTES <= bytes.length) {
     const length = bytes.readUIntLE(start, 6);
     if (length === 0) break;
-    const marks = bytes[start + 7] as number;
+    const marks = bytes[start + 7];
     const end = start + FRAME_HEADER_BYTES + length + (marks & 0x80 ? marks & 0x07 : 0);
     frames.push({ start, end });
     start = end;

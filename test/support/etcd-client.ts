@@ -4,7 +4,13 @@
  */
 import * as grpc from "@grpc/grpc-js";
 import {
-  create, fromBinary, toBinary, type DescMessage, type DescMethodUnary, type MessageInitShape, type MessageShape,
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
 } from "@bufbuild/protobuf";
 
 // No call of a test takes this long unless the member hangs; a hung call must end as a failure and not as a stuck run.
@@ -56,17 +62,26 @@ export class EtcdClient {
   callBytes(path: string, request: Uint8Array): Promise<Buffer> {
     const deadline = Date.now() + this.#deadlineMs;
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(path, identity, identity, Buffer.from(request), { deadline }, (error, response) => {
-        if (error !== null) reject(error);
-        else resolve(response as Buffer);
-      });
+      this.#client.makeUnaryRequest(
+        path,
+        identity,
+        identity,
+        Buffer.from(request),
+        { deadline },
+        (error, response) => {
+          if (error !== null) reject(error);
+          else resolve(response as Buffer);
+        },
+      );
     });
   }
 
   /** Resolves once the connection is up; rejects after `boundMs`. */
   connect(boundMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#client.waitForReady(Date.now() + boundMs, (error) => (error === undefined ? resolve() : reject(error)));
+      this.#client.waitForReady(Date.now() + boundMs, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
     });
   }
 

@@ -52,7 +52,7 @@ export class Member {
     this.options = options;
     this.ports = ports;
     const command = commandLine(options, ports);
-    this.process = spawn(command[0] as string, command.slice(1), {
+    this.process = spawn(command[0], command.slice(1), {
       env: { ...process.env, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -120,7 +120,7 @@ export class Member {
 /** Starts a member without waiting for it; killed when the test ends. */
 export async function launchMember(t: Cleanup, options: MemberOptions): Promise<Member> {
   const [client, peer] = options.ports ? [options.ports.client, options.ports.peer] : await freePorts(2);
-  const member = new Member(options, { client: client as number, peer: peer as number });
+  const member = new Member(options, { client: client, peer: peer });
   members.add(member);
   t.after(async () => {
     await member.kill().catch(() => undefined);
@@ -145,10 +145,23 @@ function commandLine(options: MemberOptions, ports: { client: number; peer: numb
   const clientUrl = `http://127.0.0.1:${ports.client}`;
   const peerUrl = `http://127.0.0.1:${ports.peer}`;
   return [
-    ...(options.wrapper ?? []), program.file, ...program.args,
-    "--name", "m1", "--data-dir", options.dataDir,
-    "--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl,
-    "--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", `m1=${peerUrl}`,
+    ...(options.wrapper ?? []),
+    program.file,
+    ...program.args,
+    "--name",
+    "m1",
+    "--data-dir",
+    options.dataDir,
+    "--listen-client-urls",
+    clientUrl,
+    "--advertise-client-urls",
+    clientUrl,
+    "--listen-peer-urls",
+    peerUrl,
+    "--initial-advertise-peer-urls",
+    peerUrl,
+    "--initial-cluster",
+    `m1=${peerUrl}`,
     ...(options.args ?? []),
   ];
 }

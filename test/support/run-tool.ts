@@ -13,7 +13,9 @@ export interface ToolResult {
 
 /** Runs a program with arguments; `input` goes to its standard input. Never rejects because of an exit code. */
 export function runTool(
-  file: string, args: readonly string[], options: { input?: string; env?: Readonly<Record<string, string>> } = {},
+  file: string,
+  args: readonly string[],
+  options: { input?: string; env?: Readonly<Record<string, string>> } = {},
 ): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { env: { ...process.env, ...options.env }, timeout: TOOL_MS });
