@@ -6,8 +6,8 @@
  */
 export interface ResponseSink {
   /**
-   * Room for a whole answer of exactly `length` bytes (at most {@link reserveBytesMax}): returns the offset in {@link bytes}
-   * to write it at. The next call on the sink must be {@link commit}.
+   * Room for a whole answer of up to `length` bytes (at most {@link reserveBytesMax}): returns the offset in {@link bytes}
+   * to write it at. The next call on the sink is {@link commit}, with the length it has; or any other, which gives the room back.
    */
   reserve(length: number): number;
   /** The memory that {@link reserve} points into; read it anew after each reserve. */

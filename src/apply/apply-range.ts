@@ -59,6 +59,10 @@ export class RangeApplier {
     const query = new RangeQuery(range, this.#view);
     const total = store.count(range, query.revision);
     if (keysWalked(query, total) <= RESPONSE_INLINE_KEYS_MAX) {
+      if (query.plain) {
+        if (!this.#writePlain(requestId, query, total)) this.#startJob(requestId, range, total);
+        return;
+      }
       out.clear();
       if (reader.appendRange(query, total, out, RESPONSE_INLINE_BYTES_MAX)) {
         sendOut(this.#context, requestId, store.revision);
@@ -66,6 +70,18 @@ export class RangeApplier {
       }
     }
     this.#startJob(requestId, range, total);
+  }
+
+  /** Straight into the sink, without a copy in between; false if the answer is too long for that. */
+  #writePlain(requestId: number, query: RangeQuery, total: number): boolean {
+    const { store, sink, header, reader } = this.#context;
+    const room = Math.min(RESPONSE_INLINE_BYTES_MAX, sink.reserveBytesMax);
+    const offset = sink.reserve(room);
+    const bodyAt = header.write(sink.bytes, offset, store.revision);
+    const end = reader.writePlain(query, total, sink.bytes, bodyAt, offset + room);
+    if (end < 0) return false;
+    sink.commit(requestId, end - offset);
+    return true;
   }
 
   #startJob(requestId: number, range: KeyRange, total: number): void {

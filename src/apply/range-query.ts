@@ -60,6 +60,8 @@ export class RangeQuery {
   /** Keys that take part in the sort: with a target but no order etcd sorts only the first limit + 1. 0 = all. */
   readonly sortKeysMax: number;
   readonly filtered: boolean;
+  /** Whole KeyValues in key order, no filters: what most ranges ask for. */
+  readonly plain: boolean;
   readonly minModRevision: number;
   readonly maxModRevision: number;
   readonly minCreateRevision: number;
@@ -76,6 +78,7 @@ export class RangeQuery {
     this.descending = view.sortOrder === SortOrder.descend;
     this.sorted = this.descending || view.sortTarget !== SortTarget.key;
     this.filtered = view.hasFilters();
+    this.plain = !this.sorted && !this.filtered && !this.keysOnly && !this.countOnly;
     const onlyFirst = view.sortOrder === SortOrder.none && !this.filtered && this.limit > 0;
     this.sortKeysMax = onlyFirst ? this.limit + 1 : 0;
     this.minModRevision = view.minModRevision;

@@ -6,6 +6,7 @@ import {
   rangeTailBytes,
   revisionHeaderBytes,
   TAG_FIELD_2_BYTES,
+  writePrefix,
   writeRangeTail,
   writeRevisionHeader,
 } from "../proto/kv-encode.ts";
@@ -16,6 +17,8 @@ import { SortedKeys } from "./sorted-keys.ts";
 
 /** Room for `more` and `count`. */
 const TAIL_BYTES_MAX = 16;
+/** Room for a field's tag and length. */
+const FIELD_OVERHEAD_BYTES_MAX = 8;
 
 export class RangeReader {
   readonly #store: MvccStore;
@@ -41,6 +44,26 @@ export class RangeReader {
     const matched = query.filtered || query.sorted ? this.#matched : total;
     this.#appendTail(query.limit > 0 && matched > query.limit, total, out);
     return true;
+  }
+
+  /**
+   * Writes kvs, more and count of a plain query (in key order, whole KeyValues, no filters) to `target[offset, end)`. Returns
+   * the offset behind them, or -1 if they do not fit; what was written then is worthless.
+   */
+  writePlain(query: RangeQuery, total: number, target: Uint8Array, offset: number, end: number): number {
+    const meta = this.#meta;
+    const limit = query.limit > 0 ? query.limit : total;
+    const cursor = this.#store.openCursor(query.range, query.revision);
+    for (let kept = 0; kept < limit && cursor.next(meta); kept++) {
+      if (offset + meta.encodedBytes + FIELD_OVERHEAD_BYTES_MAX + TAIL_BYTES_MAX > end) {
+        cursor.close();
+        return -1;
+      }
+      offset = writePrefix(target, offset, TAG_FIELD_2_BYTES, meta.encodedBytes);
+      offset = this.#store.copyKeyValue(meta, target, offset);
+    }
+    cursor.close();
+    return writeRangeTail(target, offset, total > limit, total);
   }
 
   /** Appends a whole RangeResponse with a header that holds the revision alone, as inside a txn. */
