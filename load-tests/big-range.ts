@@ -3,11 +3,12 @@
  * with a client that stops reading in the middle.
  */
 import { writeFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import { KV } from "../src/proto/gen/rpc_pb.ts";
 import { peakRssBytes, rssBytes } from "../test/support/proc-stats.ts";
 import type { DataSet } from "./data-sets.ts";
 import { generate, type GeneratorResult } from "./generator.ts";
-import { LoadConnection } from "./generator-connection.ts";
+import type { RangeReaderReport, RangeReaderTask } from "./range-reader.ts";
 import { keyName, prefixRange, putRequest, requestBody, VALUE_BYTES, type RequestBody } from "./requests.ts";
 import type { Side } from "./side.ts";
 
@@ -38,60 +39,52 @@ export async function measureBigRange(side: Side, set: DataSet): Promise<BigRang
 }
 
 async function readBeside(side: Side, request: RequestBody, set: DataSet) {
-  const connection = await LoadConnection.open(side.address);
   const stop = new AbortController();
+  const reader = new RangeReader({ address: side.address, request, stallAfterBytes: Infinity });
   const rss = watchRss(side.pid);
   const puts = putsFor(side, Infinity, stop.signal);
   const startedAt = performance.now();
-  const bytes = await readAnswer(connection, request).finally(() => {
-    stop.abort();
-    connection.close();
-  });
+  const bytes = await reader.report.finally(() => stop.abort());
   const rangeMs = performance.now() - startedAt;
+  await reader.end();
   if (bytes < set.keys * VALUE_BYTES)
     throw new Error(`${side.name} answered the range with ${bytes} bytes only`);
   return { rangeMs, putDuring: await puts, rangeRssRise: rss.rise() };
 }
 
-function readAnswer(connection: LoadConnection, request: RequestBody): Promise<number> {
-  let bytes = 0;
-  const answer = new Promise<number>((resolve, reject) => {
-    connection.send(request, {
-      onData: (_, start, end) => (bytes += end - start),
-      onEnd: (status) =>
-        status === "0" ? resolve(bytes) : reject(new Error(`the range ended with ${status}`)),
-    });
-  });
-  return Promise.race([answer, connection.closed.then(() => bytes)]);
-}
-
 async function stallBeside(side: Side, request: RequestBody) {
-  const connection = await LoadConnection.open(side.address);
   const rss = watchRss(side.pid);
+  const reader = new RangeReader({ address: side.address, request, stallAfterBytes: STALL_AFTER_BYTES });
   try {
-    await readUntilStall(connection, request);
+    await reader.report;
     const putBesideStalled = await putsFor(side, BESIDE_STALLED_SECONDS);
     return { putBesideStalled, stalledRssRise: rss.rise() };
   } finally {
-    connection.close();
+    await reader.end();
   }
 }
 
-function readUntilStall(connection: LoadConnection, request: RequestBody): Promise<void> {
-  let bytes = 0;
-  return new Promise((resolve, reject) => {
-    connection.closed.catch(reject);
-    connection.send(request, {
-      onData: (_, start, end) => {
-        bytes += end - start;
-        if (bytes < STALL_AFTER_BYTES) return;
-        connection.stopReading();
-        resolve();
-      },
-      onEnd: (status) =>
-        reject(new Error(`the range ended with ${status} before the client stopped reading`)),
+/** The thread that reads the large answer. */
+class RangeReader {
+  /** Resolves with the bytes read, at the end of the answer or when the reader has stopped reading. */
+  readonly report: Promise<number>;
+  readonly #worker: Worker;
+
+  constructor(task: RangeReaderTask) {
+    this.#worker = new Worker(new URL("./range-reader.ts", import.meta.url), { workerData: task });
+    this.report = new Promise((resolve, reject) => {
+      this.#worker.once("error", reject);
+      this.#worker.once("message", ({ bytes, problem }: RangeReaderReport) => {
+        if (problem === "") resolve(bytes);
+        else reject(new Error(problem));
+      });
     });
-  });
+  }
+
+  /** Ends the thread and with it the connection. */
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
 }
 
 function putsFor(side: Side, seconds: number, signal?: AbortSignal): Promise<GeneratorResult> {

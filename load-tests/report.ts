@@ -36,7 +36,7 @@ export function renderMarkdown(report: Report): string {
   const parts = [
     `Ours (${report.versions.ours}, commit ${report.commit}) beside etcd ${report.versions.theirs} on ${report.machine}.`,
     `Command: \`${report.command}\`. Each load ran ${report.seconds} s, ${report.rounds} times on each member in turns; ` +
-      "rates, CPU and latencies are means of the rounds.",
+      "rates, CPU and latencies are means of the rounds. Figures (second table) were measured once.",
   ];
   if (report.loads.length > 0) parts.push(loadTable(report.loads), LEGEND);
   if (report.figures.length > 0) parts.push(figureTable(report.figures));
