@@ -57,6 +57,13 @@ export async function openLog(options: MemberOptions, appliedIndex: number, walO
 async function reopenLog(options: MemberOptions, appliedIndex: number, walOptions: WalOptions): Promise<OpenedLog> {
   const { wal, contents } = await openWal(options.walDir, appliedIndex, walOptions);
   const { metadata, hardState, entries, lastIndex, afterTerm, snapshots } = contents;
+  if (lastIndex < appliedIndex) {
+    await wal.close();
+    throw new Error(
+      `log ${options.walDir} ends at index ${lastIndex}, but database ${options.databasePath} holds entries up to ${appliedIndex}: ` +
+        `entries are lost, or the two do not belong together`,
+    );
+  }
   return {
     identity: { memberId: metadata.nodeId, clusterId: metadata.clusterId },
     storage: wal,

@@ -84,7 +84,10 @@ export function readWal(
   return log.finish(segments.all);
 }
 
-/** Segments from the last one that begins at or below `afterIndex`; they must be consecutive. */
+/**
+ * Segments from the last one that begins at or below `afterIndex`. All that are there must be consecutive, also those that are
+ * not read: segments are deleted from the oldest on, so a gap anywhere means that somebody else has taken one away.
+ */
 function selectSegments(all: Segment[], directory: string, afterIndex: number): { all: Segment[]; read: Segment[] } {
   if (all.length === 0) throw new WalError("no segment found", directory);
   const start = all.findLastIndex((segment) => segment.firstIndex <= afterIndex);
@@ -92,16 +95,15 @@ function selectSegments(all: Segment[], directory: string, afterIndex: number): 
     const first = all[0];
     throw new WalError(`entries ${afterIndex + 1} to ${first.firstIndex - 1} are missing before the first segment`, first.path);
   }
-  const read = all.slice(start);
-  for (let at = 1; at < read.length; at++) {
-    const previous = read[at - 1];
-    const segment = read[at];
+  for (let at = 1; at < all.length; at++) {
+    const previous = all[at - 1];
+    const segment = all[at];
     if (segment.sequence !== previous.sequence + 1) {
       const missing = path.join(directory, segmentName(previous.sequence + 1, 0)).slice(0, -21);
       throw new WalError(`segment ${missing}-*.wal is missing between ${path.basename(previous.path)} and`, segment.path);
     }
   }
-  return { all, read };
+  return { all, read: all.slice(start) };
 }
 
 /** Collects what the records of all segments say. */
