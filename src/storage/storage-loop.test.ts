@@ -116,6 +116,18 @@ test("one drain makes as many commits as the limit asks for", () => {
   assert.deepEqual(setup.acknowledged(), ["7 7 0"], "the newest says all that the others would");
 });
 
+test("a request to commit without a token does not hide a token that waits", () => {
+  const setup = new Setup();
+  setup.turn();
+  setup.acknowledged();
+  setup.put(2);
+  setup.sink.flush(7);
+  setup.sink.flush(0);
+  setup.sink.applied(2, 1, 2);
+  setup.turn();
+  assert.deepEqual(setup.acknowledged(), ["2 2 7"]);
+});
+
 test("flush commits at once and its token comes back", () => {
   const setup = new Setup();
   setup.put(2);

@@ -140,7 +140,8 @@ export class StorageLoop {
         this.#applied(requestId, bytes, start);
         break;
       case RecordType.flush:
-        this.#flushToken = requestId;
+        // Token 0 only asks for a commit; it must not hide a token that still waits for its own.
+        this.#flushToken = Math.max(this.#flushToken, requestId);
         this.#flushRequested = true;
         this.#pending();
         this.#commitIfDue();
