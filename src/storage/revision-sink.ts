@@ -184,7 +184,7 @@ export class DirectSink implements StorageSink {
   }
 
   flush(token: number): void {
-    this.#token = token;
+    this.#token = Math.max(this.#token, token);
     this.#dirty = true;
   }
 
