@@ -5,7 +5,8 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
-import { findPageBeyond, PAGE_FLAG_META, PAGE_HEADER_BYTES } from "./lmdb-pages.ts";
+import { findPageBeyond } from "./lmdb-pages.ts";
+import { PAGE_FLAG_META, PAGE_HEADER_BYTES } from "./page-layout.ts";
 
 // The prefix of LMDB's `MDB_meta`, which lies behind the header of pages 0 and 1 (offsets from there).
 const META_MAGIC = 0;

@@ -6,7 +6,7 @@
  * page that makes them the current ones, and syncs that. A process or machine that dies in between finds the last commit.
  *
  * After an error the backend is dead (every call throws the same error): the process ends, and restarts from the last
- * commit and the WAL. Read next: `lmdb-environment.ts` (options), `lmdb-reader.ts`, `database-file.ts` (checks before).
+ * commit and the WAL. Read next: `lmdb-environment.ts` (options), `page-reader.ts` (the read side), `database-file.ts` (checks before).
  */
 import { statSync } from "node:fs";
 
@@ -34,10 +34,7 @@ export interface LmdbBackendOptions {
 export function openLmdbBackend(path: string, options: LmdbBackendOptions = {}): BackendWriter {
   checkDatabaseFile(path);
   return new LmdbBackend(
-    openEnvironment(path, {
-      readOnly: false,
-      ...(options.mapBytes === undefined ? {} : { mapBytes: options.mapBytes }),
-    }),
+    openEnvironment(path, options.mapBytes === undefined ? {} : { mapBytes: options.mapBytes }),
   );
 }
 

@@ -12,7 +12,6 @@ import * as lmdb from "lmdb";
 
 import { BUCKETS, type BucketName } from "./backend.ts";
 import { describeError } from "./io-error.ts";
-import { readRevisionMain, readRevisionSub, TOMBSTONE_KEY_BYTES } from "./revision-key.ts";
 
 /**
  * Address space reserved for the map, not memory and not disk: etcd reserves 10 GiB, we reserve more than any supported
@@ -30,7 +29,6 @@ export interface LmdbStore {
   /** Returns a long-lived buffer that the next read overwrites; its length is in {@link lastSize}, not in the buffer. */
   getBinaryFast(key: Uint8Array, options?: LmdbReadOptions): Uint8Array | undefined;
   readonly lastSize: number;
-  getRange(options: object): { iterate(): Iterator<{ key: Uint8Array; value: Uint8Array }> };
   putSync(key: Uint8Array, value: Uint8Array, options?: { append: boolean }): boolean;
   removeSync(key: Uint8Array): boolean;
   transactionSync(callback: () => unknown): unknown;
@@ -46,7 +44,6 @@ export interface LmdbStore {
 
 export interface LmdbReadTransaction {
   readonly address: number;
-  renew(): void;
   done(): void;
 }
 
@@ -54,7 +51,7 @@ export interface LmdbReadOptions {
   readonly transaction: LmdbReadTransaction;
 }
 
-/** The addon's own functions, for the two things that lmdb-js offers only once an event loop turn or at twice the cost. */
+/** The addon's own functions, for what lmdb-js does not offer, or only once an event loop turn, or at twice the cost. */
 export const native = (
   lmdb as unknown as {
     nativeAddon: {
@@ -63,6 +60,8 @@ export const native = (
       getAddress(buffer: ArrayBuffer): number;
       /** Gives the snapshot of a read transaction back; the next read through it takes the newest. */
       resetTxn(transaction: number): void;
+      /** Low 32 bits of the txn in the page on which this thread's last read found its record. */
+      getLastTxnId(): number;
     };
   }
 ).nativeAddon;
@@ -72,77 +71,52 @@ export interface LmdbEnvironment {
   readonly path: string;
   readonly root: LmdbStore;
   readonly buckets: Record<BucketName, LmdbStore>;
-  /** What the scan of bucket `key` calls for every record. */
-  readonly revisions: RevisionDecoder;
 }
 
-/**
- * Decodes records of bucket `key` in place: lmdb-js calls `readKey`, then `decode`, once a record, with its own buffers.
- * This makes a scan 6 times faster than copying keys and values (0.3 us a record in place of 2).
- */
-export class RevisionDecoder {
-  visit: (main: number, sub: number, tombstone: boolean, bytes: Uint8Array, length: number) => boolean = () => false;
-  /** What the visitor returned last. */
-  proceed = false;
-  #main = 0;
-  #sub = 0;
-  #tombstone = false;
-
-  readonly keyEncoder = {
-    writeKey: (key: Uint8Array, target: Uint8Array, position: number): number => {
-      target.set(key, position);
-      return position + key.length;
-    },
-    readKey: (bytes: Uint8Array, start: number, end: number): number => {
-      this.#main = readRevisionMain(bytes, start);
-      this.#sub = readRevisionSub(bytes, start);
-      this.#tombstone = end - start === TOMBSTONE_KEY_BYTES;
-      return 0;
-    },
-  };
-
-  readonly encoder = {
-    encode: (value: Uint8Array): Uint8Array => value,
-    decode: (bytes: Uint8Array, length: number): number => {
-      this.proceed = this.visit(this.#main, this.#sub, this.#tombstone, bytes, length);
-      return 0;
-    },
-  };
-}
-
-/** Opens the file at `path`, creating it and all buckets unless `readOnly`. @throws with the path and the cause */
-export function openEnvironment(path: string, options: { readOnly: boolean; mapBytes?: number }): LmdbEnvironment {
+/** Opens the file at `path` for writing, creating it and all buckets. @throws with the path and the cause */
+export function openEnvironment(path: string, options: { mapBytes?: number }): LmdbEnvironment {
   try {
-    if (!options.readOnly) assertWritable(path);
-    const root = lmdb.open(path, {
-      noSubdir: true,
-      readOnly: options.readOnly,
-      mapSize: options.mapBytes ?? MAP_BYTES,
-      maxReaders: READERS_MAX,
-      maxDbs: DATABASES_MAX,
-      permissionsMode: FILE_MODE,
-      // lmdb-js's own way of committing before syncing needs a third meta page and trusts it after a crash; two ordered
-      // syncs a commit, ten times a second, cost nothing next to that doubt.
-      overlappingSync: false,
-      remapChunks: false,
-      encoding: "binary",
-      keyEncoding: "binary",
-    } as lmdb.RootDatabaseOptions) as unknown as LmdbStore;
-    const revisions = new RevisionDecoder();
+    assertWritable(path);
+    const root = openRoot(path, { readOnly: false, mapBytes: options.mapBytes ?? MAP_BYTES });
     const buckets = {} as Record<BucketName, LmdbStore>;
-    for (const name of BUCKETS) buckets[name] = openBucket(root, name, revisions, path);
-    return { path, root, buckets, revisions };
+    for (const name of BUCKETS) buckets[name] = openBucket(root, name, path);
+    return { path, root, buckets };
   } catch (error) {
     throw describeError(path, "cannot open the database file", error);
   }
 }
 
-function openBucket(root: LmdbStore, name: BucketName, revisions: RevisionDecoder, path: string): LmdbStore {
-  const options =
-    name === "key"
-      ? { keyEncoder: revisions.keyEncoder, encoder: revisions.encoder, encoding: undefined }
-      : { encoding: "binary", keyEncoding: "binary" };
-  const store = root.openDB(name, options);
+/**
+ * Opens the file at `path` for reading, and of its trees only the one that describes the others: lmdb-js opening a bucket
+ * in a reader would race with the writer's thread. @throws with the path and the cause
+ */
+export function openMainTree(path: string): LmdbStore {
+  try {
+    return openRoot(path, { readOnly: true, mapBytes: MAP_BYTES });
+  } catch (error) {
+    throw describeError(path, "cannot open the database file", error);
+  }
+}
+
+function openRoot(path: string, options: { readOnly: boolean; mapBytes: number }): LmdbStore {
+  return lmdb.open(path, {
+    noSubdir: true,
+    readOnly: options.readOnly,
+    mapSize: options.mapBytes,
+    maxReaders: READERS_MAX,
+    maxDbs: DATABASES_MAX,
+    permissionsMode: FILE_MODE,
+    // lmdb-js's own way of committing before syncing needs a third meta page and trusts it after a crash; two ordered
+    // syncs a commit, ten times a second, cost nothing next to that doubt.
+    overlappingSync: false,
+    remapChunks: false,
+    encoding: "binary",
+    keyEncoding: "binary",
+  } as lmdb.RootDatabaseOptions) as unknown as LmdbStore;
+}
+
+function openBucket(root: LmdbStore, name: BucketName, path: string): LmdbStore {
+  const store = root.openDB(name, { encoding: "binary", keyEncoding: "binary" });
   if (store === undefined) throw new Error(`${path} has no bucket ${name}`);
   return store;
 }

@@ -1,25 +1,21 @@
 /**
- * A read-only walk over LMDB's pages (data format 2, 64-bit, little-endian), for the one question that LMDB cannot be
- * asked: does everything that the trees refer to lie inside the file?
- *
- * ```
- * page    0 u64 number   8 u64 txn   16 u16 pad   18 u16 flags   20 u16 lower (or u32 pages)   22 u16 upper   24 ...
- * node    0 u16 low   2 u16 high   4 u16 flags   6 u16 key length   8 key, data
- *         branch: page number = low | high << 16 | flags << 32       leaf: data length = low | high << 16
- * ```
+ * A walk over all pages of LMDB's trees, for the one question that LMDB cannot be asked: does everything that the trees refer
+ * to lie inside the file? The layout is in `page-layout.ts`.
  */
 import { readSync } from "node:fs";
 
-export const PAGE_HEADER_BYTES = 24;
-export const PAGE_FLAG_META = 0x08;
-const PAGE_FLAG_BRANCH = 0x01;
-const PAGE_FLAG_LEAF = 0x02;
-const NODE_HEADER_BYTES = 8;
-/** The node's data is a page number, a txn id and a count of overflow pages. */
-const NODE_FLAG_BIG_DATA = 0x01;
-/** The node's data is the description of a named database; its root lies at 40. */
-const NODE_FLAG_DATABASE = 0x02;
-const DATABASE_ROOT = 40;
+import {
+  BIG_DATA_BYTES,
+  BIG_DATA_PAGES,
+  NODE_FLAG_BIG_DATA,
+  NODE_FLAG_DATABASE,
+  NODE_HEADER_BYTES,
+  PAGE_FLAG_BRANCH,
+  PAGE_FLAG_LEAF,
+  PAGE_HEADER_BYTES,
+  TREE_ROOT,
+} from "./page-layout.ts";
+
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -66,12 +62,12 @@ function followPage(page: Buffer, filePages: number, pending: number[]): number 
     }
     const data = node + NODE_HEADER_BYTES + page.readUInt16LE(node + 6);
     if ((nodeFlags & NODE_FLAG_BIG_DATA) !== 0) {
-      if (data + 24 > page.length) return BROKEN;
-      const last = Number(page.readBigUInt64LE(data) + page.readBigUInt64LE(data + 16)) - 1;
+      if (data + BIG_DATA_BYTES > page.length) return BROKEN;
+      const last = Number(page.readBigUInt64LE(data) + page.readBigUInt64LE(data + BIG_DATA_PAGES)) - 1;
       if (last >= filePages) return last;
     } else if ((nodeFlags & NODE_FLAG_DATABASE) !== 0) {
-      if (data + DATABASE_ROOT + 8 > page.length) return BROKEN;
-      const root = page.readBigUInt64LE(data + DATABASE_ROOT);
+      if (data + TREE_ROOT + 8 > page.length) return BROKEN;
+      const root = page.readBigUInt64LE(data + TREE_ROOT);
       if (root !== NO_PAGE) pending.push(Number(root));
     }
   }
