@@ -1,6 +1,6 @@
 /** A long answer that is whole in memory already, because it cannot be produced later: a txn's. */
 import type { ResponseSink } from "./apply-interfaces.ts";
-import { SLICE_BYTES, STREAM_WINDOW_BYTES } from "./apply-limits.ts";
+import { SLICE_BYTES } from "./apply-limits.ts";
 import { JobState, type StreamJob } from "./range-job.ts";
 
 export class BufferJob implements StreamJob {
@@ -9,7 +9,7 @@ export class BufferJob implements StreamJob {
   readonly #bytes: Uint8Array;
   readonly #end: number;
   #position = 0;
-  #credit = STREAM_WINDOW_BYTES;
+  #credit = 0;
   #started = false;
 
   /** Takes ownership of `bytes`; the answer is `bytes[0, end)`. */
@@ -27,9 +27,10 @@ export class BufferJob implements StreamJob {
   }
 
   runSlice(sink: ResponseSink): number {
-    if (this.#credit <= 0 || !sink.hasRoom(SLICE_BYTES)) return JobState.waiting;
+    if (!sink.hasRoom(SLICE_BYTES)) return JobState.waiting;
     if (!this.#started) sink.streamHead(this.requestId, this.#end);
     this.#started = true;
+    if (this.#credit <= 0) return JobState.stalled;
     const to = Math.min(this.#position + Math.min(SLICE_BYTES, this.#credit), this.#end);
     sink.streamData(this.requestId, this.#bytes, this.#position, to);
     this.#credit -= to - this.#position;

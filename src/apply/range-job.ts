@@ -12,14 +12,14 @@ import { ErrorId } from "../base/errors.ts";
 import type { KeyMeta, MvccStore, RangeCursor } from "../mvcc/store.ts";
 import { rangeTailBytes, writeRangeTail } from "../proto/kv-encode.ts";
 import type { ResponseSink } from "./apply-interfaces.ts";
-import { MESSAGE_BYTES_MAX, SLICE_BYTES, SLICE_KEYS, STREAM_WINDOW_BYTES } from "./apply-limits.ts";
+import { MESSAGE_BYTES_MAX, SLICE_BYTES, SLICE_KEYS } from "./apply-limits.ts";
 import type { ByteBuffer } from "./byte-buffer.ts";
 import { appendKeyValue, fieldBytes, keyValueBytes } from "./key-value-writer.ts";
 import { newKeyMeta, type RangeQuery } from "./range-query.ts";
 import { SORTED_KEY_BYTES, SortedKeys } from "./sorted-keys.ts";
 
-/** What a slice of work says about the next. */
-export const JobState = { runnable: 0, waiting: 1, done: 2 } as const;
+/** What a slice of work says about the next: it can follow, waits for room in the ring, waits for credit; there is none. */
+export const JobState = { runnable: 0, waiting: 1, stalled: 2, done: 3 } as const;
 
 /** A long answer on its way out. */
 export interface StreamJob {
@@ -72,7 +72,7 @@ export class RangeJob implements StreamJob {
   /** Bytes of the whole message. */
   #bytes: number;
   #sent = 0;
-  #credit = STREAM_WINDOW_BYTES;
+  #credit = 0;
   #more = false;
 
   /** `total`: live keys of the range. Opens its cursors at once: from now on its revision is pinned. */
@@ -181,8 +181,9 @@ export class RangeJob implements StreamJob {
   }
 
   #produceSlice(sink: ResponseSink, out: ByteBuffer): number {
-    // One KeyValue may be longer than the rest of the window: the credit goes below zero then, by one KeyValue at most.
-    if (this.#credit <= 0 || !sink.hasRoom(SLICE_BYTES)) return JobState.waiting;
+    // One KeyValue may be longer than the credit: it goes below zero then, by one KeyValue at most.
+    if (this.#credit <= 0) return JobState.stalled;
+    if (!sink.hasRoom(SLICE_BYTES)) return JobState.waiting;
     out.clear();
     if (this.#sent === 0) {
       out.ensure(this.#head.length);

@@ -1,10 +1,16 @@
 /**
- * Runs long answers a slice at a time, in turns. At most STREAMS_ACTIVE_MAX are in production; the others wait in the order
- * they came, holding nothing but their pinned revision and their request.
+ * Runs long answers a slice at a time, in turns:
+ *
+ * ```
+ *   queued ──place free──▶ active ──credit used up──▶ stalled
+ *                            ▲ └──────▶ done              │
+ *                            └──────────credit────────────┘
+ * ```
+ * An answer that is stalled takes no turn and no place among the active: a client that does not read holds up nobody else.
  */
 import { ErrorId } from "../base/errors.ts";
 import type { ResponseSink } from "./apply-interfaces.ts";
-import { SORT_BYTES_MAX, STREAMS_ACTIVE_MAX, STREAMS_QUEUED_MAX } from "./apply-limits.ts";
+import { SORT_BYTES_MAX, STREAMS_ACTIVE_MAX, STREAMS_MAX } from "./apply-limits.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { JobState, type StreamJob } from "./range-job.ts";
 
@@ -12,9 +18,10 @@ export class StreamScheduler {
   readonly #sink: ResponseSink;
   readonly #active: StreamJob[] = [];
   readonly #queued: StreamJob[] = [];
+  readonly #stalled = new Set<StreamJob>();
   readonly #byRequest = new Map<number, StreamJob>();
   readonly #scratch = new ByteBuffer();
-  /** Sort memory of all active jobs. */
+  /** Sort memory of all jobs that have begun. */
   #sortBytes = 0;
   /** Whose turn it is. */
   #turn = 0;
@@ -29,7 +36,7 @@ export class StreamScheduler {
   }
 
   add(job: StreamJob): void {
-    if (this.#queued.length >= STREAMS_QUEUED_MAX) {
+    if (this.#byRequest.size >= STREAMS_MAX) {
       job.close();
       this.#sink.fail(job.requestId, ErrorId.requestTooManyRequests);
       return;
@@ -40,7 +47,11 @@ export class StreamScheduler {
   }
 
   addCredit(requestId: number, bytes: number): void {
-    this.#byRequest.get(requestId)?.addCredit(bytes);
+    const job = this.#byRequest.get(requestId);
+    if (job === undefined) return;
+    job.addCredit(bytes);
+    // It has begun: it goes on beside those that have a place, or their places would be its clients' to keep.
+    if (this.#stalled.delete(job)) this.#active.push(job);
   }
 
   cancel(requestId: number): void {
@@ -51,32 +62,50 @@ export class StreamScheduler {
       this.#queued.splice(queuedAt, 1);
       this.#byRequest.delete(requestId);
       job.close();
-    } else this.#finish(this.#active.indexOf(job));
+      return;
+    }
+    const activeAt = this.#active.indexOf(job);
+    if (activeAt >= 0) this.#leave(activeAt);
+    this.#end(job);
   }
 
   /** One slice of the next job that can go on. False: none can before credit, room or a request comes. */
   runSlice(): boolean {
     for (let tried = this.#active.length; tried > 0; tried--) {
       if (this.#turn >= this.#active.length) this.#turn = 0;
-      const state = (this.#active[this.#turn]).runSlice(this.#sink, this.#scratch);
-      if (state === JobState.done) this.#finish(this.#turn);
-      else this.#turn++;
+      const job = this.#active[this.#turn];
+      const state = job.runSlice(this.#sink, this.#scratch);
+      if (state === JobState.stalled) {
+        this.#leave(this.#turn);
+        this.#stalled.add(job);
+        tried += this.#activate();
+        continue;
+      }
+      if (state === JobState.done) {
+        this.#leave(this.#turn);
+        this.#end(job);
+      } else this.#turn++;
       if (state !== JobState.waiting) return true;
     }
     return false;
   }
 
-  #finish(at: number): void {
-    const [job] = this.#active.splice(at, 1) as [StreamJob];
+  #leave(at: number): void {
+    this.#active.splice(at, 1);
     if (at < this.#turn) this.#turn--;
+  }
+
+  #end(job: StreamJob): void {
+    this.#stalled.delete(job);
     this.#byRequest.delete(job.requestId);
     this.#sortBytes -= job.sortBytes;
     job.close();
     this.#activate();
   }
 
-  /** Fills free places with the first in the queue whose sort memory there is. */
-  #activate(): void {
+  /** Fills free places with the first in the queue whose sort memory there is. Returns how many. */
+  #activate(): number {
+    let begun = 0;
     for (let i = 0; i < this.#queued.length && this.#active.length < STREAMS_ACTIVE_MAX; ) {
       const job = this.#queued[i];
       if (job.sortBytes > 0 && this.#sortBytes > 0 && this.#sortBytes + job.sortBytes > SORT_BYTES_MAX) {
@@ -87,6 +116,8 @@ export class StreamScheduler {
       this.#active.push(job);
       this.#sortBytes += job.sortBytes;
       job.start();
+      begun++;
     }
+    return begun;
   }
 }

@@ -19,7 +19,7 @@ import {
 } from "../proto/gen/rpc_pb.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
-import { SLICE_BYTES, STREAM_WINDOW_BYTES, STREAMS_ACTIVE_MAX, STREAMS_QUEUED_MAX } from "./apply-limits.ts";
+import { SLICE_BYTES, STREAMS_ACTIVE_MAX, STREAMS_MAX } from "./apply-limits.ts";
 
 const KEYS = 6000;
 const VALUE_BYTES = 200;
@@ -51,12 +51,16 @@ function finish(fixture: MachineFixture, id: number): RangeResponse {
   return fromBinary(RangeResponseSchema, answer.bytes);
 }
 
-test("a long range waits for credit, never holds more than a window, and goes on where it was", () => {
+test("a long range tells its length, sends nothing without credit, little beyond it, and goes on where it was", () => {
   const fixture = filled();
   const id = read(fixture, ALL);
   while (fixture.machine.runSlice());
-  const sent = (): number => fixture.sink.answers.get(id)?.bytes.length ?? 0;
-  assert.ok(sent() >= STREAM_WINDOW_BYTES && sent() < STREAM_WINDOW_BYTES + SLICE_BYTES, `sent ${sent()}`);
+  const sent = (): number => fixture.sink.answers.get(id)?.bytes.length ?? -1;
+  assert.equal(sent(), 0);
+  const credit = 3 * SLICE_BYTES;
+  fixture.machine.credit(id, credit);
+  while (fixture.machine.runSlice());
+  assert.ok(sent() >= credit && sent() < credit + SLICE_BYTES, `sent ${sent()}`);
   assert.equal(fixture.machine.runSlice(), false);
   fixture.machine.credit(id, 1000);
   assert.equal(fixture.machine.runSlice(), true);
@@ -169,27 +173,40 @@ test("a value longer than the window arrives whole", () => {
   }
 });
 
-test("more streams than the cap wait their turn; cancel makes room; a full ring sends nothing", () => {
+test("only so many streams are worked at: while the ring is full the others wait, and cancel makes place", () => {
   const fixture = filled();
+  fixture.sink.room = false;
   const ids = Array.from({ length: STREAMS_ACTIVE_MAX + 2 }, () => read(fixture, ALL));
+  for (const id of ids) fixture.machine.credit(id, 1);
   while (fixture.machine.runSlice());
-  const started = (): number => ids.filter((id) => fixture.sink.answers.has(id)).length;
-  assert.equal(started(), STREAMS_ACTIVE_MAX);
+  const begun = (): number => ids.filter((id) => fixture.sink.answers.has(id)).length;
+  assert.equal(begun(), STREAMS_ACTIVE_MAX);
   fixture.machine.cancel(ids[0]);
   fixture.machine.cancel(ids[STREAMS_ACTIVE_MAX]);
   while (fixture.machine.runSlice());
-  assert.equal(started(), STREAMS_ACTIVE_MAX + 1);
+  assert.equal(begun(), STREAMS_ACTIVE_MAX + 1);
   assert.equal(fixture.machine.streamsPending, STREAMS_ACTIVE_MAX);
-  fixture.sink.room = false;
   fixture.machine.credit(ids[1], 1 << 20);
   assert.equal(fixture.machine.runSlice(), false);
   for (const id of ids) fixture.machine.cancel(id);
   assert.equal(fixture.machine.streamsPending, 0);
 });
 
-test("a queue that is full refuses", () => {
+test("streams of clients that do not read hold up nobody; cancel ends them in every state", () => {
   const fixture = filled();
-  const ids = Array.from({ length: STREAMS_ACTIVE_MAX + STREAMS_QUEUED_MAX }, () => read(fixture, ALL));
+  const stuck = Array.from({ length: 2 * STREAMS_ACTIVE_MAX }, () => read(fixture, ALL));
+  while (fixture.machine.runSlice());
+  assert.equal(finish(fixture, read(fixture, ALL)).kvs.length, KEYS);
+  const queued = read(fixture, ALL);
+  fixture.machine.credit(stuck[0], 1);
+  for (const id of [queued, ...stuck]) fixture.machine.cancel(id);
+  assert.equal(fixture.machine.streamsPending, 0);
+  assert.equal(fixture.machine.runSlice(), false);
+});
+
+test("beyond the most streams altogether a request is refused", () => {
+  const fixture = filled();
+  const ids = Array.from({ length: STREAMS_MAX }, () => read(fixture, ALL));
   const refused = read(fixture, ALL);
   assert.equal(fixture.sink.take(refused).errorId, ErrorId.requestTooManyRequests);
   for (const id of ids) fixture.machine.cancel(id);

@@ -5,7 +5,8 @@ import type { Call, ServerTransport } from "../grpc/service.ts";
 import { RaftField, RaftRequestView } from "../proto/raft-request.ts";
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
-import { Router, STREAM_PENDING_BYTES_MAX } from "./router.ts";
+import { STREAM_PENDING_BYTES_MAX, STREAM_WINDOW_BYTES } from "./answer-streams.ts";
+import { Router } from "./router.ts";
 
 class FakeCall implements Call {
   state: unknown = null;
@@ -161,6 +162,8 @@ test("a streamed answer gets credit back as long as the client reads, and ends a
   const head = Buffer.alloc(8);
   head.writeDoubleLE(6);
   answer(fromApply, RecordType.streamHead, FIRST_ID, head);
+  router.drainInboxes();
+  deepEqual(records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]), [[RecordType.credit, STREAM_WINDOW_BYTES]]);
   answer(fromApply, RecordType.streamData, FIRST_ID, text("ab"));
   router.drainInboxes();
   deepEqual(records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]), [[RecordType.credit, 2]]);

@@ -6,11 +6,12 @@
 
 import { assert } from "../base/assert.ts";
 import { viewOf } from "../base/bytes.ts";
-import { ERRORS, ErrorId, type ErrorRow } from "../base/errors.ts";
+import { ERRORS, ErrorId, GrpcCode, type ErrorRow } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
+import { AnswerStreams } from "./answer-streams.ts";
 import { InternalCall } from "./internal-call.ts";
 import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
@@ -20,12 +21,6 @@ import { PendingRequests } from "./pending-requests.ts";
 const RECORDS_PER_DRAIN_MAX = 4096;
 /** How often requests are looked at for their time-out; a request may live that much longer than `requestTimeoutMs`. */
 const SWEEP_INTERVAL_MS = 250;
-/**
- * Bytes of one streamed answer that may wait in main for the client to read on. Above, no credit is returned to apply until
- * the client has taken them.
- */
-export const STREAM_PENDING_BYTES_MAX = 256 * 1024;
-
 export interface RouterOptions {
   readonly toRaft: RingWriter;
   readonly toApply: RingWriter;
@@ -51,8 +46,7 @@ export class Router {
   readonly #toRaft: Outbox;
   readonly #toApply: Outbox;
   readonly #sweeper: NodeJS.Timeout;
-  /** Streamed answers by request id; few at a time. */
-  readonly #streams = new Map<number, StreamState>();
+  readonly #streams: AnswerStreams;
   #transports: ServerTransport[] = [];
   #fullRings = 0;
   #stopped = false;
@@ -67,6 +61,11 @@ export class Router {
     const onFull = (full: boolean): void => this.#setRingFull(full);
     this.#toRaft = new Outbox(options.toRaft, onFull, options.onFailure);
     this.#toApply = new Outbox(options.toApply, onFull, options.onFailure);
+    this.#streams = new AnswerStreams((id, bytes) => {
+      const payload = new Uint8Array(4);
+      new DataView(payload.buffer).setUint32(0, bytes, true);
+      this.#toApply.write(RecordType.credit, id, payload);
+    });
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     this.#sweeper.unref();
   }
@@ -133,13 +132,13 @@ export class Router {
   /** The transport ended this call (cancel, deadline, lost connection): whatever comes for it is dropped. */
   cancel(call: Call): void {
     const id = call.state as number;
-    if (this.#pending.remove(id) === null && !this.#streams.delete(id)) return;
+    if (this.#pending.remove(id) === null && this.#streams.remove(id) === null) return;
     this.#toApply.write(RecordType.cancel, id, EMPTY);
   }
 
   /** The client has taken everything that waited for this call: lets apply go on. */
   drained(call: Call): void {
-    this.#returnCredit(call);
+    this.#streams.drained(call);
   }
 
   /** Ends a pending request with a row of the error table. */
@@ -167,8 +166,8 @@ export class Router {
     clearInterval(this.#sweeper);
     this.#expire(Infinity, ErrorId.stopped);
     const stopped = ERRORS[ErrorId.stopped] as ErrorRow;
-    for (const stream of this.#streams.values()) stream.call.end(stopped.grpcCode, stopped.message);
-    this.#streams.clear();
+    this.#streams.removeAll((call) => call.end(stopped.grpcCode, stopped.message));
+    for (const transport of this.#transports) transport.flush();
   }
 
   #admit(call: Call): number {
@@ -216,7 +215,7 @@ export class Router {
         this.#onStreamHead(id, bytes, start);
         return;
       case RecordType.streamData:
-        this.#onStreamData(id, bytes, start, end);
+        this.#streams.receive(id, bytes, start, end);
         return;
       default:
         this.#onStatus(type, id, bytes, start);
@@ -227,9 +226,8 @@ export class Router {
     const row = ERRORS[viewOf(bytes).getUint32(bytes.byteOffset + start, true)];
     assert(row !== undefined, "unknown error id from a worker", id);
     const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
-    const call = this.#pending.remove(id) ?? this.#streams.get(id)?.call ?? null;
+    const call = this.#pending.remove(id) ?? this.#streams.remove(id);
     if (call === null) return;
-    this.#streams.delete(id);
     this.status.proposalsFailed++;
     call.end(row.grpcCode, text);
   }
@@ -238,31 +236,7 @@ export class Router {
     // From here on the client sets the pace: the request time-out no longer applies.
     const call = this.#pending.remove(id);
     if (call === null) return;
-    const totalBytes = viewOf(bytes).getFloat64(bytes.byteOffset + start, true);
-    this.#streams.set(id, { call, leftBytes: totalBytes, owedBytes: 0 });
-    call.startMessage(totalBytes);
-  }
-
-  #onStreamData(id: number, bytes: Uint8Array, start: number, end: number): void {
-    const stream = this.#streams.get(id);
-    if (stream === undefined) return;
-    const pendingBytes = stream.call.sendPart(bytes, start, end);
-    stream.leftBytes -= end - start;
-    stream.owedBytes += end - start;
-    if (stream.leftBytes <= 0) {
-      this.#streams.delete(id);
-      stream.call.end(0, "");
-    } else if (pendingBytes <= STREAM_PENDING_BYTES_MAX) this.#returnCredit(stream.call);
-  }
-
-  #returnCredit(call: Call): void {
-    const id = call.state as number;
-    const stream = this.#streams.get(id);
-    if (stream === undefined || stream.owedBytes === 0) return;
-    const payload = new Uint8Array(4);
-    new DataView(payload.buffer).setUint32(0, stream.owedBytes, true);
-    stream.owedBytes = 0;
-    this.#toApply.write(RecordType.credit, id, payload);
+    this.#streams.add(id, call, viewOf(bytes).getFloat64(bytes.byteOffset + start, true), this.#now());
   }
 
   #onStatus(type: number, id: number, bytes: Uint8Array, start: number): void {
@@ -306,7 +280,12 @@ export class Router {
   }
 
   #sweep(): void {
-    this.#expire(performance.now() - this.#options.requestTimeoutMs, ErrorId.timeout);
+    const nowMs = performance.now();
+    for (const id of this.#streams.stalled(nowMs)) {
+      this.#streams.remove(id)?.end(GrpcCode.unavailable, "etcdserver: the client does not read its answer");
+      this.#toApply.write(RecordType.cancel, id, EMPTY);
+    }
+    this.#expire(nowMs - this.#options.requestTimeoutMs, ErrorId.timeout);
   }
 
   #expire(startedBeforeMs: number, errorId: number): void {
@@ -318,14 +297,6 @@ export class Router {
     });
     for (const transport of this.#transports) transport.flush();
   }
-}
-
-interface StreamState {
-  readonly call: Call;
-  /** Bytes of the announced message that have not come yet. */
-  leftBytes: number;
-  /** Bytes that came and for which apply has no credit back. */
-  owedBytes: number;
 }
 
 const EMPTY = new Uint8Array(0);
