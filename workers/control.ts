@@ -74,6 +74,8 @@ export interface StorageControl {
   run(recovered: Recovered & { readonly revision: number }): void;
   /** Ends the loop after committing everything that is in its ring, and closes the database. */
   stop(): Promise<void>;
+  /** Ends the loop and closes the database as it is: what was not committed is in the WAL. Also after {@link stop}. */
+  abandon(): void;
 }
 
 export interface ApplyControl {

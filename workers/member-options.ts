@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { resolve } from "node:path";
 import { clusterId, memberId } from "../src/cluster/identity.ts";
 import type { Config } from "../src/config/config.ts";
 import type { DataDirectory } from "../src/storage/data-dir.ts";
+import { walDirectory } from "./member-files.ts";
 import { walExists } from "../src/wal/wal.ts";
 import type { LogLevel } from "../src/telemetry/logger.ts";
 import type { MemberOptions } from "./control.ts";
@@ -19,7 +19,7 @@ function firstRequestId(unixMs: number): number {
  * has its own.
  */
 export function memberOptions(config: Config, directory: DataDirectory | null): MemberOptions {
-  const walDir = config.walDir === "" ? (directory?.walPath ?? "") : resolve(config.walDir);
+  const walDir = directory === null ? "" : walDirectory(config);
   const peerUrls = config.initialAdvertisePeerUrls.map((url) => url.text);
   const id = memberId(peerUrls, config.initialClusterToken, "", sha1);
   return {

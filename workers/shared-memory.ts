@@ -10,10 +10,16 @@ const MESSAGE_RING_BYTES_MIN = 8 * 1024 * 1024;
 const STATUS_RING_BYTES = 64 * 1024;
 
 /** Longest `--max-request-bytes` for which rings can be made. */
-export const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_OVERHEAD_BYTES;
+const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_OVERHEAD_BYTES;
 
-/** Makes the rings and doorbells of one member. Pages are taken from the system as the rings are first written to. */
+/**
+ * Makes the rings and doorbells of one member. Pages are taken from the system as the rings are first written to.
+ * @throws an Error when requests may be longer than the largest ring can carry
+ */
 export function createSharedMemory(requestBytesMax: number): SharedMemory {
+  if (requestBytesMax > REQUEST_BYTES_CEILING) {
+    throw new Error(`--max-request-bytes is ${requestBytesMax}, at most ${REQUEST_BYTES_CEILING} are possible`);
+  }
   const longest = requestBytesMax + RECEIVE_OVERHEAD_BYTES;
   const message = (): SharedArrayBuffer =>
     createRingMemory(Math.max(MESSAGE_RING_BYTES_MIN, longest * RING_TO_MESSAGE_RATIO));

@@ -24,7 +24,7 @@ const outbound = [
   new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main)),
 ];
 
-let backend: BackendWriter;
+let backend: BackendWriter | null = null;
 let loop: StorageLoop;
 let stopping = false;
 let sleepMs = Infinity;
@@ -45,6 +45,12 @@ function turn(): boolean {
   return hadRecords;
 }
 
+/** The thread ends with this error, and must not take an open transaction along (see the supervisor's `abandon`). */
+function fail(error: unknown): never {
+  backend?.close();
+  throw error;
+}
+
 const control: StorageControl = {
   open(): ReturnType<StorageControl["open"]> {
     backend = openLmdbBackend(options.databasePath);
@@ -56,6 +62,7 @@ const control: StorageControl = {
 
   run(recovered): void {
     flushCompileCache(); // a member is more often killed than stopped
+    if (backend === null) throw new Error("storage is run before it is open");
     loop = new StorageLoop({
       backend,
       inbound,
@@ -70,13 +77,22 @@ const control: StorageControl = {
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => sleepMs,
       stopped: () => stopping,
-    });
+    }).catch(fail);
   },
 
   async stop(): Promise<void> {
     stopping = true;
     await ended;
-    loop.stop(performance.now());
+    try {
+      loop.stop(performance.now());
+    } catch (error) {
+      fail(error);
+    }
+  },
+
+  abandon(): void {
+    stopping = true;
+    backend?.close();
   },
 };
 

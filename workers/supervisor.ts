@@ -17,7 +17,6 @@ import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
-import { type DataDirectory, openDataDirectory } from "../src/storage/data-dir.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { LogRecord } from "../src/telemetry/logger.ts";
 import {
@@ -32,7 +31,9 @@ import {
   type WorkerData,
   remoteControl,
 } from "./control.ts";
+import { type MemberFiles, checkFiles, openFiles } from "./member-files.ts";
 import { memberOptions } from "./member-options.ts";
+import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
 import { createSharedMemory } from "./shared-memory.ts";
 import { WORKER_URLS } from "./urls.ts";
@@ -48,9 +49,20 @@ export interface Member {
   readonly failed: Promise<never>;
 }
 
-/** Starts a member. Rejects with a message that names the file or address and the cause; nothing is left running then. */
-export async function startMember(config: Config, log: Log): Promise<Member> {
+export interface StartOptions {
+  /** Rejects when something on the main thread went wrong that nobody caught: the member ends as if a worker had died. */
+  readonly mainFailed?: Promise<never>;
+}
+
+/**
+ * Starts a member. Rejects with a message that names the file or address and the cause; nothing is left running then. What can
+ * be known beforehand (an address in use, flags or files that do not fit together) is found before any data is touched.
+ */
+export async function startMember(config: Config, log: Log, { mainFailed }: StartOptions = {}): Promise<Member> {
+  await probeAddresses([...config.listenClientUrls, ...config.listenClientHttpUrls, ...config.listenMetricsUrls]);
+  checkFiles(config);
   const supervisor = new Supervisor(config, log);
+  mainFailed?.catch(supervisor.fail);
   try {
     return await Promise.race([supervisor.start(), supervisor.failed]);
   } catch (error) {
@@ -59,28 +71,38 @@ export async function startMember(config: Config, log: Log): Promise<Member> {
   }
 }
 
+/** A started thread. */
+interface Thread {
+  readonly worker: Worker;
+  /** Resolves when the thread is gone, however it ended. */
+  readonly ended: Promise<void>;
+}
+
 class Supervisor {
-  /** Rejects when a worker dies. */
+  /** Rejects when a worker dies. Nothing is left running soon after. */
   readonly failed: Promise<never>;
   readonly #config: Config;
   readonly #log: Log;
   readonly #options: MemberOptions;
   readonly #memory: SharedMemory;
-  readonly #workers = new Map<ThreadName, Worker>();
+  readonly #threads = new Map<ThreadName, Thread>();
   #reject: (error: Error) => void;
-  readonly #directory: DataDirectory | null;
+  readonly #files: MemberFiles | null;
+  #router: Router | null = null;
+  #storage: Comlink.Remote<StorageControl> | null = null;
   #serving: Serving | null = null;
   #stopping = false;
+  #abandoned: Promise<void> | null = null;
   /** Ends the pump of main's rings. */
   #pumping = true;
 
   constructor(config: Config, log: Log) {
     this.#config = config;
     this.#log = log;
-    this.#directory = config.inMemory ? null : openDataDirectory(config.dataDir);
-    for (const warning of this.#directory?.warnings ?? []) log.warn(warning, {});
-    this.#options = memberOptions(config, this.#directory);
     this.#memory = createSharedMemory(config.requestBytesMax);
+    this.#files = config.inMemory ? null : openFiles(config);
+    for (const warning of this.#files?.directory.warnings ?? []) log.warn(warning, {});
+    this.#options = memberOptions(config, this.#files?.directory ?? null);
     const { promise, reject } = Promise.withResolvers<never>();
     this.failed = promise;
     this.#reject = reject;
@@ -93,6 +115,7 @@ class Supervisor {
     const raft = this.#startThread<RaftControl>("raft");
     const apply = this.#startThread<ApplyControl>("apply");
     const storage = inMemory ? null : this.#startThread<StorageControl>("storage");
+    this.#storage = storage;
 
     const recovered: Recovered = storage === null ? { consistentIndex: 0, term: 0 } : await storage.open();
     const [identity, opened] = await Promise.all([raft.open(recovered.consistentIndex), apply.open()]);
@@ -100,7 +123,8 @@ class Supervisor {
     await storage?.run({ ...recovered, revision: opened.revision });
     await apply.run(identity);
     const router = this.#createRouter(identity);
-    this.#pump(router).catch(this.#fail);
+    this.#router = router;
+    this.#pump(router).catch(this.fail);
     await raft.run();
     const clusterVersion = await publishMember(router, {
       memberId: identity.memberId,
@@ -110,6 +134,8 @@ class Supervisor {
     });
     this.#log.info("published local member to cluster through raft", { "local-member-id": identity.memberId });
     this.#serving = await serve({ router, identity, clusterVersion, config: this.#config, log: this.#log });
+    // A thread died meanwhile: what has just been opened would outlive the member.
+    if (this.#stopping) await this.#serving.stop();
     return {
       identity,
       clientAddresses: this.#serving.addresses,
@@ -121,10 +147,12 @@ class Supervisor {
   #startThread<T extends object>(name: Exclude<ThreadName, "main">): Comlink.Remote<T> {
     const workerData: WorkerData = { memory: this.#memory, options: this.#options };
     const worker = new Worker(WORKER_URLS[name], { name, workerData });
-    this.#workers.set(name, worker);
-    worker.on("error", (error) => this.#fail(new Error(`thread ${name}: ${describe(error)}`, { cause: error })));
+    const { promise: ended, resolve: hasEnded } = Promise.withResolvers<void>();
+    this.#threads.set(name, { worker, ended });
+    worker.on("error", (error) => this.fail(new Error(`thread ${name}: ${describe(error)}`, { cause: error })));
     worker.on("exit", (code) => {
-      if (!this.#stopping) this.#fail(new Error(`thread ${name} ended with code ${code}`));
+      hasEnded();
+      if (!this.#stopping) this.fail(new Error(`thread ${name} ended with code ${code}`));
     });
     worker.on("message", (message: Partial<LogRecord>) => {
       if (typeof message.msg === "string") this.#log.write(message as LogRecord);
@@ -132,8 +160,10 @@ class Supervisor {
     return remoteControl<T>(worker, new Doorbell(this.#memory.doorbells[name]));
   }
 
-  readonly #fail = (error: unknown): void => {
+  /** Ends the member: a thread has died. */
+  readonly fail = (error: unknown): void => {
     this.#reject(error instanceof Error ? error : new Error(String(error)));
+    this.abandon().catch((cause: unknown) => this.#log.error("could not end all threads", { error: cause }));
   };
 
   #createRouter(identity: MemberIdentity): Router {
@@ -150,7 +180,7 @@ class Supervisor {
       firstRequestId: this.#options.firstRequestId,
       requestTimeoutMs: this.#config.requestTimeoutMs,
       requestBytesMax: this.#config.requestBytesMax,
-      onFailure: this.#fail,
+      onFailure: this.fail,
     });
   }
 
@@ -178,27 +208,51 @@ class Supervisor {
     this.#log.info(this.#options.bootstrap ? "starting local member" : "restarting local member", fields);
   }
 
+  /** A thread that dies meanwhile answers no more calls: then the stop fails, and does not wait for it. */
   async #stop(threads: Threads): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#log.info("closing etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
-    await this.#serving?.stop();
-    threads.router.stop();
-    await threads.raft.stop();
-    await threads.apply.stop();
-    await threads.storage?.stop();
-    await this.abandon();
+    try {
+      await Promise.race([this.#stopInOrder(threads), this.failed]);
+    } finally {
+      await this.abandon();
+    }
     this.#log.info("closed etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
   }
 
-  /** Ends all threads as they are and gives up the directory. */
-  async abandon(): Promise<void> {
+  async #stopInOrder({ router, raft, apply, storage }: Threads): Promise<void> {
+    await this.#serving?.stop();
+    router.stop();
+    await raft.stop();
+    await apply.stop();
+    await storage?.stop();
+  }
+
+  /** Ends all threads as they are and gives up the directory. What was acknowledged is in the WAL. */
+  abandon(): Promise<void> {
+    return (this.#abandoned ??= this.#abandon());
+  }
+
+  async #abandon(): Promise<void> {
     this.#stopping = true;
+    this.#router?.stop();
     this.#pumping = false;
     new Doorbell(this.#memory.doorbells.main).requestControl();
     await this.#serving?.stop();
-    await Promise.all([...this.#workers.values()].map((worker) => worker.terminate()));
-    this.#directory?.release();
+    await this.#closeDatabase();
+    await Promise.all([...this.#threads.values()].map(({ worker }) => worker.terminate()));
+    this.#files?.release();
+  }
+
+  /**
+   * A thread must not end inside a write transaction of LMDB: lmdb-js waits for its end while it cleans up, and the process
+   * would never end. So storage gives the transaction up first, unless it is gone already.
+   */
+  async #closeDatabase(): Promise<void> {
+    const thread = this.#threads.get("storage");
+    if (thread === undefined || this.#storage === null) return;
+    await Promise.race([this.#storage.abandon(), thread.ended]);
   }
 }
 

@@ -11,14 +11,15 @@ const DEFAULT_INITIAL_CLUSTER = "default=http://localhost:2380";
 /** The flag's effective value: nothing with discovery, this member alone under its name when only the name was set. */
 export function resolveInitialCluster(flags: FlagConfig, { given }: { given: boolean }): string {
   if (given) return flags.initialCluster;
-  const discovers =
-    flags.discovery !== "" ||
-    flags.discoverySrv !== "" ||
-    flags.discoverySrvName !== "" ||
-    flags.discoveryEndpoints.length > 0;
-  if (discovers) return "";
+  if (discovers(flags)) return "";
   if (flags.name === "default") return DEFAULT_INITIAL_CLUSTER;
   return flags.initialAdvertisePeerUrls.map((url) => `${flags.name}=${url.text}`).join(",");
+}
+
+type DiscoveryFlags = Pick<FlagConfig, "discovery" | "discoverySrv" | "discoverySrvName" | "discoveryEndpoints">;
+
+function discovers({ discovery, discoverySrv, discoverySrvName, discoveryEndpoints }: DiscoveryFlags): boolean {
+  return discovery !== "" || discoverySrv !== "" || discoverySrvName !== "" || discoveryEndpoints.length > 0;
 }
 
 /**
@@ -39,9 +40,22 @@ export function parseInitialCluster(text: string): Map<string, string[]> {
 }
 
 /**
- * Why this member cannot found or join the cluster that its flags describe, or undefined. For a data directory that is still
- * empty only: later the flags are ignored.
+ * Why this member cannot found the cluster that its flags describe, or undefined. For a member without a log only: one that has
+ * a log knows its cluster from there, and ignores the flags, as etcd does.
  */
+export function findFoundingProblem(config: Config): string | undefined {
+  if (discovers(config)) return "clusters that are found by discovery are not supported yet: name the members in --initial-cluster";
+  if (config.initialClusterState === "existing") {
+    return "--initial-cluster-state=existing: joining a running cluster is not supported yet, and there is no log of a member here";
+  }
+  const problem = findInitialClusterProblem(config);
+  if (problem !== undefined) return problem;
+  const names = [...parseInitialCluster(config.initialCluster).keys()];
+  if (names.length === 1) return undefined;
+  return `--initial-cluster names ${names.length} members (${names.join(", ")}): clusters of several members are not supported yet`;
+}
+
+/** Why the flags do not describe a cluster of which this member is part, or undefined. */
 export function findInitialClusterProblem(config: Config): string | undefined {
   if (config.initialCluster === "") return "initial cluster unset and no discovery URL found";
   const members = parseInitialCluster(config.initialCluster);

@@ -13,14 +13,32 @@ import { DirectoryLock } from "./directory-lock.ts";
 const FREE_BYTES_MIN = 96 * 1024 * 1024;
 const DIRECTORY_MODE = 0o700;
 
-/** A locked data directory and the paths in it. */
-export interface DataDirectory {
+/** The paths in a data directory, all absolute. */
+export interface DataPaths {
   readonly path: string;
   readonly walPath: string;
   readonly snapPath: string;
   /** The LMDB file. A Go etcd has its own under this name; either refuses the other's. */
   readonly databasePath: string;
   readonly checkpointPath: string;
+}
+
+/** Where things are in the data directory at `path`; nothing is looked at. */
+export function dataPaths(path: string): DataPaths {
+  const root = resolve(path);
+  const member = join(root, "member");
+  const snapPath = join(member, "snap");
+  return {
+    path: root,
+    walPath: join(member, "wal"),
+    snapPath,
+    databasePath: join(snapPath, "db"),
+    checkpointPath: join(snapPath, "index.ckpt"),
+  };
+}
+
+/** A locked data directory. */
+export interface DataDirectory extends DataPaths {
   /** What the operator should know, in etcd's words; for the log. */
   readonly warnings: readonly string[];
   /** Unlocks. The kernel does it too when the process ends. */
@@ -32,24 +50,15 @@ export interface DataDirectory {
  * @throws DirectoryLockedError when another member uses it; an Error naming the directory and the cause otherwise
  */
 export function openDataDirectory(path: string, options: { freeBytesMin?: number } = {}): DataDirectory {
-  const root = resolve(path);
-  const member = join(root, "member");
-  const walPath = join(member, "wal");
-  const snapPath = join(member, "snap");
+  const paths = dataPaths(path);
+  const { path: root, walPath, snapPath } = paths;
+  const member = dirname(snapPath);
   const warnings: string[] = [];
   for (const directory of [root, member, walPath, snapPath]) createDirectory(directory, root, warnings);
   checkFreeSpace(root, options.freeBytesMin ?? FREE_BYTES_MIN);
   const lock = DirectoryLock.acquire(join(member, "lock"), root);
   removeTemporaryFiles(snapPath);
-  return {
-    path: root,
-    walPath,
-    snapPath,
-    databasePath: join(snapPath, "db"),
-    checkpointPath: join(snapPath, "index.ckpt"),
-    warnings,
-    release: () => lock.release(),
-  };
+  return { ...paths, warnings, release: () => lock.release() };
 }
 
 function createDirectory(directory: string, root: string, warnings: string[]): void {

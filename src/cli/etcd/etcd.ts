@@ -12,6 +12,8 @@ import { readOptions } from "./options.ts";
 
 /** Names that etcd's log has for the signals. */
 const SIGNALS = { SIGTERM: "terminated", SIGINT: "interrupt" } as const;
+/** A member that failed and has not ended by then (a disk that does not answer) is killed: what watches it starts another. */
+const END_MS_MAX = 10_000;
 
 /** Runs the program with `words` (default: those of this process). Resolves with the exit code, once the member has stopped. */
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<number> {
@@ -22,14 +24,15 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
 
 async function runMember(config: Config, log: Log): Promise<number> {
   const stopSignal = waitForSignal();
+  const mainFailed = waitForUncaughtError();
   const { startMember } = await import("../../../workers/supervisor.ts");
   let member: Awaited<ReturnType<typeof startMember>>;
   try {
-    member = await startMember(config, log);
+    member = await startMember(config, log, { mainFailed });
   } catch (error) {
     // etcd's words for any reason why a member cannot start.
     log.fatal("discovery failed", { error });
-    return 1;
+    return endForSure();
   }
   // A member is more often killed than stopped, and then nobody would write the cache.
   flushCompileCache();
@@ -40,8 +43,14 @@ async function runMember(config: Config, log: Log): Promise<number> {
     return 0;
   } catch (error) {
     log.fatal("the member has failed", { error });
-    return 1;
+    return endForSure();
   }
+}
+
+/** The exit code of a failure. */
+function endForSure(): number {
+  setTimeout(() => process.kill(process.pid, "SIGKILL"), END_MS_MAX).unref();
+  return 1;
 }
 
 /** Resolves with the name of the first signal to stop. A second one ends the process at once. */
@@ -49,6 +58,16 @@ function waitForSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const [signal, name] of Object.entries(SIGNALS)) process.once(signal, () => resolve(name));
   });
+}
+
+/** Rejects with what nobody on the main thread has caught. Node would end the process, and wait for ever for the database's thread. */
+function waitForUncaughtError(): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  process.on("uncaughtException", (error) => {
+    reject(new Error(`thread main: ${error instanceof Error ? error.stack : String(error)}`, { cause: error }));
+  });
+  promise.catch(() => undefined);
+  return promise;
 }
 
 if (import.meta.main) process.exitCode = await main();
