@@ -30,25 +30,21 @@ export async function openLog(options: MemberOptions, appliedIndex: number, walO
     throw new Error(`database ${options.databasePath} holds entries up to ${appliedIndex}, but there is no log in ${options.walDir}`);
   }
   const { memberId, clusterId } = options;
+  const entries = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
+  const founding = entries.map((data) => ({ type: EntryType.confChange, term: BOOTSTRAP_TERM, data }));
   const storage: LogStorage = options.inMemory
     ? new MemoryLog()
-    : await createWal(options.walDir, { nodeId: memberId, clusterId }, walOptions);
-  const founding = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
+    : await createWal(options.walDir, { nodeId: memberId, clusterId }, { ...walOptions, founding });
   const recovered = new WalBatch();
-  founding.forEach((data, i) => {
-    storage.appendEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
-    recovered.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length);
-  });
-  storage.recycle(await storage.flush());
-  // Behind the flush, or the log would not vouch for entries of which it did not know that they are durable.
-  const hardState = bootstrapHardState(founding.length);
+  entries.forEach((data, i) => recovered.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length));
+  const hardState = bootstrapHardState(entries.length);
   storage.appendHardState(hardState);
   return {
     identity: { memberId, clusterId },
     storage,
     hardState,
     entries: [recovered],
-    lastIndex: founding.length,
+    lastIndex: entries.length,
     appliedTerm: 0,
     snapshotIndex: 0,
   };

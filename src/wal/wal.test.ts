@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { describe, test } from "node:test";
+import { Prng } from "../base/prng.ts";
 import { EntryType } from "../raft/raft.ts";
 import type { EntryBatch } from "../raft/raft.ts";
 import { MemoryFileSystem } from "./memory-file-system.ts";
@@ -62,6 +63,35 @@ describe("files", () => {
     assert.equal(Buffer.from(bytes).toString("hex", 0, expected.length / 2), expected);
     assert.equal(bytes.length, 4096);
     assert.ok(bytes.subarray(expected.length / 2).every((byte) => byte === 0));
+  });
+
+  test("founding entries are there as soon as the WAL is, without a flush", async () => {
+    const { fileSystem, options } = inMemory();
+    const founding = ["one", "two"].map((data) => ({ type: EntryType.confChange, term: 1, data: text(data) }));
+    await createWal(DIRECTORY, METADATA, { ...options, founding });
+    fileSystem.crash(new Prng(1));
+    const { wal, contents } = await openWal(DIRECTORY, 0, options);
+    assert.deepEqual(listEntries(contents.entries), ["1/1 one", "1/2 two"]);
+    assert.equal(wal.durableIndex, 2);
+  });
+
+  test("a folder that holds something else is refused, and left as it is", async () => {
+    const { fileSystem, options } = inMemory();
+    fileSystem.open(path.join(DIRECTORY, "notes.txt"), { create: true, write: true, durable: false });
+    await rejectsNaming(createWal(DIRECTORY, METADATA, options), /notes\.txt is no log; .*cannot create a log in.*member\/wal/);
+    assert.deepEqual(fileSystem.list(DIRECTORY), ["notes.txt"]);
+  });
+
+  test("what a killed process left in the kernel's memory is durable once the WAL is open", async () => {
+    const { fileSystem, options } = inMemory();
+    const wal = await createWal(DIRECTORY, METADATA, { ...options, unsafeNoFsync: true });
+    append(wal, 1, "written and not synced");
+    await flush(wal);
+    await openWal(DIRECTORY, 0, options);
+    assert.deepEqual(fileSystem.trace.slice(-2), [`sync ${path.basename(FIRST_SEGMENT)}`, "syncDirectory wal"]);
+    fileSystem.crash(new Prng(1));
+    const { contents } = await openWal(DIRECTORY, 0, options);
+    assert.deepEqual(listEntries(contents.entries), ["1/1 written and not synced"]);
   });
 
   test("entries, hard state and snapshot markers come back, in flat batches above the index asked for", async () => {

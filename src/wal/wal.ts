@@ -63,19 +63,31 @@ export function walExists(directory: string, fileSystem: WalFileSystem = nodeFil
   return listSegments(fileSystem, directory).length > 0;
 }
 
+export interface CreateWalOptions extends WalOptions {
+  /** Entries 1, 2, … that the log begins with; durable when {@link createWal} resolves. */
+  readonly founding?: ReadonlyArray<{ readonly type: number; readonly term: number; readonly data: Uint8Array }>;
+}
+
 /**
- * Creates a WAL in `directory`, which must not hold one. It is built beside it and renamed, so it appears whole or not at all.
- * Throws {@link WalError}.
+ * Creates a WAL in `directory`, which must be empty or not there. It is built beside it and renamed, so it appears whole, with
+ * its founding entries, or not at all. Throws {@link WalError}.
  */
-export async function createWal(directory: string, metadata: WalMetadata, options: WalOptions = {}): Promise<Wal> {
+export async function createWal(directory: string, metadata: WalMetadata, options: CreateWalOptions = {}): Promise<Wal> {
   const fileSystem = options.fileSystem ?? nodeFileSystem;
   if (walExists(directory, fileSystem)) throw new WalError("a log exists already", directory);
+  // The folder is replaced by a rename, and what lies in it would be lost.
+  const [other] = fileSystem.list(directory);
+  if (other !== undefined) throw new WalError(`${other} is no log; remove it, or name another folder: cannot create a log in`, directory);
   const metadataBytes = encodeMetadata(metadata);
   const batch = new WalBatch();
   batch.appendCrc(0);
   let crc = batch.appendRecord(0, WalRecordType.metadata, metadataBytes);
   const marker = encodeSnapshotMarker({ index: 0, term: 0, confState: null });
   crc = batch.appendRecord(crc, WalRecordType.snapshot, marker);
+  const founding = options.founding ?? [];
+  for (const [i, { type, term, data }] of founding.entries()) {
+    crc = batch.appendEntry(crc, type, term, i + 1, data, 0, data.length);
+  }
   try {
     await buildFirstSegment(fileSystem, directory, batch, options.segmentBytes ?? SEGMENT_BYTES);
   } catch (error) {
@@ -90,7 +102,7 @@ export async function createWal(directory: string, metadata: WalMetadata, option
     torn: false,
     fileBytes: options.segmentBytes ?? SEGMENT_BYTES,
   };
-  return new Wal(directory, tail, { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: 0 }, options);
+  return new Wal(directory, tail, { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: founding.length }, options);
 }
 
 async function buildFirstSegment(
@@ -132,11 +144,26 @@ export async function openWal(
   try {
     if (contents.repaired !== null) options.log?.("warn", "repairing the log", { path: last.path, error: contents.repaired });
     await prepareTail(fileSystem, tail, options.segmentBytes ?? SEGMENT_BYTES);
+    if (options.unsafeNoFsync !== true) await syncRead(fileSystem, last.path);
     for (const name of ["0.tmp", "1.tmp"]) await fileSystem.remove(path.join(directory, name));
     return { wal: new Wal(directory, tail, contents, options), contents };
   } catch (error) {
     throw error instanceof WalError ? error : new WalError("cannot open for writing", last.path, -1, error);
   }
+}
+
+/**
+ * What was read must be durable before anything is built on it: a process that was killed may have left records and a segment's
+ * name in the kernel's memory only, and later writes make nothing durable but themselves.
+ */
+async function syncRead(fileSystem: WalFileSystem, lastPath: string): Promise<void> {
+  const file = fileSystem.open(lastPath, { create: false, write: true, durable: false });
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await fileSystem.syncDirectory(path.dirname(lastPath));
 }
 
 /** The writer. One thread uses it; nothing in it blocks. */
