@@ -6,6 +6,7 @@ import { deletedBytes, TAG_FIELD_3_BYTES, writeDeleted } from "../proto/kv-encod
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { RESPONSE_INLINE_BYTES_MAX, RESPONSE_INLINE_KEYS_MAX } from "./apply-limits.ts";
 import { appendKeyValue, fetchedKey, fetchKey } from "./key-value-writer.ts";
+import { compareBytes } from "./key-value-bytes.ts";
 import { RangeJob } from "./range-job.ts";
 import { copyKeyRange, newKeyMeta, RangeQuery, toKeyRange } from "./range-query.ts";
 
@@ -52,6 +53,15 @@ export class DeleteRangeApplier {
     out.insert(from, deletedBytes(deleted));
     writeDeleted(out.bytes, from, deleted);
     return deleted;
+  }
+
+  /** Whether the DeleteRangeRequest in `bytes[start, end)` would delete `key`. */
+  covers(bytes: Uint8Array, start: number, end: number, key: Uint8Array): boolean {
+    const range = this.#decode(bytes, start, end);
+    const order = compareWhole(key, range.key);
+    if (range.end === null) return order === 0;
+    const isOpen = range.end.length === 1 && range.end[0] === 0;
+    return order >= 0 && (isOpen || compareWhole(key, range.end) < 0);
   }
 
   #decode(bytes: Uint8Array, start: number, end: number): KeyRange {
@@ -110,4 +120,8 @@ export class DeleteRangeApplier {
     cursor.close();
     return fits;
   }
+}
+
+function compareWhole(a: Uint8Array, b: Uint8Array): number {
+  return compareBytes(a, 0, a.length, b, 0, b.length);
 }

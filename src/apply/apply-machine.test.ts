@@ -30,7 +30,7 @@ function entryOf(field: number, payload: Uint8Array, id: number, prefix = PREFIX
 
 const PUT = toBinary(PutRequestSchema, create(PutRequestSchema, { key: key("k"), value: key("v") }));
 
-function machineOf(options: { consistentIndex?: number; bootId?: number; requests?: RequestHook }) {
+function machineOf(options: { consistentIndex?: number; bootId?: number; bootIndex?: number; requests?: RequestHook }) {
   const responses = new MemoryResponseSink();
   const store = newStore();
   const machine = new ApplyMachine({
@@ -43,6 +43,7 @@ function machineOf(options: { consistentIndex?: number; bootId?: number; request
     consistentIndex: options.consistentIndex ?? 0,
     consistentTerm: 1,
     bootId: options.bootId ?? 0,
+    ...(options.bootIndex === undefined ? {} : { bootIndex: options.bootIndex }),
   });
   const apply = (index: number, term: number, type: number, entry: Uint8Array): void =>
     machine.applyEntry(index, term, type, entry, 0, entry.length);
@@ -134,4 +135,11 @@ test("leases follow the keys: put attaches and moves, a put without one and dele
 
 test("the number of bucket meta is storage's", () => {
   assert.equal(BUCKETS[META_BUCKET], "meta");
+});
+
+test("entries that the log held at the start are applied and not answered, whatever their ids", () => {
+  const { store, responses, apply } = machineOf({ bootIndex: 2 });
+  for (const index of [1, 2, 3]) apply(index, 1, 0, entryOf(RaftField.put, PUT, 10 + index));
+  assert.equal(store.revision, 4);
+  assert.deepEqual([...responses.answers.keys()], [13]);
 });

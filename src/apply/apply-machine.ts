@@ -52,6 +52,11 @@ export interface ApplyMachineOptions {
    * come from an earlier life: they are applied, and nobody is answered.
    */
   readonly bootId: number;
+  /**
+   * Last index of the log when this life of the process began: entries up to there are answered to nobody either, whatever
+   * their ids say. Ids come from the clock, which may have been set back between two lives.
+   */
+  readonly bootIndex?: number;
   /** Storage holds a scheduled compaction that was not finished. */
   readonly compactionPending?: boolean;
 }
@@ -71,6 +76,7 @@ export class ApplyMachine {
   /** Low 16 bits of the member id: the prefix of the ids of its requests. */
   readonly #prefix: number;
   readonly #bootId: number;
+  readonly #bootIndex: number;
   /** Whose turn it is when both a compaction and long answers have work. */
   #compactNext = false;
 
@@ -98,6 +104,7 @@ export class ApplyMachine {
     this.#position = { index: options.consistentIndex, term: options.consistentTerm, replayed: true };
     this.#prefix = Number(options.memberId & 0xffffn);
     this.#bootId = options.bootId;
+    this.#bootIndex = options.bootIndex ?? 0;
   }
 
   /** Index of the entry applied last. */
@@ -206,7 +213,7 @@ export class ApplyMachine {
   /** The request id if this life of this process proposed the entry, else NOT_ANSWERED. */
   #answeredId(): number {
     const { idLow, idHigh } = this.#request;
-    if (idHigh >>> 16 !== this.#prefix) return NOT_ANSWERED;
+    if (idHigh >>> 16 !== this.#prefix || this.#position.index <= this.#bootIndex) return NOT_ANSWERED;
     const id = (idHigh & 0xffff) * 0x1_0000_0000 + idLow;
     return id >= this.#bootId ? id : NOT_ANSWERED;
   }

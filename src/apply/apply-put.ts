@@ -54,6 +54,16 @@ export class PutApplier {
     return this.#leaseError();
   }
 
+  /** Whether the put checked last takes over what is stored under its key. */
+  get checkedNeedsKey(): boolean {
+    return this.#view.ignoreValue || this.#view.ignoreLease;
+  }
+
+  /** Its key, a view of `bytes`. */
+  checkedKey(bytes: Uint8Array): Uint8Array {
+    return bytes.subarray(this.#view.keyStart, this.#view.keyEnd);
+  }
+
   /** Puts inside an open txn; appends prev_kv to `out` if it is asked for and `answering`. */
   applyInTxn(bytes: Uint8Array, start: number, end: number, answering: boolean): void {
     const { store, out } = this.#context;

@@ -3,6 +3,7 @@
  * {@link Membership} of the apply thread and answers MemberList from it.
  */
 
+import { formatId } from "../cluster/identity.ts";
 import { Membership, parseMember, type BucketWriter } from "../cluster/membership.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { RaftField } from "../proto/raft-request.ts";
@@ -14,6 +15,8 @@ const CONF_CHANGE_ADD_NODE = 0;
 
 export interface MembershipHookOptions {
   readonly membership: Membership;
+  /** This member: the only one there may be. */
+  readonly memberId: bigint;
   readonly buckets: BucketWriter;
   /** Answers the proposer, when it is a request of this process. */
   readonly respond: (requestId: number, bytes: Uint8Array) => void;
@@ -49,7 +52,15 @@ export class MembershipHook implements RequestHook {
     if (entryType !== 1 || change.type !== CONF_CHANGE_ADD_NODE || change.context.length === 0) {
       throw new Error(`entry ${at.index} changes the membership in a way that one member does not know (type ${change.type})`);
     }
-    this.#options.membership.add(parseMember(change.context), this.#options.buckets);
+    const { membership, memberId, buckets } = this.#options;
+    const member = parseMember(change.context);
+    if (member.id !== memberId) {
+      throw new Error(
+        `entry ${at.index} adds member ${formatId(member.id)} beside ${formatId(memberId)}: clusters of several members are not ` +
+          `supported yet, and this one must not go on alone`,
+      );
+    }
+    membership.add(member, buckets);
   }
 
   applyEmptyEntry(): void {}
