@@ -3,6 +3,7 @@
  * checkpoint for the next start. A checkpoint is a cache: without it everything is read from the database.
  */
 
+import { formatId } from "../src/cluster/identity.ts";
 import { Membership } from "../src/cluster/membership.ts";
 import type { BucketSink } from "../src/apply/apply-interfaces.ts";
 import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
@@ -123,6 +124,16 @@ function restoreMembership(recovered: RecoveredState): Membership {
   const version = recovered.cluster.find(({ key }) => Buffer.from(key).toString() === "clusterVersion");
   membership.restore(recovered.members, recovered.membersRemoved, version === undefined ? "" : Buffer.from(version.value).toString());
   return membership;
+}
+
+/** Throws unless the database is new or holds this member, alone: a log and a database of two members must not be mixed. */
+export function checkMember({ membership, recovered }: ApplyState, memberId: bigint, options: MemberOptions): void {
+  const ids = [...membership.members.keys()];
+  if (recovered.consistentIndex === 0 || (ids.length === 1 && ids[0] === memberId)) return;
+  throw new Error(
+    `database ${options.databasePath} holds ${ids.length === 0 ? "no member" : `members ${ids.map(formatId).join(", ")}`}, ` +
+      `but the log in ${options.walDir} is that of member ${formatId(memberId)} alone`,
+  );
 }
 
 /**

@@ -12,12 +12,12 @@ import { ApplyMachine } from "../src/apply/apply-machine.ts";
 import { MembershipHook } from "../src/apply/membership-hook.ts";
 import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
 import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
-import { type MemberIdentity, responseHeader } from "../src/proto/response-header.ts";
+import { responseHeader } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import { type ApplyState, closeState, openState, writeIndexCheckpoint } from "./apply-state.ts";
+import { type ApplyState, checkMember, closeState, openState, writeIndexCheckpoint } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
-import { type ApplyControl, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import { type ApplyControl, type RaftOpened, type WorkerData, exposeControl, threadLogger } from "./control.ts";
 
 const { memory, options } = workerData as WorkerData;
 const logger = threadLogger(options.logLevel);
@@ -33,11 +33,12 @@ let loop: ApplyLoop;
 let stopping = false;
 let ended: Promise<void> = Promise.resolve();
 
-function createLoop(identity: MemberIdentity): ApplyLoop {
+function createLoop({ identity, lastIndex }: RaftOpened): ApplyLoop {
   const { store, sink, membership, reader, recovered } = state;
   const responses = new RingResponseSink(toMain);
   const hook = new MembershipHook({
     membership,
+    memberId: identity.memberId,
     buckets: sink,
     respond: (requestId, bytes) => responses.respond(requestId, bytes, 0, bytes.length),
     onClusterVersion: (version) => logger.info("cluster version is updated", { "cluster-version": version }),
@@ -52,6 +53,7 @@ function createLoop(identity: MemberIdentity): ApplyLoop {
     consistentIndex: recovered.consistentIndex,
     consistentTerm: recovered.term,
     bootId: options.firstRequestId,
+    bootIndex: lastIndex,
     compactionPending: recovered.scheduledCompactRev > recovered.finishedCompactRev,
   });
   const hashes = new HashKvJobs(
@@ -88,9 +90,10 @@ const control: ApplyControl = {
     return Promise.resolve({ consistentIndex, revision: store.revision, clusterVersion: membership.clusterVersion });
   },
 
-  run(identity): void {
+  run(opened): void {
     flushCompileCache(); // a member is more often killed than stopped
-    loop = createLoop(identity);
+    checkMember(state, opened.identity.memberId, options);
+    loop = createLoop(opened);
     ended = runBlockingLoop(doorbell, {
       turn: () => loop.turn(),
       hasWork: () => !loop.inboxesEmpty(),

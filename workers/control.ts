@@ -81,8 +81,8 @@ export interface StorageControl {
 export interface ApplyControl {
   /** Builds the state from checkpoint and database; returns what main needs to know of it. */
   open(): Promise<ApplyOpened>;
-  /** Starts the loop, once it is known which member this is. */
-  run(identity: MemberIdentity): void;
+  /** Starts the loop, once it is known which member this is. Throws when the database belongs to another one. */
+  run(opened: RaftOpened): void;
   /** Ends the loop once everything in its rings is applied, and leaves a checkpoint of the index behind. */
   stop(): Promise<void>;
 }
@@ -95,9 +95,16 @@ export interface ApplyOpened {
   readonly clusterVersion: string;
 }
 
+/** What raft found in the log. */
+export interface RaftOpened {
+  readonly identity: MemberIdentity;
+  /** Last index of the log before this start appends anything. */
+  readonly lastIndex: number;
+}
+
 export interface RaftControl {
-  /** Opens the WAL and reads what is above `appliedIndex`, or creates it. Returns the ids it holds. */
-  open(appliedIndex: number): Promise<MemberIdentity>;
+  /** Opens the WAL and reads what is above `appliedIndex`, or creates it. */
+  open(appliedIndex: number): Promise<RaftOpened>;
   /** Starts the loop: hands apply everything committed above `appliedIndex`. */
   run(): void;
   /** Flushes what is in flight and closes the WAL. */

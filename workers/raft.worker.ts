@@ -76,7 +76,7 @@ const control: RaftControl = {
       segmentsKept: options.walsMax,
       log,
     });
-    return opened.identity;
+    return { identity: opened.identity, lastIndex: opened.lastIndex };
   },
 
   run(): void {

@@ -118,10 +118,11 @@ class Supervisor {
     this.#storage = storage;
 
     const recovered: Recovered = storage === null ? { consistentIndex: 0, term: 0 } : await storage.open();
-    const [identity, opened] = await Promise.all([raft.open(recovered.consistentIndex), apply.open()]);
+    const [log, opened] = await Promise.all([raft.open(recovered.consistentIndex), apply.open()]);
+    const { identity } = log;
     this.#logStart(identity, opened);
     await storage?.run({ ...recovered, revision: opened.revision });
-    await apply.run(identity);
+    await apply.run(log);
     const router = this.#createRouter(identity);
     this.#router = router;
     this.#pump(router).catch(this.fail);

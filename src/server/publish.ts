@@ -1,8 +1,10 @@
 /** What a member does when it has a leader and before clients may come: publish its name, and decide the cluster's version. */
 
+import { ERRORS, ErrorId } from "../base/errors.ts";
 import { CLUSTER_VERSION } from "../base/version.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { RaftField } from "../proto/raft-request.ts";
+import { CallFailure } from "./internal-call.ts";
 import type { Router } from "./router.ts";
 
 export interface PublishOptions {
@@ -19,20 +21,30 @@ function encodeAttributes(options: PublishOptions): Uint8Array {
   return new MessageBuilder().uint64(1, options.memberId).message(2, attributes).finish();
 }
 
-/** Proposes both and waits until they are applied. Returns the cluster version. Rejects with `CallFailure`. */
+/**
+ * Proposes both and waits until they are applied, however long the replay of the log before them takes. Returns the cluster
+ * version. Rejects with `CallFailure` when the member stops.
+ */
 export async function publishMember(router: Router, options: PublishOptions): Promise<string> {
-  const attributes = encodeAttributes(options);
-  const published = router.request((call) => {
-    router.propose(call, RaftField.clusterMemberAttrSet, attributes, 0, attributes.length);
-  });
+  const published = propose(router, RaftField.clusterMemberAttrSet, encodeAttributes(options));
   if (options.clusterVersion !== "") {
     await published;
     return options.clusterVersion;
   }
   const version = new MessageBuilder().string(1, CLUSTER_VERSION).finish();
-  const decided = router.request((call) => {
-    router.propose(call, RaftField.clusterVersionSet, version, 0, version.length);
-  });
-  await Promise.all([published, decided]);
+  await Promise.all([published, propose(router, RaftField.clusterVersionSet, version)]);
   return CLUSTER_VERSION;
+}
+
+/** A proposal that timed out is made again: applied twice, it changes nothing. */
+async function propose(router: Router, field: number, payload: Uint8Array): Promise<void> {
+  const timedOut = ERRORS[ErrorId.timeout]?.message;
+  for (;;) {
+    try {
+      await router.request((call) => router.propose(call, field, payload, 0, payload.length));
+      return;
+    } catch (error) {
+      if (!(error instanceof CallFailure) || error.message !== timedOut) throw error;
+    }
+  }
 }

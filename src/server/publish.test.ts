@@ -1,0 +1,39 @@
+import { test } from "node:test";
+import { equal } from "node:assert/strict";
+import { MemoryRing } from "../ring/memory-ring.ts";
+import { RecordType } from "../ring/record-types.ts";
+import { publishMember } from "./publish.ts";
+import { Router } from "./router.ts";
+
+const EMPTY = new Uint8Array(0);
+
+test("a member whose replay takes longer than a request may publishes again until it is applied", async (t) => {
+  const toRaft = new MemoryRing(1 << 16);
+  const fromApply = new MemoryRing(1 << 16);
+  const router = new Router({
+    toRaft,
+    toApply: new MemoryRing(1 << 16),
+    inboxes: [fromApply],
+    memberPrefix: 1,
+    firstRequestId: 100,
+    requestTimeoutMs: 1,
+    requestBytesMax: 1 << 20,
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  t.after(() => router.stop());
+  // The first proposal is never answered, the second at once.
+  let proposals = 0;
+  const raft = setInterval(() => {
+    toRaft.drain((type, _flags, id) => {
+      equal(type, RecordType.propose);
+      if (++proposals > 1) fromApply.write(RecordType.response, 0, id, EMPTY, 0, 0);
+    }, 10);
+    fromApply.publish();
+    router.drainInboxes();
+  }, 1);
+  t.after(() => clearInterval(raft));
+  equal(await publishMember(router, { memberId: 1n, name: "m", clientUrls: [], clusterVersion: "3.6.0" }), "3.6.0");
+  equal(proposals, 2);
+});
