@@ -103,8 +103,8 @@ export interface RaftOpened {
 }
 
 export interface RaftControl {
-  /** Opens the WAL and reads what is above `appliedIndex`, or creates it. */
-  open(appliedIndex: number): Promise<RaftOpened>;
+  /** Opens the WAL and reads what is above the consistent index, or creates it. Throws when the two do not fit together. */
+  open(recovered: Recovered): Promise<RaftOpened>;
   /** Starts the loop: hands apply everything committed above `appliedIndex`. */
   run(): void;
   /** Flushes what is in flight and closes the WAL. */

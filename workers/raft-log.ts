@@ -7,7 +7,7 @@ import { EntryType, type EntryBatch, type HardState } from "../src/raft/raft.ts"
 import { MemoryLog } from "../src/wal/memory-log.ts";
 import { WalBatch } from "../src/wal/wal-batch.ts";
 import { type WalOptions, createWal, openWal } from "../src/wal/wal.ts";
-import type { MemberOptions } from "./control.ts";
+import type { MemberOptions, Recovered } from "./control.ts";
 
 /** The log as the start found or made it. */
 export interface OpenedLog {
@@ -24,10 +24,10 @@ export interface OpenedLog {
 }
 
 /** Opens or creates it. Throws `WalError` with file and offset. */
-export async function openLog(options: MemberOptions, appliedIndex: number, walOptions: WalOptions): Promise<OpenedLog> {
-  if (!options.inMemory && !options.bootstrap) return reopenLog(options, appliedIndex, walOptions);
-  if (appliedIndex > 0) {
-    throw new Error(`database ${options.databasePath} holds entries up to ${appliedIndex}, but there is no log in ${options.walDir}`);
+export async function openLog(options: MemberOptions, recovered: Recovered, walOptions: WalOptions): Promise<OpenedLog> {
+  if (!options.inMemory && !options.bootstrap) return reopenLog(options, recovered, walOptions);
+  if (recovered.consistentIndex > 0) {
+    throw new Error(`database ${options.databasePath} holds entries up to ${recovered.consistentIndex}, but there is no log in ${options.walDir}`);
   }
   const { memberId, clusterId } = options;
   const entries = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
@@ -35,22 +35,23 @@ export async function openLog(options: MemberOptions, appliedIndex: number, walO
   const storage: LogStorage = options.inMemory
     ? new MemoryLog()
     : await createWal(options.walDir, { nodeId: memberId, clusterId }, { ...walOptions, founding });
-  const recovered = new WalBatch();
-  entries.forEach((data, i) => recovered.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length));
+  const batch = new WalBatch();
+  entries.forEach((data, i) => batch.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length));
   const hardState = bootstrapHardState(entries.length);
   storage.appendHardState(hardState);
   return {
     identity: { memberId, clusterId },
     storage,
     hardState,
-    entries: [recovered],
+    entries: [batch],
     lastIndex: entries.length,
     appliedTerm: 0,
     snapshotIndex: 0,
   };
 }
 
-async function reopenLog(options: MemberOptions, appliedIndex: number, walOptions: WalOptions): Promise<OpenedLog> {
+async function reopenLog(options: MemberOptions, recovered: Recovered, walOptions: WalOptions): Promise<OpenedLog> {
+  const { consistentIndex: appliedIndex, term } = recovered;
   const { wal, contents } = await openWal(options.walDir, appliedIndex, walOptions);
   const { metadata, hardState, entries, lastIndex, afterTerm, snapshots } = contents;
   if (lastIndex < appliedIndex) {
@@ -58,6 +59,13 @@ async function reopenLog(options: MemberOptions, appliedIndex: number, walOption
     throw new Error(
       `log ${options.walDir} ends at index ${lastIndex}, but database ${options.databasePath} holds entries up to ${appliedIndex}: ` +
         `entries are lost, or the two do not belong together`,
+    );
+  }
+  if (afterTerm !== 0 && afterTerm !== term) {
+    await wal.close();
+    throw new Error(
+      `entry ${appliedIndex} has term ${afterTerm} in the log ${options.walDir}, but term ${term} in database ` +
+        `${options.databasePath}: the two do not belong together`,
     );
   }
   return {

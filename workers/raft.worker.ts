@@ -69,9 +69,9 @@ function start(): RaftLoop {
 }
 
 const control: RaftControl = {
-  async open(applied): ReturnType<RaftControl["open"]> {
-    appliedIndex = applied;
-    opened = await openLog(options, applied, {
+  async open(recovered): ReturnType<RaftControl["open"]> {
+    appliedIndex = recovered.consistentIndex;
+    opened = await openLog(options, recovered, {
       unsafeNoFsync: options.unsafeNoFsync,
       segmentsKept: options.walsMax,
       log,

@@ -118,7 +118,7 @@ class Supervisor {
     this.#storage = storage;
 
     const recovered: Recovered = storage === null ? { consistentIndex: 0, term: 0 } : await storage.open();
-    const [log, opened] = await Promise.all([raft.open(recovered.consistentIndex), apply.open()]);
+    const [log, opened] = await Promise.all([raft.open(recovered), apply.open()]);
     const { identity } = log;
     this.#logStart(identity, opened);
     await storage?.run({ ...recovered, revision: opened.revision });
