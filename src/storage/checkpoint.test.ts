@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
+import { CheckpointWriter, writeCheckpoint } from "./checkpoint-writer.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "concord-checkpoint-"));
 const path = join(directory, "index.ckpt");
@@ -60,5 +61,31 @@ test("a failing write leaves the old checkpoint and names the file", () => {
     () => writeCheckpoint(join(directory, "missing", "index.ckpt"), header, chunks),
     /cannot write the index checkpoint .*missing\/index\.ckpt: ENOENT/,
   );
+  assert.equal(reason(), "loaded");
+});
+
+test("a checkpoint written in slices is the one written at once", async () => {
+  writeCheckpoint(path, header, chunks);
+  const atOnce = readFileSync(path);
+  rmSync(path);
+  for (const sliceBytes of [1, 999, 5000, 5003]) {
+    const writer = new CheckpointWriter(path, header, chunks);
+    let slices = 1;
+    while (!writer.writeSlice(sliceBytes)) slices++;
+    assert.equal(slices, Math.ceil(5003 / sliceBytes));
+    assert.equal(existsSync(path), false);
+    await writer.finish();
+    assert.deepEqual(readFileSync(path), atOnce);
+    assert.equal(existsSync(`${path}.tmp`), false);
+    rmSync(path);
+  }
+});
+
+test("a checkpoint that is given up leaves the old one and no file", () => {
+  writeCheckpoint(path, header, chunks);
+  const writer = new CheckpointWriter(path, { ...header, layoutVersion: 9 }, chunks);
+  writer.writeSlice(100);
+  writer.abandon();
+  assert.equal(existsSync(`${path}.tmp`), false);
   assert.equal(reason(), "loaded");
 });

@@ -9,100 +9,28 @@
  *  40  identity (UTF-8), then a chunk: f64 length, u32 CRC-32     end: u32 CRC-32 of the header before it
  *  then the chunks, back to back
  * ```
+ * This file reads it; `checkpoint-writer.ts` writes it.
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import { crc32 } from "node:zlib"; // 4 GB/s; CRC-32C in JavaScript does 1.3
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { crc32 } from "node:zlib";
 
-import { describeError } from "./io-error.ts";
+import {
+  CHECKPOINT_FORMAT,
+  CHECKPOINT_MAGIC,
+  CHUNK_ENTRY_BYTES,
+  type CheckpointHeader,
+  FIXED_HEADER_BYTES,
+  HEADER_BYTES_MAX,
+} from "./checkpoint-header.ts";
 
-const MAGIC = Buffer.from("CONCORDX", "latin1");
-const FILE_FORMAT = 1;
-const FIXED_HEADER_BYTES = 40;
-const CHUNK_ENTRY_BYTES = 12;
-const HEADER_BYTES_MAX = 1024 * 1024;
-/** One write call takes at most this much: Linux writes no more than 2 GiB at once. */
-const WRITE_BYTES_MAX = 256 * 1024 * 1024;
+/** One read call takes at most this much: Linux reads no more than 2 GiB at once. */
+const READ_BYTES_MAX = 256 * 1024 * 1024;
 
-/** What a checkpoint belongs to. */
-export interface CheckpointHeader {
-  /** Version of the chunks' layout; another one cannot be loaded. */
-  readonly layoutVersion: number;
-  /** Index of the last entry in it; replay goes on behind it. */
-  readonly consistentIndex: number;
-  /** The store's revision after that entry. */
-  readonly revision: number;
-  /** Names the member and cluster (any text), so that a file left in a reused directory is not taken for ours. */
-  readonly identity: string;
-}
 
 /** A loaded checkpoint: each chunk in a buffer of its own, at offset 0 (aligned for typed arrays). */
 export interface Checkpoint {
   readonly header: CheckpointHeader;
   readonly chunks: Uint8Array[];
-}
-
-/**
- * Writes a checkpoint to `path` so that a crash leaves either the old one or the new one, whole: temporary file, fsync,
- * rename, fsync of the directory. Blocks for the write; the bytes are borrowed.
- * @throws with the path and the cause; the old checkpoint is then still there
- */
-export function writeCheckpoint(path: string, header: CheckpointHeader, chunks: readonly Uint8Array[]): void {
-  const temporary = `${path}.tmp`;
-  try {
-    const fd = openSync(temporary, "w", 0o600);
-    try {
-      writeAll(fd, encodeHeader(header, chunks));
-      for (const chunk of chunks) writeAll(fd, chunk);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, path);
-    syncDirectory(dirname(path));
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw describeError(path, "cannot write the index checkpoint", error);
-  }
-}
-
-/** fsync of a directory, so that a rename or a new file in it survives a power cut. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function encodeHeader(header: CheckpointHeader, chunks: readonly Uint8Array[]): Buffer {
-  const identity = Buffer.from(header.identity, "utf8");
-  const length = FIXED_HEADER_BYTES + identity.length + chunks.length * CHUNK_ENTRY_BYTES + 4;
-  if (length > HEADER_BYTES_MAX) throw new RangeError(`checkpoint header of ${length} bytes`);
-  const bytes = Buffer.alloc(length);
-  MAGIC.copy(bytes);
-  bytes.writeUInt32LE(FILE_FORMAT, 8);
-  bytes.writeUInt32LE(header.layoutVersion, 12);
-  bytes.writeDoubleLE(header.consistentIndex, 16);
-  bytes.writeDoubleLE(header.revision, 24);
-  bytes.writeUInt32LE(chunks.length, 32);
-  bytes.writeUInt32LE(identity.length, 36);
-  identity.copy(bytes, FIXED_HEADER_BYTES);
-  let offset = FIXED_HEADER_BYTES + identity.length;
-  for (const chunk of chunks) {
-    bytes.writeDoubleLE(chunk.length, offset);
-    bytes.writeUInt32LE(crc32(chunk), offset + 8);
-    offset += CHUNK_ENTRY_BYTES;
-  }
-  bytes.writeUInt32LE(crc32(bytes.subarray(0, offset)), offset);
-  return bytes;
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, WRITE_BYTES_MAX));
-  }
 }
 
 /** What the file must match; the caller knows it from the backend. */
@@ -138,9 +66,9 @@ function load(path: string, fd: number, expected: CheckpointExpectation): Checkp
   const refuse = (why: string): { reason: string } => ({ reason: `index checkpoint ${path} ${why}` });
   const fileBytes = fstatSync(fd).size;
   const fixed = readExactly(fd, 0, FIXED_HEADER_BYTES, fileBytes);
-  if (fixed === undefined || Buffer.compare(fixed.subarray(0, 8), MAGIC) !== 0) return refuse("is not a checkpoint");
+  if (fixed === undefined || Buffer.compare(fixed.subarray(0, 8), CHECKPOINT_MAGIC) !== 0) return refuse("is not a checkpoint");
   const format = fixed.readUInt32LE(8);
-  if (format !== FILE_FORMAT) return refuse(`has format ${format}, expected ${FILE_FORMAT}`);
+  if (format !== CHECKPOINT_FORMAT) return refuse(`has format ${format}, expected ${CHECKPOINT_FORMAT}`);
   const identityBytes = fixed.readUInt32LE(36);
   const chunkCount = fixed.readUInt32LE(32);
   const headerBytes = FIXED_HEADER_BYTES + identityBytes + chunkCount * CHUNK_ENTRY_BYTES + 4;
@@ -186,7 +114,7 @@ function readExactly(fd: number, offset: number, length: number, fileBytes: numb
   if (!(length >= 0) || offset + length > fileBytes) return undefined;
   const bytes = Buffer.from(new ArrayBuffer(length));
   for (let done = 0; done < length; ) {
-    const read = readSync(fd, bytes, done, Math.min(length - done, WRITE_BYTES_MAX), offset + done);
+    const read = readSync(fd, bytes, done, Math.min(length - done, READ_BYTES_MAX), offset + done);
     if (read === 0) return undefined;
     done += read;
   }
