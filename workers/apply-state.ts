@@ -1,6 +1,6 @@
 /**
- * The apply thread's state from disk and back: index checkpoint, then whatever the database has beyond it; at the end a
- * checkpoint for the next start. A checkpoint is a cache: without it everything is read from the database.
+ * The apply thread's state from disk: index checkpoint, then whatever the database has beyond it. A checkpoint is a cache: without
+ * it everything is read from the database. Who writes it: `index-checkpoint.ts`.
  */
 
 import { formatId } from "../src/cluster/identity.ts";
@@ -11,9 +11,10 @@ import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
 import { type BackendReader, BUCKETS, type BucketName } from "../src/storage/backend.ts";
-import { readCheckpoint, writeCheckpoint } from "../src/storage/checkpoint.ts";
+import { readCheckpoint } from "../src/storage/checkpoint.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
+import { META_DATABASE_ID } from "../src/storage/meta-keys.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { type RecoveredState, recover } from "../src/storage/recover.ts";
 import { DirectSink, RingSink, type StorageSink } from "../src/storage/revision-sink.ts";
@@ -30,6 +31,16 @@ export interface ApplyState {
   readonly direct: DirectSink | null;
   readonly store: Mvcc;
   readonly membership: Membership;
+  /** Hex of the database's id; empty before its first checkpoint. */
+  readonly databaseId: string;
+  /** Revision of the checkpoint that was loaded; 0 = none. */
+  readonly checkpointRevision: number;
+  /** Records that were read beyond the checkpoint. */
+  readonly recordsScanned: number;
+  /** A compaction of an earlier life is to be gone on with. */
+  readonly compactionPending: boolean;
+  /** Revisions handed to storage and removed from it since. */
+  readonly revisionChanges: () => number;
   /** Opens a walk over what is committed now, with a snapshot of its own. */
   readonly openHashScan: HashKvJobsOptions["openScan"];
 }
@@ -39,18 +50,34 @@ export function openState(options: MemberOptions, toStorage: RingWriter, logger:
   const backend = options.inMemory ? openMemoryBackend() : null;
   const reader = backend?.reader() ?? openLmdbReader(options.databasePath);
   const direct = backend === null ? null : new DirectSink(backend);
-  const sink = direct ?? new RingSink(toStorage);
+  const ringSink = new RingSink(toStorage);
+  const sink = direct ?? ringSink;
   const recovered = recover(reader);
+  const databaseId = Buffer.from(reader.get("meta", META_DATABASE_ID) ?? []).toString("hex");
   const store = createMvccStore({ source: reader, sink, valueBytesMax: options.valueCacheBytes, hashSeed: randomSeed() });
-  restoreStore({ store, reader, recovered, options, logger });
+  const { recordsScanned, checkpointRevision } = restoreStore({ store, reader, recovered, databaseId, options, logger });
   reader.refresh();
   const openHashScan: HashKvJobsOptions["openScan"] = (keep, keeps) => {
     const snapshot = backend?.reader() ?? openLmdbReader(options.databasePath);
     const scan = new HashKv(snapshot, { revision: keep.revision, compactRevision: keep.compactRevision, keeps });
     return { step: (recordsMax) => scan.step(recordsMax), get hash() { return scan.hash; }, close: () => snapshot.close() };
   };
-  const membership = restoreMembership(recovered);
-  return { reader, recovered, sink, direct, bucketSink: bucketSink(sink), store, membership, openHashScan };
+  return {
+    reader,
+    recovered,
+    sink,
+    direct,
+    bucketSink: bucketSink(sink),
+    store,
+    membership: restoreMembership(recovered),
+    databaseId,
+    checkpointRevision,
+    recordsScanned,
+    // A checkpoint may be older than a compaction that the database has finished: the index still holds what it removed.
+    compactionPending: recovered.scheduledCompactRev > (checkpointRevision > 0 ? -1 : recovered.finishedCompactRev),
+    revisionChanges: () => ringSink.revisionChanges,
+    openHashScan,
+  };
 }
 
 function randomSeed(): number {
@@ -70,13 +97,15 @@ interface Restore {
   readonly store: Mvcc;
   readonly reader: BackendReader;
   readonly recovered: RecoveredState;
+  readonly databaseId: string;
   readonly options: MemberOptions;
   readonly logger: Logger;
 }
 
-function restoreStore({ store, reader, recovered, options, logger }: Restore): void {
+function restoreStore(restore: Restore): { recordsScanned: number; checkpointRevision: number } {
+  const { store, reader, recovered, options, logger } = restore;
   const startedMs = performance.now();
-  const fromRevision = options.inMemory || recovered.consistentIndex === 0 ? 0 : loadIndex({ store, reader, recovered, options, logger });
+  const fromRevision = options.inMemory || recovered.consistentIndex === 0 ? 0 : loadIndex(restore);
   let records = 0;
   reader.scanRevisions(fromRevision + 1, (main, sub, tombstone, bytes, length) => {
     if (!store.restoreRevision(main, sub, tombstone, bytes.subarray(0, length))) {
@@ -89,20 +118,26 @@ function restoreStore({ store, reader, recovered, options, logger }: Restore): v
     scheduledCompactRevision: recovered.scheduledCompactRev,
     finishedCompactRevision: recovered.finishedCompactRev,
   });
-  if (recovered.consistentIndex === 0) return;
+  const result = { recordsScanned: records, checkpointRevision: fromRevision };
+  if (recovered.consistentIndex === 0) return result;
   logger.info("kvstore restored", {
     "current-rev": store.revision,
     "compact-revision": store.compactRevision,
     "records-scanned": records,
     took: `${Math.round(performance.now() - startedMs)}ms`,
   });
+  return result;
 }
 
 /** Loads the checkpoint; returns the revision it reaches, 0 when there is none that can be used. */
-function loadIndex({ store, recovered, options, logger }: Restore): number {
+function loadIndex({ store, recovered, databaseId, options, logger }: Restore): number {
+  if (databaseId === "") {
+    logger.info("rebuilding the key index from the database", { reason: "no index checkpoint was made of it yet" });
+    return 0;
+  }
   const found = readCheckpoint(options.checkpointPath, {
     layoutVersion: CHECKPOINT_LAYOUT,
-    identity: "",
+    identity: databaseId,
     consistentIndexMax: recovered.consistentIndex,
   });
   if ("reason" in found) {
@@ -134,29 +169,6 @@ export function checkMember({ membership, recovered }: ApplyState, memberId: big
     `database ${options.databasePath} holds ${ids.length === 0 ? "no member" : `members ${ids.map(formatId).join(", ")}`}, ` +
       `but the log in ${options.walDir} is that of member ${formatId(memberId)} alone`,
   );
-}
-
-/**
- * Leaves the index behind for the next start. `flushStorage` must return once storage has committed everything up to
- * `consistentIndex`, and the deletions that serializing sends it.
- */
-export function writeIndexCheckpoint(
-  state: ApplyState,
-  { consistentIndex, flushStorage }: { consistentIndex: number; flushStorage: () => void },
-  { options, logger }: { options: MemberOptions; logger: Logger },
-): void {
-  if (options.inMemory) return;
-  const chunks = state.store.serialize();
-  flushStorage();
-  try {
-    writeCheckpoint(
-      options.checkpointPath,
-      { layoutVersion: CHECKPOINT_LAYOUT, consistentIndex, revision: state.store.revision, identity: "" },
-      chunks,
-    );
-  } catch (error) {
-    logger.warn("could not write the index checkpoint; the next start reads the whole database", { error });
-  }
 }
 
 export function closeState(state: ApplyState): void {

@@ -15,9 +15,10 @@ import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import { type ApplyState, checkMember, closeState, openState, writeIndexCheckpoint } from "./apply-state.ts";
+import { type ApplyState, checkMember, closeState, openState } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type ApplyControl, type RaftOpened, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import { IndexCheckpoints } from "./index-checkpoint.ts";
 
 const { memory, options } = workerData as WorkerData;
 const logger = threadLogger(options.logLevel);
@@ -30,6 +31,8 @@ const toStorage = new SharedRingWriter(memory.rings.applyToStorage, new Doorbell
 
 let state: ApplyState;
 let loop: ApplyLoop;
+/** Null when nothing is kept on disk. */
+let checkpoints: IndexCheckpoints | null = null;
 let stopping = false;
 let ended: Promise<void> = Promise.resolve();
 
@@ -54,7 +57,7 @@ function createLoop({ identity, lastIndex }: RaftOpened): ApplyLoop {
     consistentTerm: recovered.term,
     bootId: options.firstRequestId,
     bootIndex: lastIndex,
-    compactionPending: recovered.scheduledCompactRev > recovered.finishedCompactRev,
+    compactionPending: state.compactionPending,
   });
   const hashes = new HashKvJobs(
     {
@@ -94,20 +97,21 @@ const control: ApplyControl = {
     flushCompileCache(); // a member is more often killed than stopped
     checkMember(state, opened.identity.memberId, options);
     loop = createLoop(opened);
+    checkpoints = options.inMemory ? null : new IndexCheckpoints({ state, loop, path: options.checkpointPath, logger });
+    const idle = checkpoints?.idle;
     ended = runBlockingLoop(doorbell, {
-      turn: () => loop.turn(),
+      turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),
       hasWork: () => !loop.inboxesEmpty(),
-      sleepMs: () => Infinity,
+      sleepMs: () => idle?.sleepMs(performance.now()) ?? Infinity,
       stopped: () => stopping && loop.inboxesEmpty(),
+      waitsForEvents: () => idle?.waitsForEvents ?? false,
     });
   },
 
   async stop(): Promise<void> {
     stopping = true;
     await ended;
-    const consistentIndex = loop.appliedIndex;
-    const flushStorage = (): void => loop.flushStorage(doorbell);
-    writeIndexCheckpoint(state, { consistentIndex, flushStorage }, { options, logger });
+    await checkpoints?.writeLast((token) => loop.waitForCommit(token, doorbell));
     closeState(state);
   },
 };

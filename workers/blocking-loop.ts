@@ -10,6 +10,8 @@ export interface BlockingLoop {
   sleepMs(): number;
   /** True once the loop is to end. */
   stopped(): boolean;
+  /** True while something was begun whose end the event loop brings: it is looked at after every round and every sleep. */
+  waitsForEvents?(): boolean;
 }
 
 /** Lets messages that wait for this thread (comlink calls) be handled: one turn of the event loop. */
@@ -19,14 +21,13 @@ function eventLoopTurn(): Promise<void> {
 
 /**
  * Runs `loop` until it is stopped, asleep in `Atomics.wait` while there is nothing to do. The thread sees its event loop only
- * when its control flag was rung, or never while work goes on: calls through comlink ring it.
+ * when its control flag was rung (calls through comlink ring it), or while the loop waits for events.
  */
 export async function runBlockingLoop(doorbell: Doorbell, loop: BlockingLoop): Promise<void> {
   while (!loop.stopped()) {
-    if (doorbell.takeControlRequest()) {
-      await eventLoopTurn();
-      continue; // the message may have stopped the loop
-    }
+    const isCalled = doorbell.takeControlRequest();
+    if (isCalled || loop.waitsForEvents?.() === true) await eventLoopTurn();
+    if (isCalled) continue; // the message may have stopped the loop
     if (loop.turn()) continue;
     const sequence = doorbell.prepareSleep();
     if (loop.hasWork()) doorbell.awake();

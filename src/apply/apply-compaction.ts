@@ -76,11 +76,17 @@ export class CompactionApplier {
     this.#ended = true;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
     if (this.#waiters.every((waiter) => waiter.token > 0)) return;
-    const token = ++this.#lastToken;
+    const token = this.requestCommit();
     for (const waiter of this.#waiters) {
       if (waiter.token === 0) waiter.token = token;
     }
+  }
+
+  /** Asks storage to commit. All tokens come from here, as one that is served vouches for all before it. */
+  requestCommit(): number {
+    const token = ++this.#lastToken;
     this.#buckets.flush(token);
+    return token;
   }
 
   /** True once after a compaction has ended. */

@@ -23,8 +23,6 @@ import { encodeMemberList } from "./membership-hook.ts";
 const RECORDS_PER_TURN_MAX = 512;
 const APPLY_STATUS_BYTES = 24;
 const COMMITTED_BYTES = 32;
-/** Above all tokens that the machine counts up. */
-const FINAL_FLUSH_TOKEN = Number.MAX_SAFE_INTEGER;
 
 /** What the loop tells storage at the end of a batch. */
 export interface AppliedSink {
@@ -70,6 +68,7 @@ export class ApplyLoop {
   #directRevision = 0;
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
+  #slices = 0;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
@@ -82,6 +81,11 @@ export class ApplyLoop {
     return this.#appliedIndex;
   }
 
+  /** Slices of background work done: compaction changes the index between entries. */
+  get slices(): number {
+    return this.#slices;
+  }
+
   /** One round over all rings and one slice of background work. Returns false when there was nothing to do. */
   turn(): boolean {
     const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage } = this.#options;
@@ -92,6 +96,7 @@ export class ApplyLoop {
     else if (!this.#waitsForCommit) storage.flush(0);
     this.#waitsForCommit = store.needsCommit;
     const sliced = machine.runSlice();
+    if (sliced) this.#slices++;
     const hashed = hashes.runSlice();
     this.#endBatch(sliced);
     return records > 0 || sliced || hashed;
@@ -154,14 +159,27 @@ export class ApplyLoop {
     return offset;
   }
 
-  /** Asks storage to commit everything, and waits on `doorbell` until it has. For the end of the thread. */
-  flushStorage(doorbell: Doorbell): void {
-    const { fromStorage, storage, direct } = this.#options;
-    if (direct !== null) return;
-    this.#servedToken = 0;
-    storage.flush(FINAL_FLUSH_TOKEN);
+  /**
+   * Asks storage to commit everything up to now, also what was written outside of any entry. Between two turns only. Returns a
+   * token for {@link isCommitted}.
+   */
+  requestCommit(): number {
+    const { machine, storage, store } = this.#options;
+    storage.applied(this.#appliedIndex, this.#term, store.revision);
+    const token = machine.requestCommit();
     storage.publish();
-    while (this.#servedToken !== FINAL_FLUSH_TOKEN) {
+    return token;
+  }
+
+  /** Storage has committed what {@link requestCommit} returned the token for. */
+  isCommitted(token: number): boolean {
+    return this.#servedToken >= token;
+  }
+
+  /** Waits on `doorbell` until it has. For the end of the thread. */
+  waitForCommit(token: number, doorbell: Doorbell): void {
+    const { fromStorage } = this.#options;
+    while (!this.isCommitted(token)) {
       const sequence = doorbell.prepareSleep();
       if (fromStorage.isEmpty()) doorbell.sleep(sequence, Infinity);
       doorbell.awake();

@@ -165,6 +165,11 @@ export class ApplyMachine {
     this.#context.streams.addCredit(requestId, bytes);
   }
 
+  /** Asks storage to commit; {@link storageCommitted} is called with the token that this returns, or a later one. */
+  requestCommit(): number {
+    return this.#compactions.requestCommit();
+  }
+
   /** Storage has committed what was handed over before `flush(token)`. */
   storageCommitted(token: number): void {
     this.#compactions.storageCommitted(token);

@@ -7,3 +7,5 @@ export const META_CONF_STATE = ascii("confState");
 export const META_SCHEDULED_COMPACT_REV = ascii("scheduledCompactRev");
 export const META_FINISHED_COMPACT_REV = ascii("finishedCompactRev");
 export const META_STORAGE_VERSION = ascii("storageVersion");
+/** Ours, etcd ignores it: 16 random bytes by which an index checkpoint knows its database. Differs from member to member. */
+export const META_DATABASE_ID = ascii("concordDatabaseId");

@@ -27,6 +27,8 @@ const BUCKET_HEADER_BYTES = 3;
 
 /** Encodes onto the ring; waits for the storage thread when the ring is full. */
 export class RingSink implements StorageSink {
+  /** Revisions put and removed: how far the key index has moved on. */
+  revisionChanges = 0;
   readonly #ring: RingWriter;
   /** Staging for records longer than the ring takes in one piece. */
   #long = new Uint8Array(0);
@@ -56,6 +58,7 @@ export class RingSink implements StorageSink {
     start: number,
     end: number,
   ): void {
+    this.revisionChanges++;
     const keyLength = tombstone ? TOMBSTONE_KEY_BYTES : REVISION_KEY_BYTES;
     const length = 1 + keyLength + end - start;
     const long = length > this.#ring.inlineBytesMax;
