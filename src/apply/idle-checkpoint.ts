@@ -12,7 +12,7 @@
  * It works only in turns in which the apply loop found nothing to do, a slice a turn, so a request waits for one slice at most. The
  * job borrows the index while it writes: the first change ends it. Reads change nothing, and only interrupt it. Each attempt
  * that was given up doubles the quiet that the next one asks for. Writes without a pause for ever mean no checkpoint
- * (docs/decisions/003-no-checkpoint-under-steady-writes.md).
+ * (docs/decisions/005-no-checkpoint-under-steady-writes.md).
  */
 
 /** A restart reads so many records in a tenth of a second: fewer are not worth a checkpoint. */
