@@ -27,7 +27,7 @@ export abstract class Http2Stream {
   pending: ByteQueue | null = null;
   /** Once {@link pending} is empty, {@link writeEnd} follows. */
   endWanted = false;
-  /** Waits its turn in the sender's ready list. */
+  /** Stands in the sender's ready list. If that is so when it closes, the object must not be used again. */
   queued = false;
 
   /** Prepares a new or used object for a request. */
@@ -64,6 +64,6 @@ export abstract class Http2Stream {
   abstract onDrained(): void;
   /** Pending DATA has left and {@link endWanted} is set: write whatever ends the response. */
   abstract writeEnd(): void;
-  /** The last call: the object may be used for another request. */
+  /** The last call: the object may be used for another request, unless it is {@link queued}. */
   abstract onClosed(): void;
 }
