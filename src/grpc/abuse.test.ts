@@ -206,6 +206,20 @@ test("a client with no window gets nothing, then exactly what it allows", async 
   assert.equal(received(), 105);
 });
 
+test("a call that was reset while its answer waited for the connection's window leaves nothing behind", async () => {
+  const peer = await open(false);
+  peer.write(PREFACE, frame(4, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])));
+  peer.request(1, "/test.T/Many", "100");
+  await peer.frame(() => peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0) === 65_535);
+  // The next call may use the same object again, and has nothing to send.
+  peer.write(frame(3, 0, 1, uint32(8)));
+  peer.request(3, HANG);
+  peer.write(frame(8, 0, 0, uint32(1_000_000)));
+  peer.request(5, "/test.T/Echo", "alive");
+  const answer = await peer.frame((each) => each.type === 0 && each.streamId === 5);
+  assert.equal(answer.payload.toString("latin1", 5), "alive");
+});
+
 test("half-closed streams still get their answers; a message longer than announced limits is refused early", async () => {
   const peer = await open();
   peer.write(frame(1, 4, 1, grpcHeaders("/test.T/Echo")), frame(0, 0, 1, Buffer.from([0, 0x7f, 0, 0, 0])));

@@ -3,12 +3,13 @@
  * after their handler called {@link NativeCall.end}: a handler that is told of a cancel may still hold its call.
  */
 import { copyBytes } from "../base/copy-bytes.ts";
-import { GrpcCode } from "../base/errors.ts";
+import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import { readUint32, writeUint32 } from "../http2/bytes.ts";
 import type { HeaderBlock } from "../http2/header-block.ts";
 import { CANCEL, INTERNAL_ERROR } from "../http2/http2.ts";
 import { Http2Stream } from "../http2/stream.ts";
 import { deflate, inflate } from "./compression.ts";
+import type { PacedCall } from "./call-pacer.ts";
 import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { inflatedTooLarge, MESSAGE_COMPRESSED, MESSAGE_PREFIX_BYTES, messageTooLarge } from "./grpc.ts";
 import { MessageAssembly } from "./message-assembly.ts";
@@ -20,10 +21,11 @@ import type { Call } from "./service.ts";
 /** Bytes of unfinished request messages that one connection may pin. */
 const ASSEMBLY_BYTES_MAX = 268_435_456;
 
+const TOO_MANY = ERRORS[ErrorId.requestTooManyRequests];
 const prefixScratch = new Uint8Array(MESSAGE_PREFIX_BYTES);
 const textEncoder = new TextEncoder();
 
-export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
+export class NativeCall extends Http2Stream implements Call, DeadlineEntry, PacedCall {
   state: unknown = undefined;
   deadlineMs = Infinity;
   cancelled = false;
@@ -44,7 +46,9 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
   #message = "";
   /** Bytes that {@link sendPart} still owes to the message begun. */
   #partBytesLeft = 0;
-  /** A message that is incomplete, or complete and waiting for the half-close. */
+  /** Its pacer counts it. */
+  #paced = false;
+  /** A message that is incomplete, or complete and waiting for the half-close or, in the pacer, for its turn. */
   #assembly: MessageAssembly | null = null;
 
   /** Prepares the object for a request on `owner`; {@link Http2Stream.open} follows. */
@@ -58,6 +62,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
     this.#handlerEnded = false;
     this.#headersSent = false;
     this.#partBytesLeft = 0;
+    this.#paced = false;
     this.#assembly = null;
   }
 
@@ -78,6 +83,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
   sendMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ended) return;
     this.#owner.touch();
+    if (this.#paced) this.#owner.pacer.noteAnswer(end - start);
     if (!this.#headersSent) this.#sendHeaders();
     if (this.#plan.gzipResponse && end > start) {
       const packed = deflate(bytes, start, end);
@@ -90,6 +96,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
   startMessage(totalBytes: number): void {
     if (this.#ended) return;
     this.#owner.touch();
+    if (this.#paced) this.#owner.pacer.noteAnswer(totalBytes);
     if (!this.#headersSent) this.#sendHeaders();
     this.#partBytesLeft = totalBytes;
     this.#sendPrefix(0, totalBytes);
@@ -148,6 +155,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
       const from = start + MESSAGE_PREFIX_BYTES;
       if (end - from < length || (this.#plan.singleRequest && !(endStream && from + length === end))) break;
       if (length > this.#owner.shared.limits.receiveBytesMax) return this.#tooLarge(length);
+      if (this.#plan.paced && !this.#owner.pacer.admits()) break;
       start = from + length;
       this.#deliver(bytes[from - MESSAGE_PREFIX_BYTES], bytes, from, start);
       if (this.#plan.singleRequest) return;
@@ -181,8 +189,20 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
 
   override onClosed(): void {
     this.#owner.shared.removeDeadline(this);
+    if (this.#paced) this.#owner.pacer.end();
+    else if (this.#plan.paced) this.#owner.pacer.leave(this);
     this.#dropAssembly();
-    if (this.#handlerEnded) this.#owner.shared.releaseCall(this);
+    if (this.#handlerEnded && !this.queued) this.#owner.shared.releaseCall(this);
+  }
+
+  // PacedCall
+
+  get parkedBytes(): number {
+    return this.#assembly === null ? 0 : this.#assembly.length;
+  }
+
+  deliverParked(): void {
+    this.#deliverAssembly();
   }
 
   // DeadlineEntry
@@ -207,6 +227,10 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
   // Requests
 
   #deliver(flag: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#plan.paced) {
+      this.#paced = true;
+      this.#owner.pacer.begin();
+    }
     if (flag !== 0) return this.#deliverCompressed(flag, bytes, start, end);
     this.#delivered = true;
     this.#plan.method!.onMessage(this, bytes, start, end);
@@ -266,8 +290,10 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry {
       this.#plan.method!.onHalfClose?.(this);
     } else if (assembly === null) {
       this.#refuse(GrpcCode.internal, "cardinality violation: received no request message");
-    } else {
+    } else if (!this.#plan.paced || this.#owner.pacer.admits()) {
       this.#deliverAssembly();
+    } else if (!this.#owner.pacer.park(this)) {
+      this.#refuse(TOO_MANY.grpcCode, TOO_MANY.message);
     }
   }
 

@@ -3,8 +3,9 @@ import type { Socket } from "node:net";
 
 import { Connection } from "../http2/connection.ts";
 import { CANCEL } from "../http2/http2.ts";
-import { LINGER_MS_MAX } from "../http2/limits.ts";
+import { LINGER_MS_MAX, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_PAUSE } from "../http2/limits.ts";
 import { OutputQueue } from "../http2/output-queue.ts";
+import { CallPacer } from "./call-pacer.ts";
 import type { NativeShared } from "./native-shared.ts";
 import { ResponseBlocks } from "./response-blocks.ts";
 
@@ -13,6 +14,7 @@ export class NativeConnection {
   readonly socket: Socket;
   readonly http2: Connection;
   readonly blocks: ResponseBlocks;
+  readonly pacer: CallPacer;
   /** `host:port` of the client. */
   readonly remote: string;
   /** Time of the socket event being handled, in ms. */
@@ -25,6 +27,9 @@ export class NativeConnection {
   /** In the list of the next flush, or in a socket event that ends with one. */
   #dirty = false;
   #writing = false;
+  #reading = true;
+  /** By {@link setPaused}. */
+  #serverPaused = false;
   /** When the socket was ended, or Infinity. */
   #endedMs = Infinity;
 
@@ -41,9 +46,11 @@ export class NativeConnection {
       createStream: () => shared.acquireCall(this),
       concurrentStreamsMax: shared.limits.concurrentStreamsMax,
       keepalive: shared.limits,
+      pendingTotal: shared.pendingTotal,
       nowMs: this.nowMs,
     });
     this.blocks = new ResponseBlocks(this.http2.encoder);
+    this.pacer = new CallPacer(shared.parked, this.http2.sender, this.#output);
     socket.on("data", this.#onData);
     socket.on("error", this.#onError);
     socket.on("close", this.#onSocketClose);
@@ -62,6 +69,7 @@ export class NativeConnection {
     this.nowMs = performance.now();
     this.http2.receive(bytes, start, bytes.length, this.nowMs);
     this.flush();
+    if (this.#writing) this.#updateReading();
   }
 
   /** Timeouts and keepalive. */
@@ -78,6 +86,12 @@ export class NativeConnection {
     this.flush();
   }
 
+  /** The client does not read what it asked for: ends every call, and the connection with a GOAWAY. */
+  giveUp(): void {
+    this.http2.failSlowReader();
+    this.flush();
+  }
+
   /** Ends every call and the socket at once. */
   destroy(): void {
     this.http2.abortStreams(CANCEL);
@@ -86,6 +100,10 @@ export class NativeConnection {
 
   /** Writes out what is ready, unless a write is in flight: then it follows that one. */
   flush(): void {
+    if (this.pacer.parked > 0 && !this.#serverPaused) {
+      this.#dirty = true;
+      this.pacer.resume();
+    }
     this.#dirty = false;
     if (this.#writing) return;
     this.http2.checkLimits();
@@ -110,6 +128,28 @@ export class NativeConnection {
     this.socket.write(views[last], this.#onWritten);
     if (last > 0) this.socket.uncork();
     views.length = 0;
+    this.#updateReading();
+  }
+
+  /** Stops or resumes reading for the sake of the server. */
+  setPaused(paused: boolean): void {
+    this.#serverPaused = paused;
+    this.#updateReading();
+    if (!paused) this.flush();
+  }
+
+  /**
+   * A client that reads nothing while it goes on sending is not read either, until the socket has taken what is in flight. Only
+   * then: as long as the socket takes output, the client's WINDOW_UPDATE frames must be read.
+   */
+  #updateReading(): void {
+    const unsent = this.#output.queuedBytes;
+    const stuck = unsent >= OUTPUT_BYTES_PAUSE || (unsent >= OUTPUT_BYTES_HIGH && this.pacer.parked > 0);
+    const reading = !this.#serverPaused && !(stuck && this.#writing);
+    if (reading === this.#reading) return;
+    this.#reading = reading;
+    if (reading) this.socket.resume();
+    else this.socket.pause();
   }
 
   #endIfFinished(): void {
@@ -123,6 +163,7 @@ export class NativeConnection {
     this.#output.written();
     if (!this.http2.finished) this.http2.onWritable();
     this.flush();
+    this.#updateReading();
   };
 
   readonly #onData = (chunk: Buffer): void => {

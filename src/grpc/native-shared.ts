@@ -1,8 +1,11 @@
 /** What the connections of one native transport share: the table, the limits, and pools. */
+import { PENDING_BYTES_TOTAL_MAX } from "../http2/limits.ts";
 import { ChunkPool } from "../http2/output-queue.ts";
+import type { ParkedTotals } from "./call-pacer.ts";
 import { DEADLINE_SWEEP_MS, DeadlineWheel } from "./deadline-wheel.ts";
 import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { NativeCall } from "./native-call.ts";
+import type { PendingTotal } from "../http2/sender.ts";
 import type { NativeConnection } from "./native-connection.ts";
 import type { ServiceTable, TransportLimits } from "./service.ts";
 
@@ -16,13 +19,18 @@ export class NativeShared {
   /** Connections that have output since the last {@link flush}. */
   readonly #dirty: NativeConnection[] = [];
   readonly #freeCalls: NativeCall[] = [];
+  readonly parked: ParkedTotals = { calls: 0, bytes: 0 };
+  readonly pendingTotal: PendingTotal = { bytes: 0 };
+  readonly #onPendingExceeded: () => void;
   readonly #deadlines = new DeadlineWheel();
   /** A timer runs; it does while any deadline is set. */
   #sweepArmed = false;
 
-  constructor(services: ServiceTable, limits: TransportLimits) {
+  /** `onPendingExceeded` gives up whichever connection has most DATA that waits. */
+  constructor(services: ServiceTable, limits: TransportLimits, onPendingExceeded: () => void) {
     this.services = services;
     this.limits = limits;
+    this.#onPendingExceeded = onPendingExceeded;
   }
 
   acquireCall(owner: NativeConnection): NativeCall {
@@ -44,6 +52,7 @@ export class NativeShared {
   flush(): void {
     for (let i = 0; i < this.#dirty.length; i++) this.#dirty[i].flush();
     this.#dirty.length = 0;
+    if (this.pendingTotal.bytes > PENDING_BYTES_TOTAL_MAX) this.#onPendingExceeded();
   }
 
   addDeadline(entry: DeadlineEntry): void {

@@ -63,7 +63,7 @@ class NativeTransport implements ListeningTransport {
 
   constructor(options: ListenOptions) {
     this.#options = options;
-    this.#shared = new NativeShared(options.services, options.limits);
+    this.#shared = new NativeShared(options.services, options.limits, () => this.#giveUpLargest());
     // A server that does not listen itself tracks no connections: without this event its header and request timeouts
     // would not hold, and idle connections could not be told from busy ones on drain.
     if (options.http1?.listening === false) options.http1.emit("listening");
@@ -98,10 +98,7 @@ class NativeTransport implements ListeningTransport {
 
   setPaused(paused: boolean): void {
     this.#paused = paused;
-    for (const connection of this.#connections) {
-      if (paused) connection.socket.pause();
-      else connection.socket.resume();
-    }
+    for (const connection of this.#connections) connection.setPaused(paused);
   }
 
   drain(graceMs: number): Promise<void> {
@@ -138,6 +135,15 @@ class NativeTransport implements ListeningTransport {
     if (this.#drained !== undefined) this.#options.http1?.closeIdleConnections();
   }
 
+  /** Too much waits for clients altogether: the connection that has most of it pays. */
+  #giveUpLargest(): void {
+    let largest: NativeConnection | undefined;
+    for (const connection of this.#connections) {
+      if (largest === undefined || connection.http2.sender.pendingBytes > largest.http2.sender.pendingBytes) largest = connection;
+    }
+    largest?.giveUp();
+  }
+
   #onSocket(socket: Socket): void {
     this.#options.onConnection?.(socket);
     this.#otherSockets.add(socket);
@@ -170,7 +176,7 @@ class NativeTransport implements ListeningTransport {
     });
     this.#connections.add(connection);
     if (this.#drained !== undefined) connection.drain();
-    if (this.#paused) socket.pause();
+    if (this.#paused) connection.setPaused(true);
     connection.receive(seen, CLIENT_PREFACE.length);
   }
 

@@ -10,6 +10,8 @@ export class RequestPlan {
   readonly method: MethodHandler | null;
   /** The request is one message, delivered when the client half-closed. */
   readonly singleRequest: boolean;
+  /** See {@link MethodHandler.paced}. */
+  readonly paced: boolean;
   /** Infinity without `grpc-timeout`. */
   timeoutMs = Infinity;
   /** Messages with the compressed flag are gzip. */
@@ -25,6 +27,7 @@ export class RequestPlan {
   constructor(method: MethodHandler | null, httpStatus: number, grpcCode: number, message: string) {
     this.method = method;
     this.singleRequest = method !== null && (method.kind === "unary" || method.kind === "serverStreaming");
+    this.paced = this.singleRequest && method?.paced === true;
     this.httpStatus = httpStatus;
     this.grpcCode = grpcCode;
     this.message = message;

@@ -43,6 +43,11 @@ export interface Call {
 export interface MethodHandler {
   readonly path: string;
   readonly kind: MethodKind;
+  /**
+   * Unary only: answers may be long, and come without waiting for anything but the server. The transport then keeps requests back
+   * while the client does not read what it was answered. Never for a method that may wait for another call (a lock).
+   */
+  readonly paced?: boolean;
   /** Streaming kinds: headers have arrived. Unary calls skip it. */
   onOpen?(call: Call): void;
   /**

@@ -38,6 +38,7 @@ beforeEach(() => {
   opened = [];
   output = new OutputQueue(new ChunkPool((bytes) => new Uint8Array(bytes)));
   connection = new Connection({
+    pendingTotal: { bytes: 0 },
     output,
     createStream() {
       const stream = new Answering();

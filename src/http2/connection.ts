@@ -63,6 +63,7 @@ import type { OutputQueue } from "./output-queue.ts";
 import { applySettings } from "./peer-settings.ts";
 import type { SettingsSink } from "./peer-settings.ts";
 import { Sender } from "./sender.ts";
+import type { PendingTotal } from "./sender.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** What a connection needs from its owner. */
@@ -72,6 +73,8 @@ export interface ConnectionOptions {
   readonly createStream: () => Http2Stream;
   readonly concurrentStreamsMax: number;
   readonly keepalive: KeepaliveLimits;
+  /** Shared by the connections of a server. */
+  readonly pendingTotal: PendingTotal;
   /** Monotonic time in ms, like every `nowMs` here. */
   readonly nowMs: number;
 }
@@ -115,7 +118,7 @@ export class Connection implements FrameSink, SettingsSink {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.output = options.output;
-    this.sender = new Sender(options.output);
+    this.sender = new Sender(options.output, options.pendingTotal);
     this.#reader = new FrameReader(this);
     this.#guard = new AbuseGuard(options.nowMs);
     this.keepalive = new Keepalive(options.keepalive, options.nowMs);
@@ -154,8 +157,13 @@ export class Connection implements FrameSink, SettingsSink {
   checkLimits(): void {
     if (this.finished) return;
     if (this.output.queuedBytes > OUTPUT_BYTES_MAX || this.sender.pendingBytes > PENDING_BYTES_MAX) {
-      this.fail(ENHANCE_YOUR_CALM, "client does not read");
+      this.failSlowReader();
     }
+  }
+
+  /** Too much waits for this client. */
+  failSlowReader(): void {
+    this.fail(ENHANCE_YOUR_CALM, "client does not read");
   }
 
   /** Handshake, header block and keepalive timeouts. */

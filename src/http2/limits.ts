@@ -42,6 +42,9 @@ export const IDLE_FRAMES_REFILL_PER_SECOND = 1_000;
 /** Output (queued and given to the socket) beyond which DATA waits in its stream's own queue. */
 export const OUTPUT_BYTES_HIGH = 1_048_576;
 
+/** Output beyond which the client is not read until it has read: it sends on without reading its answers. */
+export const OUTPUT_BYTES_PAUSE = 2_097_152;
+
 /** Output beyond which the connection is given up: only a client that does not read its answers gets here. */
 export const OUTPUT_BYTES_MAX = 16_777_216;
 
@@ -49,7 +52,10 @@ export const OUTPUT_BYTES_MAX = 16_777_216;
 export const PENDING_BYTES_HIGH = 67_108_864;
 
 /** The same, beyond which the connection is given up. Room for the answers to calls that began below the mark. */
-export const PENDING_BYTES_MAX = 1_073_741_824;
+export const PENDING_BYTES_MAX = 134_217_728;
+
+/** DATA of all connections that waits for windows, beyond which the one that has most of it is given up. */
+export const PENDING_BYTES_TOTAL_MAX = 268_435_456;
 
 /** A connection must have sent preface and SETTINGS by then, and every header block must end within this. */
 export const HANDSHAKE_MS_MAX = 10_000;
@@ -68,5 +74,7 @@ export const CACHED_BLOCK_BYTES_MAX = 512;
 export const OUTPUT_CHUNK_BYTES = 65_536;
 
 assert(OUTPUT_CHUNK_BYTES >= FRAME_PAYLOAD_BYTES_MAX + 9, "an output chunk holds any frame");
-assert(OUTPUT_BYTES_MAX > 2 * OUTPUT_BYTES_HIGH, "DATA stops long before the connection is given up");
+assert(OUTPUT_BYTES_PAUSE > OUTPUT_BYTES_HIGH, "DATA alone does not stop the reading");
+assert(OUTPUT_BYTES_MAX > 2 * OUTPUT_BYTES_PAUSE, "reading stops long before the connection is given up");
+assert(PENDING_BYTES_TOTAL_MAX >= 2 * PENDING_BYTES_MAX, "one connection alone is given up first");
 assert((CLOSED_STREAMS_REMEMBERED & (CLOSED_STREAMS_REMEMBERED - 1)) === 0, "a power of two");

@@ -11,6 +11,13 @@ import type { OutputQueue } from "./output-queue.ts";
 import type { Http2Stream } from "./stream.ts";
 
 const PENDING_BYTES_INITIAL = 1_024;
+/** Closed streams in the ready list that are not worth cleaning up. */
+const READY_CLOSED_MIN = 64;
+
+/** Pending bytes of several senders together; each adds what it keeps and takes away what has left. */
+export interface PendingTotal {
+  bytes: number;
+}
 
 export class Sender {
   /** Bytes of DATA that the client lets the whole connection send. */
@@ -22,12 +29,16 @@ export class Sender {
   /** DATA frames written so far; the guard against idle frames gives credit for them. */
   dataFrames = 0;
   readonly #output: OutputQueue;
+  readonly #total: PendingTotal;
   /** Streams that may send, in turn: `#ready[#readyHead ...]`. */
   #ready: Http2Stream[] = [];
   #readyHead = 0;
+  /** Streams among them that have closed. They keep `queued`: such an object must not be used again. */
+  #closedInReady = 0;
 
-  constructor(output: OutputQueue) {
+  constructor(output: OutputQueue, total: PendingTotal) {
     this.#output = output;
+    this.#total = total;
   }
 
   /**
@@ -63,7 +74,7 @@ export class Sender {
     if (start === end) return;
     stream.pending ??= new ByteQueue(Math.max(PENDING_BYTES_INITIAL, end - start));
     stream.pending.append(bytes, start, end);
-    this.pendingBytes += end - start;
+    this.#count(end - start);
     this.#enqueue(stream);
   }
 
@@ -72,8 +83,12 @@ export class Sender {
     while (this.#readyHead < this.#ready.length && this.window > 0) {
       if (this.#output.queuedBytes >= OUTPUT_BYTES_HIGH) break;
       const stream = this.#ready[this.#readyHead++];
+      if (stream.closed) {
+        this.#closedInReady--;
+        continue;
+      }
       stream.queued = false;
-      if (!stream.closed) this.#sendPending(stream);
+      this.#sendPending(stream);
     }
     if (this.#readyHead === this.#ready.length) {
       this.#ready.length = this.#readyHead = 0;
@@ -115,10 +130,21 @@ export class Sender {
     return true;
   }
 
-  /** Drops what a stream still had to send. */
+  /** Drops what a stream that has closed still had to send. */
   forget(stream: Http2Stream): void {
-    this.pendingBytes -= stream.pendingLength;
+    this.#count(-stream.pendingLength);
     stream.pending = null;
+    if (!stream.queued) return;
+    const ready = this.#ready.length - this.#readyHead;
+    if (++this.#closedInReady < READY_CLOSED_MIN || this.#closedInReady * 2 < ready) return;
+    this.#ready = this.#ready.slice(this.#readyHead).filter((each) => !each.closed);
+    this.#readyHead = 0;
+    this.#closedInReady = 0;
+  }
+
+  #count(bytes: number): void {
+    this.pendingBytes += bytes;
+    this.#total.bytes += bytes;
   }
 
   #enqueue(stream: Http2Stream): void {
@@ -131,7 +157,7 @@ export class Sender {
     const pending = stream.pending!;
     const sent = this.#writeFrame(stream, pending.bytes, pending.start, pending.end);
     pending.consume(sent);
-    this.pendingBytes -= sent;
+    this.#count(-sent);
     if (pending.length > 0) {
       this.#enqueue(stream);
       return;

@@ -27,9 +27,10 @@ export function kvMethods(router: Router, options: { readonly txnOpsMax: number 
     new KvMethod(router, "Txn", (call, bytes, start, end) => {
       if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax))) routeTxn(router, call, bytes, start, end);
     }),
+    // A physical compaction may take long, and its answer is short.
     new KvMethod(router, "Compact", (call, bytes, start, end) => {
       if (accept(call, checkCompaction(bytes, start, end))) router.propose(call, RaftField.compaction, bytes, start, end);
-    }),
+    }, false),
   ];
 }
 
@@ -38,11 +39,13 @@ type Receive = (call: Call, bytes: Uint8Array, start: number, end: number) => vo
 class KvMethod implements MethodHandler {
   readonly path: string;
   readonly kind = "unary";
+  readonly paced: boolean;
   readonly onMessage: Receive;
   readonly #router: Router;
 
-  constructor(router: Router, method: string, receive: Receive) {
+  constructor(router: Router, method: string, receive: Receive, paced = true) {
     this.path = `/etcdserverpb.KV/${method}`;
+    this.paced = paced;
     this.onMessage = receive;
     this.#router = router;
   }

@@ -59,6 +59,7 @@ function run(input: Uint8Array, nextLength: () => number): Outcome {
   const log: string[] = [];
   const output = new OutputQueue(new ChunkPool((bytes) => new Uint8Array(bytes)));
   const connection = new Connection({
+    pendingTotal: { bytes: 0 },
     output,
     createStream: () => new RecordingStream(log),
     concurrentStreamsMax: 100,
