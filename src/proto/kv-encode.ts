@@ -14,9 +14,6 @@ const TAG_FIELD_2_VARINT = (2 << 3) | WIRE_VARINT;
 const TAG_FIELD_3_VARINT = (3 << 3) | WIRE_VARINT;
 const TAG_FIELD_4_VARINT = (4 << 3) | WIRE_VARINT;
 
-/** Most bytes of a field `header`: tag, length, and four varints with their tags. */
-export const HEADER_FIELD_BYTES_MAX = 2 + 4 * 11;
-
 /**
  * etcdserverpb.ResponseHeader of the answers of one member. Cluster and member id never change and the term hardly ever, so
  * both are kept encoded.
