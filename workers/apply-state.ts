@@ -10,7 +10,7 @@ import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
-import { type BackendReader, BUCKETS, type BucketName } from "../src/storage/backend.ts";
+import { type BackendReader, BUCKETS } from "../src/storage/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
@@ -81,14 +81,14 @@ export function openState(options: MemberOptions, toStorage: RingWriter, logger:
 }
 
 function randomSeed(): number {
-  return (crypto.getRandomValues(new Uint32Array(1))[0] as number) >>> 0;
+  return crypto.getRandomValues(new Uint32Array(1))[0] >>> 0;
 }
 
 /** The apply machine names buckets by number, the sinks by name. */
 function bucketSink(sink: StorageSink): BucketSink {
   return {
-    bucketPut: (bucket, key, value) => sink.put(BUCKETS[bucket] as BucketName, key, value),
-    bucketDelete: (bucket, key) => sink.delete(BUCKETS[bucket] as BucketName, key),
+    bucketPut: (bucket, key, value) => sink.put(BUCKETS[bucket], key, value),
+    bucketDelete: (bucket, key) => sink.delete(BUCKETS[bucket], key),
     flush: (token) => sink.flush(token),
   };
 }

@@ -48,7 +48,8 @@ export class IndexCheckpoints {
       keys: () => state.store.liveKeys,
       isOutdated: () => this.#savedRevision < state.store.compactRevision,
       begin: () => this.#begin(),
-      onFailed: (error) => options.logger.warn("could not write the index checkpoint; trying again later", { error }),
+      onFailed: (error) =>
+        options.logger.warn("could not write the index checkpoint; trying again later", { error }),
     });
   }
 
@@ -77,7 +78,8 @@ export class IndexCheckpoints {
   #checkFreeSpace(bytes: number): void {
     const { bavail, bsize } = statfsSync(dirname(this.#options.path));
     const freeBytes = bavail * bsize;
-    if (freeBytes < bytes + FREE_BYTES_MIN) throw new Error(`${freeBytes} bytes are free, a checkpoint takes ${bytes}`);
+    if (freeBytes < bytes + FREE_BYTES_MIN)
+      throw new Error(`${freeBytes} bytes are free, a checkpoint takes ${bytes}`);
   }
 
   /** Asks storage to commit everything up to now, the deletions that serializing has sent included, and the id. */

@@ -5,10 +5,12 @@
  */
 
 import { flushCompileCache } from "node:module";
+import { dirname } from "node:path";
 import { workerData } from "node:worker_threads";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import type { BackendWriter } from "../src/storage/backend.ts";
+import { syncDirectory } from "../src/storage/checkpoint-writer.ts";
 import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
@@ -54,6 +56,8 @@ function fail(error: unknown): never {
 const control: StorageControl = {
   open(): ReturnType<StorageControl["open"]> {
     backend = openLmdbBackend(options.databasePath);
+    // The log comes next, and must never be found without the database: its name must survive a power cut too.
+    syncDirectory(dirname(options.databasePath));
     const reader = backend.reader();
     const recovered = recover(reader);
     reader.close();

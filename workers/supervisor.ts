@@ -92,6 +92,7 @@ class Supervisor {
   #storage: Comlink.Remote<StorageControl> | null = null;
   #serving: Serving | null = null;
   #stopping = false;
+  #stopped: Promise<void> | null = null;
   #abandoned: Promise<void> | null = null;
   /** Ends the pump of main's rings. */
   #pumping = true;
@@ -141,7 +142,7 @@ class Supervisor {
       identity,
       clientAddresses: this.#serving.addresses,
       failed: this.failed,
-      stop: () => this.#stop({ router, raft, apply, storage }),
+      stop: () => (this.#stopped ??= this.#stop({ router, raft, apply, storage })),
     };
   }
 
@@ -211,7 +212,8 @@ class Supervisor {
 
   /** A thread that dies meanwhile answers no more calls: then the stop fails, and does not wait for it. */
   async #stop(threads: Threads): Promise<void> {
-    if (this.#stopping) return;
+    // It has failed before.
+    if (this.#stopping) return this.failed;
     this.#stopping = true;
     this.#log.info("closing etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
     try {

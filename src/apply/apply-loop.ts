@@ -234,7 +234,7 @@ export class ApplyLoop {
       const answer = new MessageBuilder().message(1, responseHeader(identity, this.#options.store.revision, this.#term)).finish();
       machine.respond(id, answer);
     } else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
-    else machine.read(id, kind as number, bytes, start + 1, end);
+    else machine.read(id, kind, bytes, start + 1, end);
   }
 
   readonly #onStorageRecord = (_type: number, _flags: number, _id: number, bytes: Uint8Array, start: number): void => {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CHECKPOINT_CHANGES_MIN, IdleCheckpoint, QUIET_MS_MIN, type CheckpointJob } from "./idle-checkpoint.ts";
+import {
+  CHECKPOINT_CHANGES_MIN,
+  IdleCheckpoint,
+  QUIET_MS_MIN,
+  type CheckpointJob,
+} from "./idle-checkpoint.ts";
 
 /** A member's index by its counters, and a file that takes two slices. */
 class World {

@@ -4,7 +4,7 @@
  */
 
 import { formatId } from "../cluster/identity.ts";
-import { Membership, parseMember, type BucketWriter } from "../cluster/membership.ts";
+import { type Membership, parseMember, type BucketWriter } from "../cluster/membership.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { WireReader } from "../proto/wire.ts";

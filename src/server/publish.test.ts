@@ -34,6 +34,9 @@ test("a member whose replay takes longer than a request may publishes again unti
     router.drainInboxes();
   }, 1);
   t.after(() => clearInterval(raft));
-  equal(await publishMember(router, { memberId: 1n, name: "m", clientUrls: [], clusterVersion: "3.6.0" }), "3.6.0");
+  equal(
+    await publishMember(router, { memberId: 1n, name: "m", clientUrls: [], clusterVersion: "3.6.0" }),
+    "3.6.0",
+  );
   equal(proposals, 2);
 });

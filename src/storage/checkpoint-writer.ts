@@ -58,7 +58,8 @@ export class CheckpointWriter {
    */
   writeSlice(bytesMax: number): boolean {
     try {
-      for (let left = bytesMax; this.#chunk < this.#chunks.length; left = this.#writePiece(left)) if (left <= 0) return false;
+      for (let left = bytesMax; this.#chunk < this.#chunks.length; left = this.#writePiece(left))
+        if (left <= 0) return false;
       this.#writeAll(encodeCheckpointHeader(this.#header, this.#chunks, this.#crcs), 0);
       return true;
     } catch (error) {
@@ -86,8 +87,14 @@ export class CheckpointWriter {
   }
 
   #writeAll(bytes: Uint8Array, position: number): void {
-    for (let done = 0; done < bytes.length; ) {
-      done += writeSync(this.#fd, bytes, done, Math.min(bytes.length - done, WRITE_BYTES_MAX), position + done);
+    for (let done = 0; done < bytes.length;) {
+      done += writeSync(
+        this.#fd,
+        bytes,
+        done,
+        Math.min(bytes.length - done, WRITE_BYTES_MAX),
+        position + done,
+      );
     }
   }
 

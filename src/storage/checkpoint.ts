@@ -26,7 +26,6 @@ import {
 /** One read call takes at most this much: Linux reads no more than 2 GiB at once. */
 const READ_BYTES_MAX = 256 * 1024 * 1024;
 
-
 /** A loaded checkpoint: each chunk in a buffer of its own, at offset 0 (aligned for typed arrays). */
 export interface Checkpoint {
   readonly header: CheckpointHeader;
@@ -45,7 +44,10 @@ export interface CheckpointExpectation {
  * Loads the checkpoint at `path`, or says in one line for the log why the index has to be rebuilt. Never throws for what
  * is in the file or for a file that is missing or unreadable.
  */
-export function readCheckpoint(path: string, expected: CheckpointExpectation): Checkpoint | { reason: string } {
+export function readCheckpoint(
+  path: string,
+  expected: CheckpointExpectation,
+): Checkpoint | { reason: string } {
   let fd: number;
   try {
     fd = openSync(path, "r");
@@ -66,7 +68,8 @@ function load(path: string, fd: number, expected: CheckpointExpectation): Checkp
   const refuse = (why: string): { reason: string } => ({ reason: `index checkpoint ${path} ${why}` });
   const fileBytes = fstatSync(fd).size;
   const fixed = readExactly(fd, 0, FIXED_HEADER_BYTES, fileBytes);
-  if (fixed === undefined || Buffer.compare(fixed.subarray(0, 8), CHECKPOINT_MAGIC) !== 0) return refuse("is not a checkpoint");
+  if (fixed === undefined || Buffer.compare(fixed.subarray(0, 8), CHECKPOINT_MAGIC) !== 0)
+    return refuse("is not a checkpoint");
   const format = fixed.readUInt32LE(8);
   if (format !== CHECKPOINT_FORMAT) return refuse(`has format ${format}, expected ${CHECKPOINT_FORMAT}`);
   const identityBytes = fixed.readUInt32LE(36);
@@ -91,7 +94,8 @@ function load(path: string, fd: number, expected: CheckpointExpectation): Checkp
     const length = bytes.readDoubleLE(entry);
     const chunk = readExactly(fd, offset, length, fileBytes);
     if (chunk === undefined) return refuse(`ends within chunk ${i} (offset ${offset}, ${length} bytes)`);
-    if (crc32(chunk) !== bytes.readUInt32LE(entry + 8)) return refuse(`has a damaged chunk ${i} at offset ${offset}`);
+    if (crc32(chunk) !== bytes.readUInt32LE(entry + 8))
+      return refuse(`has a damaged chunk ${i} at offset ${offset}`);
     chunks.push(new Uint8Array(chunk.buffer, 0, length));
     offset += length;
   }
@@ -102,7 +106,8 @@ function findMismatch(header: CheckpointHeader, expected: CheckpointExpectation)
   if (header.layoutVersion !== expected.layoutVersion) {
     return `has layout version ${header.layoutVersion}, expected ${expected.layoutVersion}`;
   }
-  if (header.identity !== expected.identity) return `belongs to ${header.identity}, expected ${expected.identity}`;
+  if (header.identity !== expected.identity)
+    return `belongs to ${header.identity}, expected ${expected.identity}`;
   if (header.consistentIndex > expected.consistentIndexMax) {
     return `is ahead of the database: index ${header.consistentIndex}, expected at most ${expected.consistentIndexMax}`;
   }
@@ -110,10 +115,15 @@ function findMismatch(header: CheckpointHeader, expected: CheckpointExpectation)
 }
 
 /** Reads `[offset, offset + length)` into a buffer of its own; undefined when the file is shorter. */
-function readExactly(fd: number, offset: number, length: number, fileBytes: number): Buffer<ArrayBuffer> | undefined {
+function readExactly(
+  fd: number,
+  offset: number,
+  length: number,
+  fileBytes: number,
+): Buffer<ArrayBuffer> | undefined {
   if (!(length >= 0) || offset + length > fileBytes) return undefined;
   const bytes = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const read = readSync(fd, bytes, done, Math.min(length - done, READ_BYTES_MAX), offset + done);
     if (read === 0) return undefined;
     done += read;

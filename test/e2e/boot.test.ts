@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { Cluster, KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
@@ -24,10 +24,22 @@ const LOCK_FILES = /lock/;
 const options = { timeout: TEST_MS, skip: testsOurMember() ? false : "etcd words its refusals differently" };
 
 for (const [name, args, cause] of [
-  ["several members", ["--initial-advertise-peer-urls", "http://127.0.0.1:1",
-    "--initial-cluster", "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2"], /names 2 members \(m1, m2\)/],
+  [
+    "several members",
+    [
+      "--initial-advertise-peer-urls",
+      "http://127.0.0.1:1",
+      "--initial-cluster",
+      "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2",
+    ],
+    /names 2 members \(m1, m2\)/,
+  ],
   ["an existing cluster", ["--initial-cluster-state", "existing"], /--initial-cluster-state=existing/],
-  ["a cluster without this member", ["--initial-cluster", "m2=http://127.0.0.1:2"], /couldn't find local name \\"m1\\"/],
+  [
+    "a cluster without this member",
+    ["--initial-cluster", "m2=http://127.0.0.1:2"],
+    /couldn't find local name \\"m1\\"/,
+  ],
   ["discovery", ["--initial-cluster=", "--discovery-srv", "example.com"], /discovery/],
 ] as const) {
   test(`a first start is refused: ${name}`, options, async (t) => {
@@ -37,18 +49,30 @@ for (const [name, args, cause] of [
   });
 }
 
-test("a member that has a log ignores the flags of the first start, and keeps its ids", options, async (t) => {
-  const dataDir = memoryDir(t);
-  const first = await startMember(t, { dataDir });
-  await put(first, "key");
-  const ids = await memberIds(first);
-  await first.stop();
-  const args = ["--name", "m9", "--initial-cluster", "m9=http://127.0.0.1:1,m2=http://127.0.0.1:2",
-    "--initial-advertise-peer-urls", "http://127.0.0.1:1", "--initial-cluster-state", "existing"];
-  const again = await startMember(t, { dataDir, args });
-  assert.deepEqual(await memberIds(again), { ...ids, name: "m9" });
-  assert.equal(await countKeys(again), 1);
-});
+test(
+  "a member that has a log ignores the flags of the first start, and keeps its ids",
+  options,
+  async (t) => {
+    const dataDir = memoryDir(t);
+    const first = await startMember(t, { dataDir });
+    await put(first, "key");
+    const ids = await memberIds(first);
+    await first.stop();
+    const args = [
+      "--name",
+      "m9",
+      "--initial-cluster",
+      "m9=http://127.0.0.1:1,m2=http://127.0.0.1:2",
+      "--initial-advertise-peer-urls",
+      "http://127.0.0.1:1",
+      "--initial-cluster-state",
+      "existing",
+    ];
+    const again = await startMember(t, { dataDir, args });
+    assert.deepEqual(await memberIds(again), { ...ids, name: "m9" });
+    assert.equal(await countKeys(again), 1);
+  },
+);
 
 test("an address in use ends the start, names the address and leaves the data alone", options, async (t) => {
   const dataDir = memoryDir(t);
@@ -72,10 +96,16 @@ test("a data directory, or a log elsewhere, has one member at a time", options, 
   const args = ["--wal-dir", walDir];
   const first = await startMember(t, { dataDir, args });
   await put(first, "key");
-  await assertRefused(await launchMember(t, { dataDir, args }), new RegExp(`data directory ${dataDir} is in use by another member`));
+  await assertRefused(
+    await launchMember(t, { dataDir, args }),
+    new RegExp(`data directory ${dataDir} is in use by another member`),
+  );
   const other = memoryDir(t);
   await (await startMember(t, { dataDir: other })).stop();
-  await assertRefused(await launchMember(t, { dataDir: other, args }), new RegExp(`${walDir} is in use by another member`));
+  await assertRefused(
+    await launchMember(t, { dataDir: other, args }),
+    new RegExp(`${walDir} is in use by another member`),
+  );
   await first.kill();
   assert.deepEqual(readdirSync(join(dataDir, "member/wal")), []);
   assert.equal(await countKeys(await startMember(t, { dataDir, args })), 1);
@@ -90,13 +120,19 @@ test("a log without its database is refused, and so is a database without its lo
   for (const damage of [() => rmSync(database), () => writeFileSync(database, "")]) {
     damage();
     const before = folderHash(dataDir, LOCK_FILES);
-    await assertRefused(await launchMember(t, { dataDir }), /database file \(.*\/member\/snap\/db\) of the backend is missing/);
+    await assertRefused(
+      await launchMember(t, { dataDir }),
+      /database file \(.*\/member\/snap\/db\) of the backend is missing/,
+    );
     assert.equal(folderHash(dataDir, LOCK_FILES), before);
   }
   copyFileSync(kept, database);
   await (await startMember(t, { dataDir })).stop();
   rmSync(join(dataDir, "member/wal"), { recursive: true });
-  await assertRefused(await launchMember(t, { dataDir }), /holds entries up to \d+, but there is no log in .*\/member\/wal/);
+  await assertRefused(
+    await launchMember(t, { dataDir }),
+    /holds entries up to \d+, but there is no log in .*\/member\/wal/,
+  );
 });
 
 test("a thread that dies ends the member with its name and the cause", options, async (t) => {
@@ -113,7 +149,10 @@ test("a thread that dies ends the member with its name and the cause", options, 
   // Not a synchronous spawn: the writes must go on.
   spawn("prlimit", [`--pid=${member.pid}`, "--fsize=8192"], { stdio: "inherit" });
   assert.deepEqual(await endOf(member), { code: 1, signal: null });
-  assert.match(member.log, /"level":"fatal".*"the member has failed".*thread (raft|storage).*(EFBIG|File too large)/);
+  assert.match(
+    member.log,
+    /"level":"fatal".*"the member has failed".*thread (raft|storage).*(EFBIG|File too large)/,
+  );
   await ended;
 });
 
@@ -158,7 +197,9 @@ async function withClient<T>(member: Member, use: (client: EtcdClient) => Promis
 }
 
 function put(member: Member, key: string): Promise<unknown> {
-  return withClient(member, (client) => client.call(KV.method.put, { key: Buffer.from(key), value: Buffer.from("value") }));
+  return withClient(member, (client) =>
+    client.call(KV.method.put, { key: Buffer.from(key), value: Buffer.from("value") }),
+  );
 }
 
 function countKeys(member: Member): Promise<number> {
@@ -170,7 +211,9 @@ function memberIds(member: Member): Promise<{ memberId: bigint; clusterId: bigin
   return withClient(member, async (client) => {
     const { header, members } = await client.call(Cluster.method.memberList, {});
     const [only] = members;
-    assert.ok(header !== undefined && only !== undefined && members.length === 1 && only.ID === header.memberId);
+    assert.ok(
+      header !== undefined && only !== undefined && members.length === 1 && only.ID === header.memberId,
+    );
     return { memberId: header.memberId, clusterId: header.clusterId, name: only.name };
   });
 }

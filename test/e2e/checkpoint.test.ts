@@ -20,33 +20,37 @@ const CHECKPOINT = "member/snap/index.ckpt";
 const WRITTEN = /wrote the index checkpoint/g;
 const options = { timeout: 120_000, skip: testsOurMember() ? false : "etcd has no index checkpoint" };
 
-test("an idle member leaves a checkpoint, and a restart after kill -9 reads only what came behind it", options, async (t) => {
-  const dataDir = memoryDir(t);
-  let member = await startMember(t, { dataDir });
-  await fill(member, "a", CHECKPOINT_CHANGES_MIN);
-  await checkpoints(member, 1);
-  await putAndCompact(member, "behind");
-  await member.kill();
-  assert.ok(!existsSync(join(dataDir, `${CHECKPOINT}.tmp`)));
+test(
+  "an idle member leaves a checkpoint, and a restart after kill -9 reads only what came behind it",
+  options,
+  async (t) => {
+    const dataDir = memoryDir(t);
+    let member = await startMember(t, { dataDir });
+    await fill(member, "a", CHECKPOINT_CHANGES_MIN);
+    await checkpoints(member, 1);
+    await putAndCompact(member, "behind");
+    await member.kill();
+    assert.ok(!existsSync(join(dataDir, `${CHECKPOINT}.tmp`)));
 
-  member = await startMember(t, { dataDir });
-  assert.equal(recordsScanned(member), 1);
-  assert.deepEqual(await state(member), { count: CHECKPOINT_CHANGES_MIN + 1, value: "behind" });
-  // A compaction up to the checkpoint: the index in it still holds what the database then loses.
-  await fill(member, "a", CHECKPOINT_CHANGES_MIN);
-  await checkpoints(member, 1);
-  await putAndCompact(member, "after");
-  await member.kill();
-  member = await startMember(t, { dataDir });
-  assert.equal(recordsScanned(member), 1);
-  assert.deepEqual(await state(member), { count: CHECKPOINT_CHANGES_MIN + 1, value: "after" });
+    member = await startMember(t, { dataDir });
+    assert.equal(recordsScanned(member), 1);
+    assert.deepEqual(await state(member), { count: CHECKPOINT_CHANGES_MIN + 1, value: "behind" });
+    // A compaction up to the checkpoint: the index in it still holds what the database then loses.
+    await fill(member, "a", CHECKPOINT_CHANGES_MIN);
+    await checkpoints(member, 1);
+    await putAndCompact(member, "after");
+    await member.kill();
+    member = await startMember(t, { dataDir });
+    assert.equal(recordsScanned(member), 1);
+    assert.deepEqual(await state(member), { count: CHECKPOINT_CHANGES_MIN + 1, value: "after" });
 
-  await checkpoints(member, 1);
-  // Nothing came since: stopping has nothing to write.
-  const before = readFileSync(join(dataDir, CHECKPOINT));
-  await member.stop();
-  assert.ok(before.equals(readFileSync(join(dataDir, CHECKPOINT))));
-});
+    await checkpoints(member, 1);
+    // Nothing came since: stopping has nothing to write.
+    const before = readFileSync(join(dataDir, CHECKPOINT));
+    await member.stop();
+    assert.ok(before.equals(readFileSync(join(dataDir, CHECKPOINT))));
+  },
+);
 
 test("a checkpoint of another life of the data directory is not used", options, async (t) => {
   const dataDir = memoryDir(t);
@@ -56,7 +60,8 @@ test("a checkpoint of another life of the data directory is not used", options, 
   const kept = join(memoryDir(t), "kept.ckpt");
   copyFileSync(join(dataDir, CHECKPOINT), kept);
   // Everything but the checkpoint goes; the new life gets further than the old one did.
-  for (const name of ["wal", "snap/db", "snap/db-lock"]) rmSync(join(dataDir, "member", name), { recursive: true, force: true });
+  for (const name of ["wal", "snap/db", "snap/db-lock"])
+    rmSync(join(dataDir, "member", name), { recursive: true, force: true });
   let member = await startMember(t, { dataDir });
   const keys = 8 * PUTS_A_TXN + 1;
   await fill(member, "new", keys - 1);
@@ -81,8 +86,12 @@ async function fill(member: Member, prefix: string, keys: number): Promise<void>
     while (next < keys) {
       const from = next;
       next += PUTS_A_TXN;
-      const puts = Array.from({ length: Math.min(PUTS_A_TXN, keys - from) }, (_, i) => put(`${prefix}/${from + i}`, "value"));
-      await client.call(KV.method.txn, { success: puts.map((value) => ({ request: { case: "requestPut" as const, value } })) });
+      const puts = Array.from({ length: Math.min(PUTS_A_TXN, keys - from) }, (_, i) =>
+        put(`${prefix}/${from + i}`, "value"),
+      );
+      await client.call(KV.method.txn, {
+        success: puts.map((value) => ({ request: { case: "requestPut" as const, value } })),
+      });
     }
   };
   await Promise.all(Array.from({ length: TXNS_IN_FLIGHT }, worker));
@@ -95,7 +104,8 @@ function put(key: string, value: string): { key: Uint8Array; value: Uint8Array }
 
 async function checkpoints(member: Member, count: number): Promise<void> {
   await waitFor(`${count} checkpoints`, 30_000, () =>
-    (member.log.match(WRITTEN)?.length ?? 0) >= count ? true : undefined);
+    (member.log.match(WRITTEN)?.length ?? 0) >= count ? true : undefined,
+  );
 }
 
 /** Puts one more key and compacts what was before; ends when the database holds all of that. */
