@@ -2,14 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { encodeStatusMessage } from "./status-message.ts";
-import { parseTimeout } from "./timeout.ts";
+import { parseTimeout } from "../http2/grpc-timeout.ts";
 
 test("grpc-timeout: every unit, and nothing malformed", () => {
   const table: [string, number][] = [
-    ["1H", 3_600_000], ["2M", 120_000], ["3S", 3_000], ["4m", 4], ["5000u", 5], ["6000000n", 6], ["99999999m", 99_999_999], ["0S", 0],
+    ["1H", 3_600_000], ["2M", 120_000], ["3S", 3_000], ["4m", 4], ["5000u", 5], ["6000000n", 6], ["99999999m", 99_999_999], ["0S", 0], ["007m", 7],
     ["", -1], ["S", -1], ["1", -1], ["123456789S", -1], ["-1S", -1], ["1.5S", -1], ["1s", -1],
   ];
-  for (const [text, ms] of table) assert.ok(Math.abs(parseTimeout(text) - ms) < 1e-6, text);
+  for (const [text, ms] of table) {
+    const bytes = Buffer.from(`x${text}`);
+    const field = parseTimeout(bytes, 1, bytes.length);
+    assert.ok(Math.abs(field.timeoutMs - ms) < 1e-6, text);
+    assert.equal(field.value, text);
+    assert.equal(field.bytes, "grpc-timeout".length + text.length + 32);
+  }
 });
 
 test("grpc-message: printable ASCII stays, the rest is percent-encoded UTF-8", () => {

@@ -14,7 +14,7 @@ import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { inflatedTooLarge, MESSAGE_COMPRESSED, MESSAGE_PREFIX_BYTES, messageTooLarge } from "./grpc.ts";
 import { MessageAssembly } from "./message-assembly.ts";
 import type { NativeConnection } from "./native-connection.ts";
-import { planRequest } from "./request-plan.ts";
+import { planRequest, rejectTimeout } from "./request-plan.ts";
 import type { RequestPlan } from "./request-plan.ts";
 import type { Call } from "./service.ts";
 
@@ -124,16 +124,18 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   override onRequest(headers: HeaderBlock, endStream: boolean): void {
     this.#headers = headers;
-    const plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(this.#owner.shared.services, headers));
+    let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(this.#owner.shared.services, headers));
     headers.memo = plan;
+    const timeout = headers.grpcTimeout;
+    if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 0) plan = rejectTimeout(timeout.value);
     this.#plan = plan;
     if (plan.method === null) {
       if (plan.httpStatus === 0) this.#finish(plan.grpcCode, plan.message);
       else if (endStream) this.#answerHttp();
       return;
     }
-    if (plan.timeoutMs !== Infinity) {
-      this.deadlineMs = this.#owner.nowMs + plan.timeoutMs;
+    if (timeout !== null) {
+      this.deadlineMs = this.#owner.nowMs + timeout.timeoutMs;
       this.#owner.shared.addDeadline(this);
     }
     if (!plan.singleRequest) {

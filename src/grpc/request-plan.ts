@@ -3,7 +3,6 @@ import { GrpcCode } from "../base/errors.ts";
 import type { HeaderBlock } from "../http2/header-block.ts";
 import { GRPC_CONTENT_TYPE, quote } from "./grpc.ts";
 import type { MethodHandler, ServiceTable } from "./service.ts";
-import { parseTimeout } from "./timeout.ts";
 
 export class RequestPlan {
   /** Null: the request is rejected. */
@@ -12,8 +11,6 @@ export class RequestPlan {
   readonly singleRequest: boolean;
   /** See {@link MethodHandler.paced}. */
   readonly paced: boolean;
-  /** Infinity without `grpc-timeout`. */
-  timeoutMs = Infinity;
   /** Messages with the compressed flag are gzip. */
   gzipRequest = false;
   /** Answer compressed: the client compressed its request and takes gzip. */
@@ -42,8 +39,6 @@ export function planRequest(services: ServiceTable, block: HeaderBlock): Request
   if (block.method !== "POST") {
     return rejectHttp(405, `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`);
   }
-  const timeoutMs = block.grpcTimeout === undefined ? Infinity : parseTimeout(block.grpcTimeout);
-  if (timeoutMs < 0) return rejectHttp(400, `malformed grpc-timeout: ${quote(block.grpcTimeout ?? "")}`);
   const path = block.path ?? "";
   const method = services.get(path);
   if (method === undefined) return reject(GrpcCode.unimplemented, unknownPath(services, path));
@@ -52,10 +47,14 @@ export function planRequest(services: ServiceTable, block: HeaderBlock): Request
     return reject(GrpcCode.unimplemented, `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`);
   }
   const plan = new RequestPlan(method, 0, GrpcCode.ok, "");
-  plan.timeoutMs = timeoutMs;
   plan.gzipRequest = encoding === "gzip";
   plan.gzipResponse = plan.gzipRequest && acceptsGzip(block.grpcAcceptEncoding);
   return plan;
+}
+
+/** The plan of a request that would go on but for its timeout. */
+export function rejectTimeout(text: string): RequestPlan {
+  return rejectHttp(400, `malformed grpc-timeout: ${quote(text)}`);
 }
 
 function isGrpc(contentType: string | undefined): boolean {

@@ -3,12 +3,15 @@
  * the same few bytes each time. An entry holds only while the table's generation is the one it was decoded under.
  */
 import type { HeaderBlock } from "./header-block.ts";
+import type { HeaderField } from "./header-field.ts";
 import { CACHED_BLOCK_BYTES_MAX, CACHED_BLOCKS_MAX } from "./limits.ts";
 
 interface Entry {
   readonly bytes: Uint8Array;
   readonly generation: number;
   readonly block: HeaderBlock;
+  /** The block's, which others with the same fields replace. */
+  readonly timeout: HeaderField | null;
 }
 
 export class BlockCache {
@@ -22,12 +25,13 @@ export class BlockCache {
     if (entry === undefined || entry.generation !== generation || entry.bytes.length !== length) return undefined;
     const known = entry.bytes;
     for (let i = 0; i < length; i++) if (known[i] !== bytes[start + i]) return undefined;
+    entry.block.grpcTimeout = entry.timeout;
     return entry.block;
   }
 
   store(bytes: Uint8Array, start: number, end: number, generation: number, block: HeaderBlock): void {
     if (end - start > CACHED_BLOCK_BYTES_MAX || end === start) return;
-    this.#entries[slotOf(bytes, start, end)] = { bytes: bytes.slice(start, end), generation, block };
+    this.#entries[slotOf(bytes, start, end)] = { bytes: bytes.slice(start, end), generation, block, timeout: block.grpcTimeout };
   }
 }
 

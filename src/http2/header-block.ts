@@ -1,6 +1,6 @@
 /**
- * One decoded header block, and the rules of RFC 9113 section 8 for it. Immutable once decoded: identical blocks of one
- * connection share an instance, so nothing of a single request may be stored in it.
+ * One decoded header block, and the rules of RFC 9113 section 8 for it. Immutable once decoded, all but its timeout: blocks of one
+ * connection with the same fields share an instance, so nothing else of a single request may be stored in it.
  */
 import {
   FIELD_AUTHORITY,
@@ -16,20 +16,20 @@ import {
   FIELD_SCHEME,
 } from "./header-field.ts";
 import type { HeaderField } from "./header-field.ts";
-import { HEADER_LIST_BYTES_MAX } from "./limits.ts";
 
 /** Longest decimal that stays exact. */
 const CONTENT_LENGTH = /^[0-9]{1,15}$/;
 
 export class HeaderBlock {
-  /** All fields, pseudo-headers too, as received; cut off where the list grew {@link tooLarge}. */
+  /** All fields but `grpc-timeout`, pseudo-headers too, as received; cut off where the list grew {@link tooLarge}. */
   readonly fields: HeaderField[] = [];
   method: string | undefined = undefined;
   scheme: string | undefined = undefined;
   path: string | undefined = undefined;
   authority: string | undefined = undefined;
   contentType: string | undefined = undefined;
-  grpcTimeout: string | undefined = undefined;
+  /** The first `grpc-timeout` of the block decoded last: to be looked at before the next one is decoded. */
+  grpcTimeout: HeaderField | null = null;
   grpcEncoding: string | undefined = undefined;
   grpcAcceptEncoding: string | undefined = undefined;
   /** -1 without a content-length. */
@@ -38,20 +38,14 @@ export class HeaderBlock {
   tooLarge = false;
   /** What the layer above derived from this block; it lives as long as the block is cached. */
   memo: unknown = undefined;
-  #bytes = 0;
   #malformed = false;
   #pseudoFields = 0;
   #regularSeen = false;
 
   /** Takes the next field in order. */
   add(field: HeaderField): void {
-    this.#bytes += field.bytes;
-    if (this.#bytes > HEADER_LIST_BYTES_MAX) {
-      this.tooLarge = true;
-      return;
-    }
-    this.fields.push(field);
     const kind = field.kind;
+    if (kind !== FIELD_GRPC_TIMEOUT) this.fields.push(field);
     if (kind >= FIELD_METHOD && kind <= FIELD_AUTHORITY) this.#addPseudo(kind, field.value);
     else {
       this.#regularSeen = true;
@@ -80,7 +74,6 @@ export class HeaderBlock {
   #addKnown(kind: number, value: string): void {
     if (kind === FIELD_INVALID) this.#malformed = true;
     else if (kind === FIELD_CONTENT_TYPE) this.contentType ??= value;
-    else if (kind === FIELD_GRPC_TIMEOUT) this.grpcTimeout ??= value;
     else if (kind === FIELD_GRPC_ENCODING) this.grpcEncoding ??= value;
     else if (kind === FIELD_GRPC_ACCEPT_ENCODING) this.grpcAcceptEncoding ??= value;
     else if (kind === FIELD_CONTENT_LENGTH) this.#addContentLength(value);

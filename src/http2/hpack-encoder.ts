@@ -50,7 +50,7 @@ export class HpackEncoder {
       this.#integer(0x80, 7, known);
       return;
     }
-    const field = indexed ? new HeaderField(name, value) : undefined;
+    const field = indexed ? HeaderField.of(name, value) : undefined;
     const insert = field !== undefined && field.bytes <= this.table.bytesMax;
     const nameIndex = STATIC_NAMES.get(name) ?? 0;
     if (insert) this.#integer(0x40, 6, nameIndex);

@@ -68,8 +68,8 @@ const ROWS: readonly (readonly [name: string, value: string])[] = [
 
 /** Entries by index; index 0 is unused, as on the wire. */
 export const STATIC_TABLE: readonly HeaderField[] = [
-  new HeaderField("", ""),
-  ...ROWS.map(([name, value]) => new HeaderField(name, value)),
+  HeaderField.of("", ""),
+  ...ROWS.map(([name, value]) => HeaderField.of(name, value)),
 ];
 
 /** First index of each name. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import type { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
 import { HEADER_LIST_BYTES_MAX } from "./limits.ts";
@@ -84,13 +85,54 @@ test("RFC 7541 C.6: responses with Huffman, in a table of 256 bytes that evicts"
   assert.equal(decoder.table.length, 3);
 });
 
-test("identical blocks share one decoding until the table changes", () => {
+test("blocks of the same fields share one decoding, however they are encoded", () => {
   const decoder = new HpackDecoder();
   const block = Uint8Array.of(0x82, 0x86, 0x84);
   const first = decoder.decode(block, 0, 3);
   assert.equal(decoder.decode(Uint8Array.of(0, ...block), 1, 4), first);
-  decodeHex(decoder, "400a637573746f6d2d6b65790d637573746f6d2d686561646572");
-  assert.notEqual(decoder.decode(block, 0, 3), first);
+  const custom = "400a637573746f6d2d6b65790d637573746f6d2d686561646572";
+  decodeHex(decoder, custom);
+  assert.equal(decoder.decode(block, 0, 3), first);
+  const withCustom = decoder.decode(Buffer.from(`82${custom}`, "hex"), 0, custom.length / 2 + 1);
+  assert.equal(decoder.decode(Uint8Array.of(0x82, 0xbe), 0, 2), withCustom, "a literal and its index");
+  assert.notEqual(decoder.decode(Uint8Array.of(0xbe, 0x82), 0, 2), withCustom, "another order");
+  assert.notEqual(decoder.decode(Uint8Array.of(0x82, 0xbe, 0xbe), 0, 3), withCustom, "one more");
+  assert.notEqual(decoder.decode(Uint8Array.of(0x82), 0, 1), withCustom, "one less");
+});
+
+test("every request may have its own timeout: blocks are shared, the timeout is the last decoded one's", () => {
+  const encoder = new HpackEncoder();
+  const decoder = new HpackDecoder();
+  const requestOf = (path: string, timeout: string): HeaderBlock => {
+    encoder.begin();
+    encoder.add(":path", path, true);
+    encoder.add("te", "trailers", true);
+    if (timeout !== "") encoder.add("grpc-timeout", timeout, true);
+    return decoder.decode(encoder.bytes, 0, encoder.length)!;
+  };
+  const put = requestOf("/put", "5S");
+  assert.equal(put.grpcTimeout?.timeoutMs, 5_000);
+  for (let round = 0; round < 300; round++) {
+    // Enough for fields to be evicted and sent again.
+    const again = requestOf("/put", `${4_999_999 - round}u`);
+    assert.equal(again, put);
+    assert.equal(again.grpcTimeout?.value, `${4_999_999 - round}u`);
+    assert.equal(again.get("grpc-timeout"), undefined, "it belongs to no block");
+    const get = requestOf("/get", `${round}m`);
+    assert.notEqual(get, put);
+    assert.equal(get.path, "/get");
+    assert.equal(get.grpcTimeout?.timeoutMs, round);
+  }
+  assert.equal(requestOf("/put", "x").grpcTimeout?.timeoutMs, -1);
+  const without = requestOf("/put", "");
+  assert.notEqual(without, put, "the place of the timeout counts");
+  assert.equal(without.grpcTimeout, null);
+  for (const timeout of ["7S", "8S", "7S"]) assert.equal(requestOf("/put", timeout).grpcTimeout?.value, timeout);
+  requestOf("/put", "7S");
+  encoder.begin();
+  encoder.add("grpc-timeout", "1S", true);
+  encoder.add(":method", "POST", true);
+  assert.equal(decoder.decode(encoder.bytes, 0, encoder.length)!.isTrailers(), false);
 });
 
 test("an index means the newest entry after an insertion, even for a block seen before", () => {

@@ -70,6 +70,14 @@ export const CLOSED_STREAMS_REMEMBERED = 256;
 export const CACHED_BLOCKS_MAX = 32;
 export const CACHED_BLOCK_BYTES_MAX = 512;
 
+/** Literal fields kept a connection, and the longest kept. Power of two. */
+export const CACHED_FIELDS_MAX = 64;
+export const CACHED_FIELD_BYTES_MAX = 256;
+
+/** Header lists kept a connection, and the largest kept, by its decoded size. Power of two. */
+export const CACHED_LISTS_MAX = 32;
+export const CACHED_LIST_BYTES_MAX = 2_048;
+
 /** One buffer of output; must hold any frame whole. */
 export const OUTPUT_CHUNK_BYTES = 65_536;
 
