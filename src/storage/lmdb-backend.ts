@@ -8,7 +8,8 @@
  * After an error the backend is dead (every call throws the same error): the process ends, and restarts from the last
  * commit and the WAL. Read next: `lmdb-environment.ts` (options), `page-reader.ts` (the read side), `database-file.ts` (checks before).
  */
-import { statSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 
 import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "./backend.ts";
 import { checkDatabaseFile } from "./database-file.ts";
@@ -20,6 +21,10 @@ import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
 import { writeUint64BE } from "./revision-key.ts";
 
 const APPEND = { append: true };
+/** What a record takes in its page beside key and value, and what of the page stays empty. */
+const RECORD_OVERHEAD_BYTES = 64;
+/** What a commit writes beside the records: branch pages, the small buckets, the list of free pages. */
+const COMMIT_OVERHEAD_BYTES = 256 * 1024;
 
 export interface LmdbBackendOptions {
   /** Address space of the map, for tests; the default outgrows every quota. */
@@ -46,6 +51,8 @@ class LmdbBackend implements BackendWriter {
   #failure: Error | undefined;
   #closed = false;
   #inUseBytes = 0;
+  /** Room that the open transaction's puts take at most, roughly. */
+  #pendingBytes = 0;
   readonly #number = new Uint8Array(8);
 
   constructor(environment: LmdbEnvironment) {
@@ -55,6 +62,7 @@ class LmdbBackend implements BackendWriter {
 
   putRevision(key: Uint8Array, value: Uint8Array): void {
     this.#begin();
+    this.#pendingBytes += key.length + value.length + RECORD_OVERHEAD_BYTES;
     try {
       const { key: store } = this.#environment.buckets;
       const appended = this.#append === undefined ? store.putSync(key, value, APPEND) : this.#append.append(key, value);
@@ -92,6 +100,7 @@ class LmdbBackend implements BackendWriter {
     writeUint64BE(this.#number, 0, term);
     this.put("meta", META_TERM, this.#number);
     try {
+      this.#checkFreeSpace();
       this.#inUseBytes = this.#measureInUse();
       const open = this.#open;
       this.#open = undefined;
@@ -99,6 +108,19 @@ class LmdbBackend implements BackendWriter {
     } catch (error) {
       this.#fail("cannot commit to", error);
     }
+  }
+
+  /**
+   * A full disk must be found before LMDB finds it: lmdb 3.5.6 describes a failed write of large pages in a buffer that is too
+   * short for the text (mdb_page_flush), and the process aborts without a word. It may be wrong where free pages inside
+   * the file would do; the log needs more room than that anyway.
+   */
+  #checkFreeSpace(): void {
+    const { bavail, bsize } = statfsSync(dirname(this.#environment.path));
+    const neededBytes = this.#pendingBytes + COMMIT_OVERHEAD_BYTES;
+    this.#pendingBytes = 0;
+    if (bavail * bsize >= neededBytes) return;
+    throw new Error(`no space left on device: ${bavail * bsize} bytes are free, the commit takes up to ${neededBytes}`);
   }
 
   size(): { allocatedBytes: number; inUseBytes: number } {
