@@ -170,7 +170,10 @@ export class TxnArena {
     return true;
   }
 
-  /** Narrows an op from its RequestOp to the request inside; the last member of the oneof wins. */
+  /**
+   * Narrows an op from its RequestOp to the request inside. No encoder writes two members of a oneof; Go would take the last
+   * one and yet refuse the message for a mistake within the first, which nobody here would look at: it is refused at once.
+   */
   #decodeOp(op: number, depth: number): boolean {
     const reader = this.#reader;
     let ops = this.#ops.items;
@@ -183,7 +186,7 @@ export class TxnArena {
         reader.skip(tag);
         continue;
       }
-      if ((tag & 7) !== WIRE_BYTES) return false;
+      if ((tag & 7) !== WIRE_BYTES || kind !== 0) return false;
       kind = tag >>> 3;
       const length = reader.length();
       from = reader.position;
