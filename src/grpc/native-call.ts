@@ -21,9 +21,12 @@ import type { Call } from "./service.ts";
 /** Bytes of unfinished request messages that one connection may pin. */
 const ASSEMBLY_BYTES_MAX = 268_435_456;
 
+const textEncoder = new TextEncoder();
+/** HTTP status of a request that does not speak gRPC. */
+const NOT_GRPC = 415;
+const DEADLINE_TEXT = "context deadline exceeded";
 const TOO_MANY = ERRORS[ErrorId.requestTooManyRequests];
 const prefixScratch = new Uint8Array(MESSAGE_PREFIX_BYTES);
-const textEncoder = new TextEncoder();
 
 export class NativeCall extends Http2Stream implements Call, DeadlineEntry, PacedCall {
   state: unknown = undefined;
@@ -127,15 +130,16 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(this.#owner.shared.services, headers));
     headers.memo = plan;
     const timeout = headers.grpcTimeout;
-    if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 0) plan = rejectTimeout(timeout.value);
+    if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 200) plan = rejectTimeout(timeout.value);
     this.#plan = plan;
     if (plan.method === null) {
-      if (plan.httpStatus === 0) this.#finish(plan.grpcCode, plan.message);
+      if (plan.httpStatus !== NOT_GRPC) this.#finish(plan.grpcCode, plan.message);
       else if (endStream) this.#answerHttp();
       return;
     }
     if (timeout !== null) {
       this.deadlineMs = this.#owner.nowMs + timeout.timeoutMs;
+      if (timeout.timeoutMs === 0) return this.#finish(GrpcCode.deadlineExceeded, DEADLINE_TEXT);
       this.#owner.shared.addDeadline(this);
     }
     if (!plan.singleRequest) {
@@ -147,7 +151,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   override onData(bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
     if (this.#plan.method === null) {
-      if (endStream && this.#plan.httpStatus !== 0) this.#answerHttp();
+      if (endStream && this.#plan.httpStatus === NOT_GRPC) this.#answerHttp();
       return;
     }
     if (this.#ended) return;
@@ -168,7 +172,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   override onTrailers(): void {
     if (this.#plan.method === null) {
-      if (this.#plan.httpStatus !== 0) this.#answerHttp();
+      if (this.#plan.httpStatus === NOT_GRPC) this.#answerHttp();
     } else if (!this.#ended) {
       this.#onRequestEnd();
     }
@@ -183,9 +187,11 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   override writeEnd(): void {
-    if (this.#plan.httpStatus !== 0) return this.connection.writeEmptyEnd(this);
     const blocks = this.#owner.blocks;
-    blocks.trailers(this.#grpcCode, this.#message, !this.#headersSent);
+    const { httpStatus, contentType } = this.#plan;
+    if (httpStatus === NOT_GRPC) return this.connection.writeEmptyEnd(this);
+    if (this.#headersSent) blocks.trailers(this.#grpcCode, this.#message);
+    else blocks.trailersOnly(httpStatus, contentType, this.#grpcCode, this.#message);
     this.connection.writeHeaders(this, blocks.bytes, blocks.length, true);
   }
 
@@ -221,7 +227,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     if (truncated) {
       this.connection.resetStream(this, CANCEL);
     } else {
-      this.#setStatus(GrpcCode.deadlineExceeded, "context deadline exceeded");
+      this.#setStatus(GrpcCode.deadlineExceeded, DEADLINE_TEXT);
       this.writeEnd();
     }
   }
@@ -249,7 +255,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     const inflated = inflate(bytes, start, end, bytesMax);
     if (inflated === "too large") return this.#refuse(GrpcCode.resourceExhausted, inflatedTooLarge(bytesMax));
     if (inflated === "corrupt") {
-      return this.#refuse(GrpcCode.internal, "grpc: failed to decompress the received message");
+      return this.#refuse(GrpcCode.internal, "grpc: failed to decompress the message: gzip: invalid header");
     }
     this.#delivered = true;
     this.#plan.method!.onMessage(this, inflated, 0, inflated.length);
@@ -314,7 +320,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   #sendHeaders(): void {
     this.#headersSent = true;
     const blocks = this.#owner.blocks;
-    blocks.headers(this.#plan.gzipResponse);
+    blocks.headers(this.#plan.contentType, this.#plan.gzipResponse);
     this.connection.writeHeaders(this, blocks.bytes, blocks.length, false);
   }
 
@@ -338,6 +344,19 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     prefixScratch[0] = flag;
     writeUint32(prefixScratch, 1, length);
     this.connection.sender.send(this, prefixScratch, 0, MESSAGE_PREFIX_BYTES);
+  }
+
+  /** Answers what is not gRPC, once its request has ended: with a text that people can read. */
+  #answerHttp(): void {
+    this.#owner.touch();
+    this.#ended = true;
+    const body = textEncoder.encode(this.#plan.message);
+    const blocks = this.#owner.blocks;
+    blocks.http(this.#plan.httpStatus, body.length);
+    this.connection.writeHeaders(this, blocks.bytes, blocks.length, false);
+    this.connection.sender.send(this, body, 0, body.length);
+    if (this.pendingLength > 0) this.endWanted = true;
+    else this.writeEnd();
   }
 
   /** Sets the status and sends it behind everything that waits. */
@@ -369,18 +388,5 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.#ended = true;
     this.cancelled = true;
     if (this.#delivered) this.#plan.method!.onCancel?.(this);
-  }
-
-  /** Answers what is not gRPC, once its request has ended. */
-  #answerHttp(): void {
-    this.#owner.touch();
-    this.#ended = true;
-    const body = textEncoder.encode(this.#plan.message);
-    const blocks = this.#owner.blocks;
-    blocks.http(this.#plan.httpStatus, body.length);
-    this.connection.writeHeaders(this, blocks.bytes, blocks.length, false);
-    this.connection.sender.send(this, body, 0, body.length);
-    if (this.pendingLength > 0) this.endWanted = true;
-    else this.writeEnd();
   }
 }

@@ -15,7 +15,9 @@ export class RequestPlan {
   gzipRequest = false;
   /** Answer compressed: the client compressed its request and takes gzip. */
   gzipResponse = false;
-  /** Rejected before gRPC begins: the HTTP status, else 0. */
+  /** Of the answer: the request's own, with its subtype. */
+  contentType = GRPC_CONTENT_TYPE;
+  /** Of the answer: 200 unless the request is rejected before gRPC begins. */
   readonly httpStatus: number;
   /** Status of a rejected call. */
   readonly grpcCode: number;
@@ -33,11 +35,12 @@ export class RequestPlan {
 
 /** Plans a request; every text is grpc-go's. */
 export function planRequest(services: ServiceTable, block: HeaderBlock): RequestPlan {
-  if (!isGrpc(block.contentType)) {
-    return rejectHttp(415, `invalid gRPC request content-type ${quote(block.contentType ?? "")}`);
+  const contentType = answerType(block.contentType ?? "");
+  if (contentType === "") {
+    return rejectHttp(415, GrpcCode.invalidArgument, `invalid gRPC request content-type ${quote(block.contentType ?? "")}`);
   }
   if (block.method !== "POST") {
-    return rejectHttp(405, `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`);
+    return rejectHttp(405, GrpcCode.internal, `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`);
   }
   const path = block.path ?? "";
   const method = services.get(path);
@@ -46,7 +49,8 @@ export function planRequest(services: ServiceTable, block: HeaderBlock): Request
   if (encoding !== "identity" && encoding !== "gzip") {
     return reject(GrpcCode.unimplemented, `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`);
   }
-  const plan = new RequestPlan(method, 0, GrpcCode.ok, "");
+  const plan = new RequestPlan(method, 200, GrpcCode.ok, "");
+  plan.contentType = contentType;
   plan.gzipRequest = encoding === "gzip";
   plan.gzipResponse = plan.gzipRequest && acceptsGzip(block.grpcAcceptEncoding);
   return plan;
@@ -54,14 +58,23 @@ export function planRequest(services: ServiceTable, block: HeaderBlock): Request
 
 /** The plan of a request that would go on but for its timeout. */
 export function rejectTimeout(text: string): RequestPlan {
-  return rejectHttp(400, `malformed grpc-timeout: ${quote(text)}`);
+  return rejectHttp(400, GrpcCode.internal, `malformed grpc-timeout: ${describeTimeout(text)}`);
 }
 
-function isGrpc(contentType: string | undefined): boolean {
-  if (contentType === GRPC_CONTENT_TYPE) return true;
-  if (contentType === undefined || !contentType.toLowerCase().startsWith(GRPC_CONTENT_TYPE)) return false;
+function describeTimeout(text: string): string {
+  if (text.length < 2) return `transport: timeout string is too short: ${quote(text)}`;
+  if (text.length > 9) return `transport: timeout string is too long: ${quote(text)}`;
+  if (!"HMSmun".includes(text.slice(-1))) return `transport: timeout unit is not recognized: ${quote(text)}`;
+  return `strconv.ParseInt: parsing ${quote(text.slice(0, -1))}: invalid syntax`;
+}
+
+/** The content type to answer a request of this one with; empty if it is not gRPC. */
+function answerType(contentType: string): string {
+  if (!contentType.startsWith(GRPC_CONTENT_TYPE)) return "";
   const next = contentType[GRPC_CONTENT_TYPE.length];
-  return next === undefined || next === "+" || next === ";";
+  if (next !== undefined && next !== "+" && next !== ";") return "";
+  const subtype = contentType.slice(GRPC_CONTENT_TYPE.length + 1).trim();
+  return subtype === "" ? GRPC_CONTENT_TYPE : `${GRPC_CONTENT_TYPE}+${subtype}`;
 }
 
 function acceptsGzip(acceptEncoding: string | undefined): boolean {
@@ -81,9 +94,9 @@ export function unknownPath(services: ServiceTable, path: string): string {
 }
 
 function reject(grpcCode: number, message: string): RequestPlan {
-  return new RequestPlan(null, 0, grpcCode, message);
+  return new RequestPlan(null, 200, grpcCode, message);
 }
 
-function rejectHttp(httpStatus: number, message: string): RequestPlan {
-  return new RequestPlan(null, httpStatus, GrpcCode.internal, message);
+function rejectHttp(httpStatus: number, grpcCode: number, message: string): RequestPlan {
+  return new RequestPlan(null, httpStatus, grpcCode, message);
 }

@@ -24,36 +24,46 @@ export class ResponseBlocks {
   }
 
   /** Response headers. */
-  headers(gzip: boolean): void {
-    if (!gzip && this.#reuse(this.#headers)) return;
+  headers(contentType: string, gzip: boolean): void {
+    const plain = !gzip && contentType === GRPC_CONTENT_TYPE;
+    if (plain && this.#reuse(this.#headers)) return;
     const generation = this.#begin();
     this.#encoder.add(":status", "200", false);
-    this.#encoder.add("content-type", GRPC_CONTENT_TYPE, true);
+    this.#encoder.add("content-type", contentType, true);
     if (gzip) this.#encoder.add("grpc-encoding", "gzip", true);
-    this.#end(gzip ? null : this.#headers, generation);
+    this.#end(plain ? this.#headers : null, generation);
   }
 
-  /** Trailers behind {@link headers}, or, with `trailersOnly`, all there is. */
-  trailers(grpcCode: number, message: string, trailersOnly: boolean): void {
-    const plainOk = grpcCode === 0 && message === "" && !trailersOnly;
+  /** Trailers behind {@link headers}. */
+  trailers(grpcCode: number, message: string): void {
+    const plainOk = grpcCode === 0 && message === "";
     if (plainOk && this.#reuse(this.#okTrailers)) return;
     const generation = this.#begin();
-    if (trailersOnly) {
-      this.#encoder.add(":status", "200", false);
-      this.#encoder.add("content-type", GRPC_CONTENT_TYPE, true);
-    }
-    this.#encoder.add("grpc-status", String(grpcCode), true);
-    if (message !== "") this.#encoder.add("grpc-message", encodeStatusMessage(message), false);
+    this.#addStatus(grpcCode, message);
     this.#end(plainOk ? this.#okTrailers : null, generation);
   }
 
-  /** A plain HTTP answer, for what is not gRPC. */
+  /** Headers and trailers in one: all there is of an answer without a message. */
+  trailersOnly(httpStatus: number, contentType: string, grpcCode: number, message: string): void {
+    this.#begin();
+    this.#encoder.add(":status", String(httpStatus), false);
+    this.#encoder.add("content-type", contentType, true);
+    this.#addStatus(grpcCode, message);
+    this.#end(null, -1);
+  }
+
+  /** Headers of a plain HTTP answer, for what does not speak gRPC. */
   http(status: number, contentLength: number): void {
     this.#begin();
     this.#encoder.add(":status", String(status), false);
     this.#encoder.add("content-type", "text/plain", false);
     this.#encoder.add("content-length", String(contentLength), false);
     this.#end(null, -1);
+  }
+
+  #addStatus(grpcCode: number, message: string): void {
+    this.#encoder.add("grpc-status", String(grpcCode), true);
+    if (message !== "") this.#encoder.add("grpc-message", encodeStatusMessage(message), false);
   }
 
   #reuse(block: CachedBlock): boolean {

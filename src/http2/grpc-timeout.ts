@@ -9,9 +9,9 @@ export function parseTimeout(bytes: Uint8Array, start: number, end: number): Hea
   const digits = end - start - 1;
   const unit = digits >= 1 && digits <= DIGITS_MAX ? unitMs(bytes[end - 1]) : -1;
   let number = 0;
-  for (let at = start; unit > 0 && at < end - 1; at++) {
+  for (let at = start; at < end - 1; at++) {
     const digit = bytes[at] - 48;
-    if (digit < 0 || digit > 9) return HeaderField.of("grpc-timeout", latin1(bytes, start, end));
+    if (digit < 0 || digit > 9 || unit < 0) return HeaderField.of("grpc-timeout", latin1(bytes, start, end));
     number = number * 10 + digit;
   }
   if (unit < 0) return HeaderField.of("grpc-timeout", latin1(bytes, start, end));
