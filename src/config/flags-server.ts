@@ -132,7 +132,7 @@ export const CONCORD_FLAGS = [
   {
     name: "value-cache-bytes",
     type: "int64",
-    default: "268435456",
+    default: "134217728",
     field: "valueCacheBytes",
     ours: true,
     help: "Memory for the values of current keys; others are read from disk.",
