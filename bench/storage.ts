@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { BackendWriter } from "../src/storage/backend.ts";
+import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";

@@ -10,7 +10,7 @@ import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
-import { type BackendReader, BUCKETS } from "../src/storage/backend.ts";
+import { type BackendReader, BUCKETS } from "../src/mvcc/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";

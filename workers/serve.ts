@@ -10,6 +10,7 @@ import { ReadKind } from "../src/ring/record-types.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
 import type { Router } from "../src/server/router.ts";
 import { createServiceTable } from "../src/server/services.ts";
+import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
 import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
@@ -46,12 +47,16 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     quotaBackendBytes: config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes,
     storageVersion: () => STORAGE_VERSION,
   });
-  const deps = httpDeps(options);
+  const counters = createGrpcCounters(services.keys());
+  const metrics = new Metrics();
+  addGrpcMetrics(metrics, counters, services);
+  const deps = httpDeps(options, metrics);
   const http1 = createHttp1Handler(deps);
   const listen = config.grpcTransport === "native" ? listenNative : await loadGrpcJs();
   const separateHttp = config.listenClientHttpUrls.length > 0;
   const transport = await listen({
     services,
+    counters,
     limits: {
       receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
       concurrentStreamsMax: config.concurrentStreamsMax,
@@ -106,10 +111,9 @@ function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
   });
 }
 
-function httpDeps({ router, identity, clusterVersion, config, log }: ServeOptions): HttpDeps {
+function httpDeps({ router, identity, clusterVersion, config, log }: ServeOptions, metrics: Metrics): HttpDeps {
   const stats = createServerStats();
   const checks = new HealthCheckCounters();
-  const metrics = new Metrics();
   addProcessMetrics(metrics);
   addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
   checks.addTo(metrics);

@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { workerData } from "node:worker_threads";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import type { BackendWriter } from "../src/storage/backend.ts";
+import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { syncDirectory } from "../src/storage/checkpoint-writer.ts";
 import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { recover } from "../src/storage/recover.ts";

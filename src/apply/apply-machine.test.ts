@@ -8,7 +8,7 @@ import { createMvccStore, type Mvcc } from "../mvcc/mvcc.ts";
 import { DeleteRangeRequestSchema, PutRequestSchema, PutResponseSchema, RangeRequestSchema, RangeResponseSchema } from "../proto/gen/rpc_pb.ts";
 import { RaftField, raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
-import { BUCKETS } from "../storage/backend.ts";
+import { BUCKETS } from "../mvcc/backend.ts";
 import { META_BUCKET } from "./apply-compaction.ts";
 import type { EntryPosition, RequestHook } from "./apply-interfaces.ts";
 import { ApplyMachine } from "./apply-machine.ts";

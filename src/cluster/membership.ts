@@ -4,7 +4,6 @@
  * (buckets `members`, `members_removed`, `cluster`).
  */
 
-import type { BucketName } from "../storage/backend.ts";
 import { formatId } from "./identity.ts";
 
 /** One member, as etcd's membership JSON and `etcdserverpb.Member` have it. */
@@ -16,10 +15,13 @@ export interface Member {
   isLearner: boolean;
 }
 
+/** Buckets of etcd's schema that hold the membership. */
+export type MembershipBucket = "members" | "members_removed" | "cluster";
+
 /** Takes bucket writes that belong to the entry being applied. */
 export interface BucketWriter {
-  put(bucket: BucketName, key: Uint8Array, value: Uint8Array): void;
-  delete(bucket: BucketName, key: Uint8Array): void;
+  put(bucket: MembershipBucket, key: Uint8Array, value: Uint8Array): void;
+  delete(bucket: MembershipBucket, key: Uint8Array): void;
 }
 
 const utf8 = new TextEncoder();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { Prng } from "../base/prng.ts";
-import type { BackendReader, BackendWriter } from "./backend.ts";
+import type { BackendReader, BackendWriter } from "../mvcc/backend.ts";
 import { openLmdbBackend } from "./lmdb-backend.ts";
 import { openMemoryBackend } from "./memory-backend.ts";
 import { META_CONSISTENT_INDEX } from "./meta-keys.ts";

@@ -6,7 +6,7 @@
  * there or not: of what is at or below C, only the revisions that C keeps are hashed, and a tombstone at C never is.
  */
 import { crc32c } from "../base/crc32c.ts";
-import type { BackendReader } from "./backend.ts";
+import type { BackendReader } from "../mvcc/backend.ts";
 import { TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";
 
 export interface HashKvOptions {

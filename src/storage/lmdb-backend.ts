@@ -11,7 +11,7 @@
 import { statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
-import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "./backend.ts";
+import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "../mvcc/backend.ts";
 import { checkDatabaseFile } from "./database-file.ts";
 import { describeError } from "./io-error.ts";
 import { type LmdbEnvironment, openEnvironment } from "./lmdb-environment.ts";

@@ -10,7 +10,7 @@ import { dirname } from "node:path";
 
 import * as lmdb from "lmdb";
 
-import { BUCKETS, type BucketName } from "./backend.ts";
+import { BUCKETS, type BucketName } from "../mvcc/backend.ts";
 import { describeError } from "./io-error.ts";
 
 /**

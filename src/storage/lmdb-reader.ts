@@ -5,7 +5,7 @@
  * That LMDB is asked, and not the meta pages, saves two proofs: that the snapshot found there is one that the pin protects
  * (the newest may be newer than the pin), and that no half of a meta page was being written meanwhile.
  */
-import { BUCKETS, type BackendReader, type BucketName } from "./backend.ts";
+import { BUCKETS, type BackendReader, type BucketName } from "../mvcc/backend.ts";
 import { describeError } from "./io-error.ts";
 import { type LmdbReadOptions, type LmdbReadTransaction, type LmdbStore, native, openMainTree } from "./lmdb-environment.ts";
 import { PageFile } from "./page-file.ts";

@@ -10,7 +10,7 @@
  *
  * Read next: `tree-cursor.ts` (lookups and walks), `page-layout.ts` (the bytes), `tree-page-check.ts` (damage).
  */
-import type { BackendReader, BucketName, RevisionVisitor } from "./backend.ts";
+import type { BackendReader, BucketName, RevisionVisitor } from "../mvcc/backend.ts";
 import { SearchKey } from "./key-search.ts";
 import type { PageFile } from "./page-file.ts";
 import { treeDepth, treeRoot } from "./page-layout.ts";

@@ -1,5 +1,5 @@
 /** What a backend says at start, before the key index is there: where the WAL's replay begins, and who the members were. */
-import type { BackendReader } from "./backend.ts";
+import type { BackendReader } from "../mvcc/backend.ts";
 import {
   META_CONF_STATE,
   META_CONSISTENT_INDEX,

@@ -7,7 +7,7 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import type { RevisionSink } from "../mvcc/store.ts";
 import { RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
-import { type BackendWriter, BUCKETS, type BucketName } from "./backend.ts";
+import { type BackendWriter, BUCKETS, type BucketName } from "../mvcc/backend.ts";
 import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";
 
 /** All that apply writes to storage. Bytes are borrowed. */

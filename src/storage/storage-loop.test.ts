@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { RecordType } from "../ring/record-types.ts";
-import type { BackendReader, BackendWriter } from "./backend.ts";
+import type { BackendReader, BackendWriter } from "../mvcc/backend.ts";
 import { openMemoryBackend } from "./memory-backend.ts";
 import { recover } from "./recover.ts";
 import { DirectSink, RingSink } from "./revision-sink.ts";

@@ -15,7 +15,7 @@ import type { Clock } from "../base/clock.ts";
 import { RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { assert } from "../base/assert.ts";
-import { type BackendWriter, BUCKETS } from "./backend.ts";
+import { type BackendWriter, BUCKETS } from "../mvcc/backend.ts";
 import { viewOf } from "../base/bytes.ts";
 
 /** Records taken before the loop looks at the clock again: a few milliseconds of work. */

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Prng } from "../../src/base/prng.ts";
 import { KeepFilter } from "../../src/mvcc/hash-kv.ts";
-import type { BackendReader } from "../../src/storage/backend.ts";
+import type { BackendReader } from "../../src/mvcc/backend.ts";
 import { HashKv } from "../../src/storage/hash-kv.ts";
 import { createKeyMeta, createMvccStore, type Mvcc } from "../../src/mvcc/mvcc.ts";
 import type { KeyRange, RangeCursor } from "../../src/mvcc/store.ts";

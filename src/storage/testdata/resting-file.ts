@@ -1,7 +1,7 @@
 /** A database file that nobody writes, read without LMDB: so a test may damage it in ways that LMDB would die of. */
 import { readFileSync } from "node:fs";
 
-import type { BucketName } from "../backend.ts";
+import type { BucketName } from "../../mvcc/backend.ts";
 import { nodeAt, nodeCount, nodeDataAt, nodeKeyLength, NODE_HEADER_BYTES, PAGE_HEADER_BYTES, TREE_BYTES } from "../page-layout.ts";
 import type { SnapshotPin } from "../page-reader.ts";
 

@@ -6,7 +6,7 @@
 import { workerData } from "node:worker_threads";
 
 import { Prng } from "../../base/prng.ts";
-import type { BackendReader } from "../backend.ts";
+import type { BackendReader } from "../../mvcc/backend.ts";
 import { openLmdbReader } from "../lmdb-reader.ts";
 import { checkValue, groupMains, groupName, GROUPS, TOTALS_NAME, weigh } from "./snapshot-model.ts";
 

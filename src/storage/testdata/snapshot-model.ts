@@ -6,7 +6,7 @@
  * fillers that come and go by thousands, which is what has pages freed and used again.
  */
 import { Prng } from "../../base/prng.ts";
-import type { BackendWriter } from "../backend.ts";
+import type { BackendWriter } from "../../mvcc/backend.ts";
 import { writeRevisionKey } from "../revision-key.ts";
 
 export const GROUPS = 64;

@@ -1,6 +1,6 @@
 /**
- * What the rest of the member sees of the storage engine, written once for LMDB (`lmdb-backend.ts`) and for memory
- * (`memory-backend.ts`). The storage thread owns the writer; the apply and watch threads hold readers.
+ * What the rest of the member sees of the storage engine, written once for LMDB (`src/storage/lmdb-backend.ts`) and for memory
+ * (`src/storage/memory-backend.ts`). The storage thread owns the writer; the apply and watch threads hold readers.
  */
 
 /** Buckets, under etcd's names; the position in this list is the number in ring records. */
