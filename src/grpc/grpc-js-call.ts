@@ -2,7 +2,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
-import type { Call, MethodHandler } from "./service.ts";
+import type { Call, MethodCounters, MethodHandler } from "./service.ts";
 
 /** The raw stream that grpc-js hands to a bidi method. */
 export type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -15,8 +15,11 @@ export class GrpcJsCall implements Call {
   cancelled = false;
   readonly #stream: RawStream;
   readonly #method: MethodHandler;
+  readonly #counters: MethodCounters;
   readonly #singleRequest: boolean;
   #ended = false;
+  /** The handler has seen the call. */
+  #started = false;
   /** The single request, until the client half-closes. */
   #request: Buffer | null = null;
   /** The message that {@link sendPart} fills; grpc-js takes whole ones only. */
@@ -25,8 +28,9 @@ export class GrpcJsCall implements Call {
   /** Bytes given to grpc-js whose write has not completed. */
   #pendingBytes = 0;
 
-  constructor(stream: RawStream, method: MethodHandler) {
+  constructor(stream: RawStream, method: MethodHandler, counters: MethodCounters) {
     this.#stream = stream;
+    this.#counters = counters;
     this.#method = method;
     this.path = method.path;
     this.remote = stream.getPeer();
@@ -39,7 +43,9 @@ export class GrpcJsCall implements Call {
     this.#stream.on("data", (message: Buffer) => this.#onMessage(message));
     this.#stream.on("end", () => this.#onHalfClose());
     this.#stream.on("cancelled", () => this.#onCancelled());
-    if (!this.#singleRequest) this.#method.onOpen?.(this);
+    if (this.#singleRequest) return;
+    this.#countStart();
+    this.#method.onOpen?.(this);
   }
 
   metadata(name: string): string | undefined {
@@ -48,10 +54,13 @@ export class GrpcJsCall implements Call {
   }
 
   sendMessage(bytes: Uint8Array, start: number, end: number): void {
-    if (!this.#ended) this.#write(Buffer.from(bytes.subarray(start, end)));
+    if (this.#ended) return;
+    this.#countSent(end - start);
+    this.#write(Buffer.from(bytes.subarray(start, end)));
   }
 
   startMessage(totalBytes: number): void {
+    this.#countSent(totalBytes);
     this.#partial = Buffer.allocUnsafe(totalBytes);
     this.#partialBytes = 0;
     this.#writePartialIfWhole();
@@ -72,6 +81,7 @@ export class GrpcJsCall implements Call {
   end(grpcCode: number, message: string): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#countEnd(grpcCode);
     if (this.#partial !== null) {
       this.#fail(GrpcCode.internal, "response message not complete");
     } else if (grpcCode === GrpcCode.ok) {
@@ -103,7 +113,7 @@ export class GrpcJsCall implements Call {
   #onMessage(message: Buffer): void {
     if (this.#ended) return;
     if (!this.#singleRequest) {
-      this.#method.onMessage(this, message, 0, message.length);
+      this.#hand(message);
     } else if (this.#request !== null) {
       this.end(GrpcCode.internal, "cardinality violation: received multiple request messages");
     } else {
@@ -120,14 +130,37 @@ export class GrpcJsCall implements Call {
     } else {
       const request = this.#request;
       this.#request = null;
-      this.#method.onMessage(this, request, 0, request.length);
+      this.#countStart();
+      this.#hand(request);
     }
+  }
+
+  #hand(message: Buffer): void {
+    this.#counters.messagesReceived++;
+    this.#counters.bytesReceived += message.length;
+    this.#method.onMessage(this, message, 0, message.length);
+  }
+
+  #countStart(): void {
+    this.#started = true;
+    this.#counters.started++;
+  }
+
+  #countSent(bytes: number): void {
+    this.#counters.messagesSent++;
+    this.#counters.bytesSent += bytes;
+  }
+
+  #countEnd(grpcCode: number): void {
+    if (this.#started) this.#counters.handledByCode[grpcCode]++;
   }
 
   #onCancelled(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.cancelled = true;
+    // grpc-js says the same of a deadline that has passed.
+    this.#countEnd(this.deadlineMs <= performance.now() ? GrpcCode.deadlineExceeded : GrpcCode.canceled);
     this.#method.onCancel?.(this);
   }
 }

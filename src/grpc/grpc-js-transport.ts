@@ -9,7 +9,8 @@ import type { MethodDefinition, ServiceDefinition, UntypedServiceImplementation 
 import { GrpcJsCall } from "./grpc-js-call.ts";
 import type { RawStream } from "./grpc-js-call.ts";
 import type { ListenAddress, ListeningTransport, ListenOptions } from "./native-transport.ts";
-import type { MethodHandler, ServiceTable, TransportLimits } from "./service.ts";
+import { createMethodCounters } from "./service.ts";
+import type { GrpcCounters, MethodCounters, MethodHandler, ServiceTable, TransportLimits } from "./service.ts";
 
 /** Longest delay that a timer takes. */
 const TIMER_MS_MAX = 0x7fff_ffff;
@@ -28,12 +29,14 @@ export async function listenGrpcJs(options: ListenOptions): Promise<ListeningTra
 
 class GrpcJsTransport implements ListeningTransport {
   readonly #server: Server;
+  readonly #counters: GrpcCounters;
   readonly #addresses: ListenAddress[] = [];
   readonly #streams = new Set<RawStream>();
   #paused = false;
   #drained: Promise<void> | undefined = undefined;
 
   constructor(options: ListenOptions) {
+    this.#counters = options.counters ?? new Map<string, MethodCounters>();
     this.#server = new Server(channelOptions(options.limits));
     for (const [definition, implementation] of this.#definitions(options.services)) {
       this.#server.addService(definition, implementation);
@@ -82,14 +85,15 @@ class GrpcJsTransport implements ListeningTransport {
   *#definitions(services: ServiceTable): Generator<[ServiceDefinition, UntypedServiceImplementation]> {
     for (const method of services.values()) {
       const name = method.path.slice(method.path.lastIndexOf("/") + 1);
-      yield [{ [name]: rawDefinition(method) }, { [name]: (stream: RawStream) => this.#onCall(stream, method) }];
+      const counters = this.#counters.get(method.path) ?? createMethodCounters();
+      yield [{ [name]: rawDefinition(method) }, { [name]: (stream: RawStream) => this.#onCall(stream, method, counters) }];
     }
   }
 
-  #onCall(stream: RawStream, method: MethodHandler): void {
+  #onCall(stream: RawStream, method: MethodHandler, counters: MethodCounters): void {
     this.#streams.add(stream);
     stream.once("close", () => this.#streams.delete(stream));
-    new GrpcJsCall(stream, method).start();
+    new GrpcJsCall(stream, method, counters).start();
     if (this.#paused) stream.pause();
   }
 }

@@ -86,6 +86,9 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   sendMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ended) return;
     this.#owner.touch();
+    const { counters } = this.#plan;
+    counters.messagesSent++;
+    counters.bytesSent += end - start;
     if (this.#paced) this.#owner.pacer.noteAnswer(end - start);
     if (!this.#headersSent) this.#sendHeaders();
     if (this.#plan.gzipResponse && end > start) {
@@ -99,6 +102,9 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   startMessage(totalBytes: number): void {
     if (this.#ended) return;
     this.#owner.touch();
+    const { counters } = this.#plan;
+    counters.messagesSent++;
+    counters.bytesSent += totalBytes;
     if (this.#paced) this.#owner.pacer.noteAnswer(totalBytes);
     if (!this.#headersSent) this.#sendHeaders();
     this.#partBytesLeft = totalBytes;
@@ -127,7 +133,8 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   override onRequest(headers: HeaderBlock, endStream: boolean): void {
     this.#headers = headers;
-    let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(this.#owner.shared.services, headers));
+    const { shared } = this.#owner;
+    let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(shared.services, shared.counters, headers));
     headers.memo = plan;
     const timeout = headers.grpcTimeout;
     if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 200) plan = rejectTimeout(timeout.value);
@@ -140,10 +147,10 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     if (timeout !== null) {
       this.deadlineMs = this.#owner.nowMs + timeout.timeoutMs;
       if (timeout.timeoutMs === 0) return this.#finish(GrpcCode.deadlineExceeded, DEADLINE_TEXT);
-      this.#owner.shared.addDeadline(this);
+      shared.addDeadline(this);
     }
     if (!plan.singleRequest) {
-      this.#delivered = true;
+      this.#start();
       plan.method.onOpen?.(this);
     }
     if (endStream && !this.#ended) this.#onRequestEnd();
@@ -179,7 +186,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   override onReset(): void {
-    this.#cancel();
+    this.#cancel(GrpcCode.canceled);
   }
 
   override onDrained(): void {
@@ -223,7 +230,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
       return;
     }
     const truncated = this.#partBytesLeft > 0 || this.pendingLength > 0;
-    this.#cancel();
+    this.#cancel(GrpcCode.deadlineExceeded);
     if (truncated) {
       this.connection.resetStream(this, CANCEL);
     } else {
@@ -239,9 +246,23 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
       this.#paced = true;
       this.#owner.pacer.begin();
     }
-    if (flag !== 0) return this.#deliverCompressed(flag, bytes, start, end);
+    if (flag !== 0) this.#deliverCompressed(flag, bytes, start, end);
+    else this.#hand(bytes, start, end);
+  }
+
+  /** Hands a message to the handler. */
+  #hand(bytes: Uint8Array, start: number, end: number): void {
+    const { counters, method, singleRequest } = this.#plan;
+    if (singleRequest) this.#start();
+    counters.messagesReceived++;
+    counters.bytesReceived += end - start;
+    method!.onMessage(this, bytes, start, end);
+  }
+
+  /** The handler is about to see the call. */
+  #start(): void {
     this.#delivered = true;
-    this.#plan.method!.onMessage(this, bytes, start, end);
+    this.#plan.counters.started++;
   }
 
   #deliverCompressed(flag: number, bytes: Uint8Array, start: number, end: number): void {
@@ -257,8 +278,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     if (inflated === "corrupt") {
       return this.#refuse(GrpcCode.internal, "grpc: failed to decompress the message: gzip: invalid header");
     }
-    this.#delivered = true;
-    this.#plan.method!.onMessage(this, inflated, 0, inflated.length);
+    this.#hand(inflated, 0, inflated.length);
   }
 
   /** Feeds the unfinished message; returns the offset behind what it took. */
@@ -370,6 +390,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   #setStatus(grpcCode: number, message: string): void {
+    if (this.#delivered && !this.#ended) this.#plan.counters.handledByCode[grpcCode]++;
     this.#ended = true;
     this.#grpcCode = grpcCode;
     this.#message = message;
@@ -377,16 +398,17 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   /** Ends the call for a fault of the request. */
   #refuse(grpcCode: number, message: string): void {
-    const delivered = this.#delivered;
-    if (delivered) this.#cancel();
+    this.#cancel(grpcCode);
     this.#finish(grpcCode, message);
   }
 
   /** The call ends without its handler. */
-  #cancel(): void {
+  #cancel(grpcCode: number): void {
     if (this.#ended) return;
     this.#ended = true;
     this.cancelled = true;
-    if (this.#delivered) this.#plan.method!.onCancel?.(this);
+    if (!this.#delivered) return;
+    this.#plan.counters.handledByCode[grpcCode]++;
+    this.#plan.method!.onCancel?.(this);
   }
 }

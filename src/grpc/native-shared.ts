@@ -7,7 +7,7 @@ import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { NativeCall } from "./native-call.ts";
 import type { PendingTotal } from "../http2/sender.ts";
 import type { NativeConnection } from "./native-connection.ts";
-import type { ServiceTable, TransportLimits } from "./service.ts";
+import type { GrpcCounters, MethodCounters, ServiceTable, TransportLimits } from "./service.ts";
 
 /** Call objects kept for reuse. */
 const POOLED_CALLS_MAX = 4_096;
@@ -15,6 +15,7 @@ const POOLED_CALLS_MAX = 4_096;
 export class NativeShared {
   readonly services: ServiceTable;
   readonly limits: TransportLimits;
+  readonly counters: GrpcCounters;
   readonly chunks = new ChunkPool((bytes) => Buffer.allocUnsafeSlow(bytes));
   /** Connections that have output since the last {@link flush}. */
   readonly #dirty: NativeConnection[] = [];
@@ -27,9 +28,13 @@ export class NativeShared {
   #sweepArmed = false;
 
   /** `onPendingExceeded` gives up whichever connection has most DATA that waits. */
-  constructor(services: ServiceTable, limits: TransportLimits, onPendingExceeded: () => void) {
-    this.services = services;
-    this.limits = limits;
+  constructor(
+    options: { readonly services: ServiceTable; readonly limits: TransportLimits; readonly counters?: GrpcCounters },
+    onPendingExceeded: () => void,
+  ) {
+    this.services = options.services;
+    this.limits = options.limits;
+    this.counters = options.counters ?? new Map<string, MethodCounters>();
     this.#onPendingExceeded = onPendingExceeded;
   }
 

@@ -7,7 +7,7 @@ import { CLIENT_PREFACE } from "../http2/http2.ts";
 import { HANDSHAKE_MS_MAX } from "../http2/limits.ts";
 import { NativeConnection } from "./native-connection.ts";
 import { NativeShared } from "./native-shared.ts";
-import type { ServerTransport, ServiceTable, TransportLimits } from "./service.ts";
+import type { GrpcCounters, ServerTransport, ServiceTable, TransportLimits } from "./service.ts";
 import { sniff, SNIFF_HTTP2, SNIFF_MORE } from "./sniff.ts";
 
 /** How often timeouts are looked at, at most and at least, in ms. */
@@ -23,6 +23,8 @@ export type ListenAddress = { readonly host: string; readonly port: number } | {
 export interface ListenOptions {
   readonly services: ServiceTable;
   readonly limits: TransportLimits;
+  /** Where calls are counted; those of paths that are not in it are not. */
+  readonly counters?: GrpcCounters;
   readonly listeners: readonly ListenAddress[];
   /** Gets every socket that does not begin with HTTP/2's preface; without it such sockets are closed. */
   readonly http1: HttpServer | null;
@@ -63,7 +65,7 @@ class NativeTransport implements ListeningTransport {
 
   constructor(options: ListenOptions) {
     this.#options = options;
-    this.#shared = new NativeShared(options.services, options.limits, () => this.#giveUpLargest());
+    this.#shared = new NativeShared(options, () => this.#giveUpLargest());
     // A server that does not listen itself tracks no connections: without this event its header and request timeouts
     // would not hold, and idle connections could not be told from busy ones on drain.
     if (options.http1?.listening === false) options.http1.emit("listening");

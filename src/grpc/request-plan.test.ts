@@ -15,7 +15,7 @@ function plan(fields: Readonly<Record<string, string | undefined>>) {
   const block = new HeaderBlock();
   const all = { ":method": "POST", ":path": handler.path, "content-type": "application/grpc", ...fields };
   for (const [name, value] of Object.entries(all)) if (value !== undefined) block.add(HeaderField.of(name, value));
-  const { method, httpStatus, grpcCode, message, contentType } = planRequest(services, block);
+  const { method, httpStatus, grpcCode, message, contentType } = planRequest(services, new Map(), block);
   return { served: method === handler, httpStatus, grpcCode, message, contentType };
 }
 

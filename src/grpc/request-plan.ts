@@ -2,7 +2,11 @@
 import { GrpcCode } from "../base/errors.ts";
 import type { HeaderBlock } from "../http2/header-block.ts";
 import { GRPC_CONTENT_TYPE, quote } from "./grpc.ts";
-import type { MethodHandler, ServiceTable } from "./service.ts";
+import { createMethodCounters } from "./service.ts";
+import type { GrpcCounters, MethodCounters, MethodHandler, ServiceTable } from "./service.ts";
+
+/** For requests that reach no handler, and servers that do not count. */
+const NOT_COUNTED: MethodCounters = createMethodCounters();
 
 export class RequestPlan {
   /** Null: the request is rejected. */
@@ -17,14 +21,18 @@ export class RequestPlan {
   gzipResponse = false;
   /** Of the answer: the request's own, with its subtype. */
   contentType = GRPC_CONTENT_TYPE;
+  readonly counters: MethodCounters;
   /** Of the answer: 200 unless the request is rejected before gRPC begins. */
   readonly httpStatus: number;
   /** Status of a rejected call. */
   readonly grpcCode: number;
   readonly message: string;
 
-  constructor(method: MethodHandler | null, httpStatus: number, grpcCode: number, message: string) {
+  constructor(
+    method: MethodHandler | null, httpStatus: number, grpcCode: number, message: string, counters = NOT_COUNTED,
+  ) {
     this.method = method;
+    this.counters = counters;
     this.singleRequest = method !== null && (method.kind === "unary" || method.kind === "serverStreaming");
     this.paced = this.singleRequest && method?.paced === true;
     this.httpStatus = httpStatus;
@@ -34,7 +42,7 @@ export class RequestPlan {
 }
 
 /** Plans a request; every text is grpc-go's. */
-export function planRequest(services: ServiceTable, block: HeaderBlock): RequestPlan {
+export function planRequest(services: ServiceTable, counters: GrpcCounters, block: HeaderBlock): RequestPlan {
   const contentType = answerType(block.contentType ?? "");
   if (contentType === "") {
     return rejectHttp(415, GrpcCode.invalidArgument, `invalid gRPC request content-type ${quote(block.contentType ?? "")}`);
@@ -49,7 +57,7 @@ export function planRequest(services: ServiceTable, block: HeaderBlock): Request
   if (encoding !== "identity" && encoding !== "gzip") {
     return reject(GrpcCode.unimplemented, `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`);
   }
-  const plan = new RequestPlan(method, 200, GrpcCode.ok, "");
+  const plan = new RequestPlan(method, 200, GrpcCode.ok, "", counters.get(path));
   plan.contentType = contentType;
   plan.gzipRequest = encoding === "gzip";
   plan.gzipResponse = plan.gzipRequest && acceptsGzip(block.grpcAcceptEncoding);

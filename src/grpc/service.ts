@@ -66,6 +66,31 @@ export interface MethodHandler {
 /** All methods of a server, by path. */
 export type ServiceTable = ReadonlyMap<string, MethodHandler>;
 
+/** Counts of one method. The transports add to them; they only grow. */
+export interface MethodCounters {
+  /** Calls that reached the handler. */
+  started: number;
+  messagesReceived: number;
+  messagesSent: number;
+  /** Length of those messages, without prefixes and compression. */
+  bytesReceived: number;
+  bytesSent: number;
+  /** Calls that reached the handler and ended, by gRPC code. */
+  readonly handledByCode: Float64Array;
+}
+
+/** Codes of gRPC: 0 to 16. */
+const GRPC_CODES = 17;
+
+/** Counters that stand at zero. */
+export function createMethodCounters(): MethodCounters {
+  const handledByCode = new Float64Array(GRPC_CODES);
+  return { started: 0, messagesReceived: 0, messagesSent: 0, bytesReceived: 0, bytesSent: 0, handledByCode };
+}
+
+/** Counters of the methods of a server, by path. */
+export type GrpcCounters = ReadonlyMap<string, MethodCounters>;
+
 /** What both transports need of the configuration. */
 export interface TransportLimits {
   /** Longest request message; longer ones get RESOURCE_EXHAUSTED `grpc: received message larger than max (%d vs. %d)`. */

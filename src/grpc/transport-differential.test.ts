@@ -9,6 +9,8 @@ import { MANY_BYTES, TableLog, testTable } from "../../test/support/grpc-table.t
 import { listenGrpcJs } from "./grpc-js-transport.ts";
 import { listenNative } from "./native-transport.ts";
 import type { ListenOptions } from "./native-transport.ts";
+import { createMethodCounters } from "./service.ts";
+import type { MethodCounters } from "./service.ts";
 
 const RECEIVE_BYTES_MAX = 2_097_152;
 
@@ -188,6 +190,42 @@ for (const [name, listen] of [
       assert.equal(first, "nothing");
       transport.setPaused(false);
       assert.equal(String((await waiting).messages), "later");
+    });
+
+    test("calls, messages and bytes are counted by method and code", async () => {
+      const ownLog = new TableLog();
+      const base = options(ownLog);
+      const counters = new Map([...base.services.keys()].map((path) => [path, createMethodCounters()]));
+      const own = await listen({ ...base, counters });
+      const ownClient = new Client(`127.0.0.1:${(own.addresses()[0] as { port: number }).port}`, credentials.createInsecure());
+      const counted = (path: string) => {
+        const { handledByCode, ...rest } = counters.get(path) as MethodCounters;
+        return { ...rest, codes: [...handledByCode].flatMap((count, code) => (count > 0 ? [[code, count]] : [])) };
+      };
+      await call(ownClient, "/test.T/Echo", [Buffer.alloc(10)]);
+      await call(ownClient, "/test.T/Echo", [Buffer.alloc(5)]);
+      assert.deepEqual(counted("/test.T/Echo"), {
+        started: 2, messagesReceived: 2, messagesSent: 2, bytesReceived: 15, bytesSent: 15, codes: [[0, 2]],
+      });
+      await call(ownClient, "/test.T/Fail", [Buffer.from("no")]);
+      assert.deepEqual(counted("/test.T/Fail"), {
+        started: 1, messagesReceived: 1, messagesSent: 0, bytesReceived: 2, bytesSent: 0, codes: [[9, 1]],
+      });
+      await call(ownClient, "/test.T/Chat", [Buffer.alloc(1), Buffer.alloc(2)]);
+      assert.deepEqual(counted("/test.T/Chat"), {
+        started: 1, messagesReceived: 2, messagesSent: 2, bytesReceived: 3, bytesSent: 3, codes: [[0, 1]],
+      });
+      await call(ownClient, "/test.T/Big", [Buffer.from("100000")]);
+      assert.equal(counted("/test.T/Big").bytesSent, 100_000);
+      const hanging = ownClient.makeUnaryRequest("/test.T/Hang", same, same, Buffer.from("x"), () => {});
+      await ownLog.until(() => ownLog.hanging.size === 1);
+      hanging.cancel();
+      await ownLog.until(() => ownLog.cancelled === 1);
+      assert.deepEqual(counted("/test.T/Hang").codes, [[status.CANCELLED, 1]]);
+      await call(ownClient, "/test.T/Echo", []);
+      assert.equal(counted("/test.T/Echo").started, 2, "no handler saw it");
+      ownClient.close();
+      await own.drain(0);
     });
 
     test("drain lets calls in progress end, and then everything is closed", async () => {

@@ -1,5 +1,6 @@
 /** `grpc_server_*`: calls by service and method. The transport counts in plain fields, the families read them at a scrape. */
-import type { MethodKind } from "../grpc/service.ts";
+import { createMethodCounters } from "../grpc/service.ts";
+import type { GrpcCounters, MethodCounters, MethodKind } from "../grpc/service.ts";
 import type { Metrics, Sample } from "./metrics.ts";
 
 /** Names of the gRPC codes as Go prints them; the index is the code. */
@@ -30,26 +31,9 @@ const TYPE_LABELS: Readonly<Record<MethodKind, string>> = {
   bidi: "bidi_stream",
 };
 
-/** Counts of one method; whoever runs its calls adds to the fields. */
-export interface MethodCounters {
-  started: number;
-  messagesReceived: number;
-  messagesSent: number;
-  /** Calls that ended, by gRPC code. */
-  readonly handledByCode: Float64Array;
-}
-
-/** Counters of all methods of a server, by path. Every method is shown from the start, with zeros. */
-export type GrpcCounters = ReadonlyMap<string, MethodCounters>;
-
-/** Counters for these methods, all zero. */
+/** Counters for these methods, all zero. Every method is shown from the start. */
 export function createGrpcCounters(paths: Iterable<string>): GrpcCounters {
-  const counters = new Map<string, MethodCounters>();
-  for (const path of paths) {
-    const handledByCode = new Float64Array(CODE_NAMES.length);
-    counters.set(path, { started: 0, messagesReceived: 0, messagesSent: 0, handledByCode });
-  }
-  return counters;
+  return new Map([...paths].map((path) => [path, createMethodCounters()]));
 }
 
 interface Method {
@@ -57,7 +41,7 @@ interface Method {
   readonly counters: MethodCounters;
 }
 
-/** Adds the families; `methods` says how each path is called. */
+/** Adds the families, those with etcd's names too; `methods` says how each path is called. */
 export function addGrpcMetrics(
   metrics: Metrics,
   counters: GrpcCounters,
@@ -76,6 +60,11 @@ export function addGrpcMetrics(
   add("grpc_server_started_total", "RPCs started on the server.", (counted) => counted.started);
   add("grpc_server_msg_received_total", "Messages received.", (counted) => counted.messagesReceived);
   add("grpc_server_msg_sent_total", "Messages sent.", (counted) => counted.messagesSent);
+  const addSum = (name: string, help: string, read: (counted: MethodCounters) => number): void => {
+    metrics.addCounter(name, help, () => list.reduce((sum, m) => sum + read(m.counters), 0));
+  };
+  addSum("etcd_network_client_grpc_received_bytes_total", "Bytes of messages from clients.", (counted) => counted.bytesReceived);
+  addSum("etcd_network_client_grpc_sent_bytes_total", "Bytes of messages to clients.", (counted) => counted.bytesSent);
   metrics.add({
     name: "grpc_server_handled_total",
     help: "RPCs that ended on the server, whatever their outcome.",

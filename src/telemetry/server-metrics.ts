@@ -38,9 +38,6 @@ export interface ServerStats {
   txns: number;
   healthSuccesses: number;
   healthFailures: number;
-  /** Bytes of gRPC connections, frames included. */
-  clientBytesReceived: number;
-  clientBytesSent: number;
   /** `major.minor` that the cluster agreed on; empty until then. */
   clusterVersion: string;
 }
@@ -68,8 +65,6 @@ export function createServerStats(): ServerStats {
     txns: 0,
     healthSuccesses: 0,
     healthFailures: 0,
-    clientBytesReceived: 0,
-    clientBytesSent: 0,
     clusterVersion: "",
   };
 }
@@ -107,13 +102,6 @@ const FAMILIES: readonly (readonly [string, "gauge" | "counter", NumericField, s
   ["etcd_debugging_mvcc_compact_revision", "gauge", "compactRevision", "Revision of the last compaction."],
   ["etcd_server_health_success", "counter", "healthSuccesses", "Health checks that succeeded."],
   ["etcd_server_health_failures", "counter", "healthFailures", "Health checks that failed."],
-  [
-    "etcd_network_client_grpc_received_bytes_total",
-    "counter",
-    "clientBytesReceived",
-    "Bytes received from gRPC clients.",
-  ],
-  ["etcd_network_client_grpc_sent_bytes_total", "counter", "clientBytesSent", "Bytes sent to gRPC clients."],
 ];
 
 /** Adds the server's families; `quotaBackendBytes` is the flag's value. */
