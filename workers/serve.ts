@@ -18,8 +18,10 @@ import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 
-/** How long calls in progress may take to end when the member stops. */
+/** How long calls in progress may take to end when the member stops; then they fail with "server stopped". */
 const DRAIN_GRACE_MS = 1000;
+/** How long after that clients have to take their answers and close. */
+const CLOSE_GRACE_MS = 250;
 const EMPTY = new Uint8Array(0);
 const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
 
@@ -78,7 +80,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   log.info("ready to serve client requests", {});
   const addresses = transport.addresses().map(formatAddress);
   for (const address of addresses) log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
-  return { addresses, stop: () => stopServing(transport, [http1, ...servers]) };
+  return { addresses, stop: () => stopServing(router, transport, [http1, ...servers]) };
 }
 
 async function loadGrpcJs(): Promise<typeof listenNative> {
@@ -86,9 +88,11 @@ async function loadGrpcJs(): Promise<typeof listenNative> {
   return listenGrpcJs;
 }
 
-async function stopServing(transport: ListeningTransport, servers: readonly Server[]): Promise<void> {
+async function stopServing(router: Router, transport: ListeningTransport, servers: readonly Server[]): Promise<void> {
   for (const server of servers) server.close();
-  await transport.drain(DRAIN_GRACE_MS);
+  const late = setTimeout(() => router.stop(), DRAIN_GRACE_MS);
+  await transport.drain(DRAIN_GRACE_MS + CLOSE_GRACE_MS);
+  clearTimeout(late);
   for (const server of servers) server.closeAllConnections();
 }
 

@@ -289,6 +289,22 @@ test("drain closes an idle HTTP/1.1 connection at once", async () => {
   await closed;
 });
 
+test("drain closes at once what has not said which protocol it speaks", async () => {
+  const own = await start({});
+  const sockets = ["", "PRI * HT"].map((text) => {
+    const socket = connect({ host: "127.0.0.1", port: portOf(own) });
+    socket.write(text);
+    socket.on("error", () => {});
+    return socket;
+  });
+  const closed = sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+  // A connection that was accepted later has been answered: the two have been accepted.
+  await (await open(true, portOf(own))).frame((each) => each.type === 4);
+  for (const peer of peers) peer.close();
+  await own.drain(60_000);
+  await Promise.all(closed);
+});
+
 test("an idle connection is pinged, and closed when nothing answers", async () => {
   const own = await start({ keepaliveIntervalMs: 40, keepaliveTimeoutMs: 40 });
   const peer = await open(true, portOf(own));

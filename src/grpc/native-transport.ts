@@ -55,7 +55,9 @@ class NativeTransport implements ListeningTransport {
   readonly #shared: NativeShared;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<NativeConnection>();
-  /** Sockets that have not shown their protocol, or speak HTTP/1.1. */
+  /** Sockets that have not shown their protocol. */
+  readonly #silentSockets = new Set<Socket>();
+  /** Those and the ones that speak HTTP/1.1. */
   readonly #otherSockets = new Set<Socket>();
   readonly #tickTimer: NodeJS.Timeout;
   #paused = false;
@@ -113,6 +115,7 @@ class NativeTransport implements ListeningTransport {
     this.setPaused(false);
     const allClosed = new Promise<void>((resolve) => (this.#onAllClosed = resolve));
     for (const connection of this.#connections) connection.drain();
+    for (const socket of this.#silentSockets) socket.destroy();
     this.#options.http1?.closeIdleConnections();
     const deadline = setTimeout(() => this.#destroyAll(), graceMs);
     this.#checkAllClosed();
@@ -149,8 +152,10 @@ class NativeTransport implements ListeningTransport {
   #onSocket(socket: Socket): void {
     this.#options.onConnection?.(socket);
     this.#otherSockets.add(socket);
+    this.#silentSockets.add(socket);
     socket.once("close", () => {
       this.#otherSockets.delete(socket);
+      this.#silentSockets.delete(socket);
       this.#checkAllClosed();
     });
     const late = setTimeout(() => socket.destroy(), HANDSHAKE_MS_MAX).unref();
@@ -161,6 +166,7 @@ class NativeTransport implements ListeningTransport {
       const protocol = sniff(seen);
       if (protocol === SNIFF_MORE) return;
       clearTimeout(late);
+      this.#silentSockets.delete(socket);
       socket.off("data", onData);
       socket.off("error", ignore);
       if (protocol === SNIFF_HTTP2) this.#startHttp2(socket, seen);
