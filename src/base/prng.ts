@@ -50,6 +50,6 @@ export class Prng {
 
   /** One element of a list that is not empty. */
   pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
+    return list[this.below(list.length)];
   }
 }

@@ -101,7 +101,7 @@ export class WireReader {
     this.high = 0;
     for (let shift = 0; shift < 70; shift += 7) {
       if (position >= end) break;
-      const byte = bytes[position++] as number;
+      const byte = bytes[position++];
       const bits = byte & 0x7f;
       if (shift < 28) this.low |= bits << shift;
       else if (shift === 28) {
@@ -122,7 +122,7 @@ export class WireReader {
 
   /** A varint's low 32 bits, unsigned; the high half stays in {@link high}. */
   uint32(): number {
-    const first = this.bytes[this.position] as number;
+    const first = this.bytes[this.position];
     if (first < 0x80 && this.position < this.end) {
       this.position++;
       this.high = 0;
@@ -134,7 +134,7 @@ export class WireReader {
 
   /** A signed int64 as a number, saturated at ±(2^53 - 1). */
   int64(): number {
-    const first = this.bytes[this.position] as number;
+    const first = this.bytes[this.position];
     if (first < 0x80 && this.position < this.end) {
       this.position++;
       return first;

@@ -54,10 +54,10 @@ export function createRingMemory(bytes: number): SharedArrayBuffer {
 export function readRingStats(memory: SharedArrayBuffer): RingStats {
   const control = new Uint32Array(memory, 0, CONTROL_BYTES / 4);
   return {
-    depthBytesMax: control[STAT_DEPTH_MAX] as number,
-    fullWaits: control[STAT_FULL_WAITS] as number,
-    wakeUps: control[STAT_WAKE_UPS] as number,
-    records: control[STAT_RECORDS] as number,
+    depthBytesMax: control[STAT_DEPTH_MAX],
+    fullWaits: control[STAT_FULL_WAITS],
+    wakeUps: control[STAT_WAKE_UPS],
+    records: control[STAT_RECORDS],
   };
 }
 
@@ -182,12 +182,12 @@ export class SharedRingWriter implements RingWriter {
     if (this.#tail === this.#publishedTail) return;
     const stats = this.#stats;
     const depth = ((this.#tail - this.#headSeen) >>> 0) << 3;
-    if (depth > (stats[STAT_DEPTH_MAX] as number)) stats[STAT_DEPTH_MAX] = depth;
-    stats[STAT_RECORDS] = (stats[STAT_RECORDS] as number) + this.#recordsSincePublish;
+    if (depth > (stats[STAT_DEPTH_MAX])) stats[STAT_DEPTH_MAX] = depth;
+    stats[STAT_RECORDS] = (stats[STAT_RECORDS]) + this.#recordsSincePublish;
     this.#recordsSincePublish = 0;
     this.#publishedTail = this.#tail;
     Atomics.store(this.#control, TAIL, this.#tail | 0);
-    if (this.#doorbell.ring()) stats[STAT_WAKE_UPS] = (stats[STAT_WAKE_UPS] as number) + 1;
+    if (this.#doorbell.ring()) stats[STAT_WAKE_UPS] = (stats[STAT_WAKE_UPS]) + 1;
   }
 
   freeBytes(): number {
@@ -235,7 +235,7 @@ export class SharedRingWriter implements RingWriter {
   }
 
   #countFullWait(): void {
-    this.#stats[STAT_FULL_WAITS] = (this.#stats[STAT_FULL_WAITS] as number) + 1;
+    this.#stats[STAT_FULL_WAITS] = (this.#stats[STAT_FULL_WAITS]) + 1;
   }
 }
 
@@ -279,13 +279,13 @@ export class SharedRingReader implements RingReader {
   #take(handler: RecordHandler): number {
     const position = this.#head & (this.#capacityUnits - 1);
     const word = position << 1;
-    const length = this.#words[word] as number;
-    const typeAndFlags = this.#words[word + 1] as number;
+    const length = this.#words[word];
+    const typeAndFlags = this.#words[word + 1];
     const type = typeAndFlags & 0xffff;
     // A filler in the last 8 bytes announces -8 bytes of payload: its header is cut short.
     this.#head = (this.#head + ((RECORD_HEADER_BYTES + (length | 0) + 7) >>> 3)) >>> 0;
     if (type === TYPE_FILLER) return 0;
-    const requestId = (this.#words[word + 2] as number) + (this.#words[word + 3] as number) * 0x1_0000_0000;
+    const requestId = (this.#words[word + 2]) + (this.#words[word + 3]) * 0x1_0000_0000;
     const start = (position << 3) + RECORD_HEADER_BYTES;
     const flags = typeAndFlags >>> 16;
     if ((flags & FLAG_MORE_PARTS) === 0 && this.#nextPart === 0) {
