@@ -159,6 +159,19 @@ test("pings after an answer measure the connection and are free", async () => {
   assert.ok(peer.frames.every((each) => each.type !== 7));
 });
 
+test("pings while a long answer arrives measure the connection and are free", async () => {
+  const peer = await open();
+  peer.request(1, "/test.T/Big", "2000000");
+  const received = (): number => peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0);
+  for (let window = 65_535; window < 2_000_000; window += 100_000) {
+    await peer.frame(() => received() >= Math.min(window, 2_000_005));
+    await peer.roundTrip();
+    peer.write(frame(8, 0, 0, uint32(100_000)), frame(8, 0, 1, uint32(100_000)));
+  }
+  await peer.frame(() => received() === 2_000_005);
+  assert.ok(peer.frames.every((each) => each.type !== 7));
+});
+
 test("window games: zero increments and overflows are errors", async () => {
   const zero = await open();
   zero.write(frame(8, 0, 0, uint32(0)));

@@ -113,6 +113,8 @@ export class Connection implements FrameSink, SettingsSink {
   #receiveWindow = CONNECTION_WINDOW_BYTES;
   #unackedBytes = 0;
   #creditedDataFrames = 0;
+  /** DATA frames sent when the last PING came: grpc-go pings for each window's worth it receives, to measure the connection. */
+  #dataFramesAtPing = 0;
 
   /** Writes our SETTINGS into the output. The client's preface has been read and is not passed to {@link receive}. */
   constructor(options: ConnectionOptions) {
@@ -225,6 +227,7 @@ export class Connection implements FrameSink, SettingsSink {
    */
   writeHeaders(stream: Http2Stream, block: Uint8Array, length: number, endStream: boolean): void {
     const output = this.output;
+    this.keepalive.onResponse();
     const first = Math.min(length, FRAME_PAYLOAD_BYTES_MAX);
     const flags = (endStream ? FLAG_END_STREAM : 0) | (first === length ? FLAG_END_HEADERS : 0);
     output.beginFrame(first, FRAME_HEADERS, flags, stream.id);
@@ -249,7 +252,6 @@ export class Connection implements FrameSink, SettingsSink {
   /** END_STREAM is written. Asks the client to stop if it has not ended its side (section 8.1). */
   finishStream(stream: Http2Stream): void {
     stream.localClosed = true;
-    this.keepalive.onResponse();
     if (stream.remoteClosed) {
       this.#guard.creditAnswer();
       this.#close(stream, ENDED_BY_CLIENT);
@@ -477,6 +479,8 @@ export class Connection implements FrameSink, SettingsSink {
     if (this.finished) return;
     if ((flags & FLAG_ACK) === 0) {
       this.output.writePing(FLAG_ACK, bytes, start);
+      if (this.sender.dataFrames !== this.#dataFramesAtPing) this.keepalive.onResponse();
+      this.#dataFramesAtPing = this.sender.dataFrames;
       if (!this.keepalive.allowPing(this.#nowMs, this.streams.size)) this.fail(ENHANCE_YOUR_CALM, "too_many_pings");
     } else if (this.#draining && bytes[start] === DRAIN_PING[0]) {
       this.#finishDrain();
