@@ -4,6 +4,7 @@ import type { Call, MethodHandler } from "../grpc/service.ts";
 import { GrpcCode } from "../base/errors.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { WireReader } from "../proto/wire.ts";
+import { refuseMalformed } from "./number-field.ts";
 import type { Router } from "./router.ts";
 
 const SERVING = 1n;
@@ -20,31 +21,34 @@ class HealthCheckMethod implements MethodHandler {
   }
 
   onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    const service = this.#service(bytes, start, end);
-    if (service !== "") {
+    const named = this.#namesService(bytes, start, end);
+    if (this.#reader.failed) {
+      refuseMalformed(call);
+      return;
+    }
+    if (named) {
       call.end(GrpcCode.notFound, "unknown service");
       return;
     }
-    const answer = new MessageBuilder().uint64(1, this.#router.status.leaderId === 0n ? NOT_SERVING : SERVING).finish();
+    const answer = new MessageBuilder()
+      .uint64(1, this.#router.status.leaderId === 0n ? NOT_SERVING : SERVING)
+      .finish();
     call.sendMessage(answer, 0, answer.length);
     call.end(GrpcCode.ok, "");
   }
 
-  /** HealthCheckRequest {1 service}. */
-  #service(bytes: Uint8Array, start: number, end: number): string {
+  /** HealthCheckRequest {1 service}: the server as a whole has no name, and nothing else is known. */
+  #namesService(bytes: Uint8Array, start: number, end: number): boolean {
     const reader = this.#reader;
-    let service = "";
+    let named = false;
     reader.reset(bytes, start, end);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag !== 0x0a) {
-        reader.skip(tag);
-        continue;
-      }
-      const length = reader.length();
-      service = Buffer.from(bytes.subarray(reader.position, reader.position + length)).toString();
-      reader.advance(length);
+      const from = reader.position;
+      reader.skip(tag);
+      // A string of one byte or more takes two with its length.
+      if (tag === 0x0a) named = reader.position - from > 1;
     }
-    return service;
+    return named;
   }
 }
 

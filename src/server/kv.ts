@@ -3,8 +3,14 @@
  * holds no state; answers come back through the router.
  */
 
-import { ERRORS, ErrorId, type ErrorRow } from "../base/errors.ts";
-import { checkCompaction, checkDeleteRange, checkPut, checkRange, isSerializableRange } from "../apply/validate-kv.ts";
+import { ERRORS, ErrorId } from "../base/errors.ts";
+import {
+  checkCompaction,
+  checkDeleteRange,
+  checkPut,
+  checkRange,
+  isSerializableRange,
+} from "../apply/validate-kv.ts";
 import { TxnRoute, checkTxn, routeOfCheckedTxn } from "../apply/validate-txn.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import { RaftField } from "../proto/raft-request.ts";
@@ -22,15 +28,23 @@ export function kvMethods(router: Router, options: { readonly txnOpsMax: number 
       router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
     }),
     new KvMethod(router, "DeleteRange", (call, bytes, start, end) => {
-      if (accept(call, checkDeleteRange(bytes, start, end))) router.propose(call, RaftField.deleteRange, bytes, start, end);
+      if (accept(call, checkDeleteRange(bytes, start, end)))
+        router.propose(call, RaftField.deleteRange, bytes, start, end);
     }),
     new KvMethod(router, "Txn", (call, bytes, start, end) => {
-      if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax))) routeTxn(router, call, bytes, start, end);
+      if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax)))
+        routeTxn(router, call, bytes, start, end);
     }),
     // A physical compaction may take long, and its answer is short.
-    new KvMethod(router, "Compact", (call, bytes, start, end) => {
-      if (accept(call, checkCompaction(bytes, start, end))) router.propose(call, RaftField.compaction, bytes, start, end);
-    }, false),
+    new KvMethod(
+      router,
+      "Compact",
+      (call, bytes, start, end) => {
+        if (accept(call, checkCompaction(bytes, start, end)))
+          router.propose(call, RaftField.compaction, bytes, start, end);
+      },
+      false,
+    ),
   ];
 }
 
@@ -62,7 +76,7 @@ class KvMethod implements MethodHandler {
 /** Ends the call if a check failed; returns whether it may go on. */
 function accept(call: Call, errorId: number): boolean {
   if (errorId === ErrorId.none) return true;
-  const row = ERRORS[errorId] as ErrorRow;
+  const row = ERRORS[errorId];
   call.end(row.grpcCode, row.message);
   return false;
 }

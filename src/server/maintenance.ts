@@ -1,12 +1,12 @@
 /** The Maintenance service: Status from what main knows, HashKV from the apply thread, Alarm as far as alarms exist. */
 
-import { ERRORS, ErrorId, GrpcCode, type ErrorRow } from "../base/errors.ts";
+import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
-import { WireReader } from "../proto/wire.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import { readNumberField } from "./number-field.ts";
 import type { Router } from "./router.ts";
 
 export interface MaintenanceOptions extends MemberIdentity {
@@ -38,7 +38,8 @@ abstract class MaintenanceMethod implements MethodHandler {
 }
 
 class StatusMethod extends MaintenanceMethod {
-  override onMessage(call: Call): void {
+  override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    if (readNumberField(call, bytes, start, end) === null) return;
     const status = this.router.status;
     const builder = new MessageBuilder()
       .message(1, responseHeader(this.options, status.revision, status.term))
@@ -48,7 +49,7 @@ class StatusMethod extends MaintenanceMethod {
       .number(5, status.commitIndex)
       .number(6, status.term)
       .number(7, status.appliedIndex);
-    if (status.leaderId === 0n) builder.string(8, (ERRORS[ErrorId.noLeader] as ErrorRow).message);
+    if (status.leaderId === 0n) builder.string(8, ERRORS[ErrorId.noLeader].message);
     const message = builder
       .number(9, status.dbInUseBytes)
       .string(11, this.options.storageVersion())
@@ -62,33 +63,23 @@ class StatusMethod extends MaintenanceMethod {
 
 class HashKvMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    if (readNumberField(call, bytes, start, end) === null) return;
     this.router.read(call, ReadKind.hashKv, false, bytes, start, end);
   }
 }
 
 /** GET lists nothing, since nothing raises an alarm yet; ACTIVATE and DEACTIVATE come with the alarms. */
 class AlarmMethod extends MaintenanceMethod {
-  readonly #reader = new WireReader();
-
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#action(bytes, start, end) !== 0) {
+    // AlarmRequest {1 action}.
+    const action = readNumberField(call, bytes, start, end);
+    if (action === null) return;
+    if (action !== 0) {
       call.end(GrpcCode.unimplemented, "unknown method Alarm for service etcdserverpb.Maintenance");
       return;
     }
     // An AlarmResponse without alarms is a message with a header alone, which is what the barrier answers.
     this.router.read(call, ReadKind.barrier, true, EMPTY, 0, 0);
-  }
-
-  /** AlarmRequest {1 action}. */
-  #action(bytes: Uint8Array, start: number, end: number): number {
-    const reader = this.#reader;
-    let action = 0;
-    reader.reset(bytes, start, end);
-    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag === 0x08) action = reader.int32();
-      else reader.skip(tag);
-    }
-    return action;
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { assert } from "../base/assert.ts";
 import { viewOf } from "../base/bytes.ts";
-import { ERRORS, ErrorId, GrpcCode, type ErrorRow } from "../base/errors.ts";
+import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { RecordType } from "../ring/record-types.ts";
@@ -112,7 +112,7 @@ export class Router {
     if (offset >= 0) {
       const target = outbox.ring.bytes;
       target[offset] = kind;
-      for (let from = start, to = offset + 1; from < end; ) target[to++] = bytes[from++] as number;
+      for (let from = start, to = offset + 1; from < end;) target[to++] = bytes[from++];
       outbox.commit(RecordType.read, id, length);
       return;
     }
@@ -165,14 +165,15 @@ export class Router {
     this.#stopped = true;
     clearInterval(this.#sweeper);
     this.#expire(Infinity, ErrorId.stopped);
-    const stopped = ERRORS[ErrorId.stopped] as ErrorRow;
+    const stopped = ERRORS[ErrorId.stopped];
     this.#streams.removeAll((call) => call.end(stopped.grpcCode, stopped.message));
     for (const transport of this.#transports) transport.flush();
   }
 
   #admit(call: Call): number {
     if (this.#stopped) return this.#refuse(call, ErrorId.stopped);
-    if (this.status.leaderId === 0n && call.metadata("hasleader") === "true") return this.#refuse(call, ErrorId.noLeader);
+    if (this.status.leaderId === 0n && call.metadata("hasleader") === "true")
+      return this.#refuse(call, ErrorId.noLeader);
     const id = this.#pending.add(call, this.#now());
     if (id < 0) return this.#refuse(call, ErrorId.requestTooManyRequests);
     call.state = id;
@@ -199,7 +200,14 @@ export class Router {
     this.#clockIsFresh = false;
   };
 
-  readonly #onRecord = (type: number, _flags: number, id: number, bytes: Uint8Array, start: number, end: number): void => {
+  readonly #onRecord = (
+    type: number,
+    _flags: number,
+    id: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void => {
     switch (type) {
       case RecordType.response: {
         const call = this.#pending.remove(id);

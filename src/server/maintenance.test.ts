@@ -1,0 +1,162 @@
+/** Status, HashKV, Alarm, MemberList and the health check: what they answer themselves, and what they ask of whom. */
+import { deepEqual, equal } from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
+
+import { ServiceFixture } from "../../test/support/service-fixture.ts";
+import { SERVER_VERSION } from "../base/version.ts";
+import { StatusResponseSchema } from "../proto/gen/rpc_pb.ts";
+import { ReadKind, RecordType } from "../ring/record-types.ts";
+import { clusterMethods } from "./cluster.ts";
+import { healthMethods } from "./grpc-health.ts";
+import { maintenanceMethods } from "./maintenance.ts";
+import { unimplementedMethods } from "./unimplemented.ts";
+
+const MEMBER_ID = 0xaf277c1dfad997d2n;
+const EMPTY = Buffer.alloc(0);
+const MALFORMED = Buffer.of(0x08);
+
+function setUp() {
+  const made = new ServiceFixture();
+  const options = {
+    clusterId: 7n,
+    memberId: MEMBER_ID,
+    quotaBackendBytes: 1234,
+    storageVersion: () => "3.6.0",
+  };
+  const methods = [
+    ...maintenanceMethods(made.router, options),
+    ...clusterMethods(made.router),
+    ...healthMethods(made.router),
+  ];
+  return { fixture: made, methods };
+}
+
+let { fixture, methods } = setUp();
+afterEach(() => {
+  fixture.stop();
+  ({ fixture, methods } = setUp());
+});
+
+function becomeLeader(): void {
+  const payload = Buffer.alloc(20);
+  payload.writeDoubleLE(3, 0);
+  payload.writeBigUInt64LE(MEMBER_ID, 8);
+  payload.writeUInt32LE(1, 16);
+  fixture.fromWorker(RecordType.leader, 0, payload);
+}
+
+test("Status tells what the other threads reported last", () => {
+  becomeLeader();
+  const numbers = (...values: number[]): Buffer =>
+    Buffer.concat(
+      values.map((value) => {
+        const bytes = Buffer.alloc(8);
+        bytes.writeDoubleLE(value);
+        return bytes;
+      }),
+    );
+  fixture.fromWorker(RecordType.raftStatus, 0, numbers(21, 22, 3));
+  fixture.fromWorker(RecordType.applyStatus, 0, numbers(20, 15, 4));
+  fixture.fromWorker(RecordType.committed, 18, numbers(14, 0, 40_960, 8_192));
+  const call = fixture.call(methods, "Status", EMPTY);
+  deepEqual(call.status, { code: 0, message: "" });
+  const {
+    header,
+    $typeName: _,
+    $unknown: __,
+    downgradeInfo,
+    ...status
+  } = fromBinary(StatusResponseSchema, call.message ?? EMPTY);
+  deepEqual(
+    [header?.clusterId, header?.memberId, header?.revision, header?.raftTerm],
+    [7n, MEMBER_ID, 15n, 3n],
+  );
+  deepEqual(status, {
+    version: SERVER_VERSION,
+    dbSize: 40_960n,
+    dbSizeInUse: 8_192n,
+    leader: MEMBER_ID,
+    raftIndex: 21n,
+    raftTerm: 3n,
+    raftAppliedIndex: 20n,
+    errors: [],
+    isLearner: false,
+    storageVersion: "3.6.0",
+    dbSizeQuota: 1234n,
+  });
+  equal(downgradeInfo?.enabled, false);
+});
+
+test("without a leader Status says so, and the health check is NOT_SERVING", () => {
+  const status = fromBinary(StatusResponseSchema, fixture.call(methods, "Status", EMPTY).message ?? EMPTY);
+  deepEqual(status.errors, ["etcdserver: no leader"]);
+  deepEqual(fixture.call(methods, "Check", EMPTY).message, Buffer.of(0x08, 2));
+  becomeLeader();
+  deepEqual(fixture.call(methods, "Check", EMPTY).message, Buffer.of(0x08, 1));
+  deepEqual(
+    fixture.call(methods, "Check", Buffer.of(0x0a, 0)).message,
+    Buffer.of(0x08, 1),
+    "the empty name, spelled out",
+  );
+  deepEqual(fixture.call(methods, "Check", Buffer.of(0x0a, 1, 0x78)).status, {
+    code: 5,
+    message: "unknown service",
+  });
+});
+
+test("HashKV, MemberList and Alarm are reads", () => {
+  const cases = [
+    ["HashKV", Buffer.of(0x08, 9), false, [ReadKind.hashKv, 0x08, 9]],
+    ["MemberList", EMPTY, false, [ReadKind.memberList]],
+    ["MemberList", Buffer.of(0x08, 1), true, [ReadKind.memberList]],
+    ["Alarm", EMPTY, true, [ReadKind.barrier]],
+  ] as const;
+  for (const [name, request, throughRaft, payload] of cases) {
+    const call = fixture.call(methods, name, request);
+    const [raft, apply] = [fixture.raftRecords(), fixture.applyRecords()];
+    deepEqual([raft.length, apply.length], throughRaft ? [1, 0] : [0, 1], name);
+    const [record] = [...raft, ...apply];
+    deepEqual([record?.type, record?.payload], [RecordType.read, Buffer.from(payload)]);
+    fixture.fromWorker(RecordType.response, record?.id ?? 0, Buffer.from("answer"));
+    deepEqual([call.message?.toString(), call.status?.code], ["answer", 0]);
+  }
+  equal(fixture.call(methods, "Alarm", Buffer.of(0x08, 1)).status?.code, 12, "alarms cannot be raised yet");
+});
+
+test("malformed requests are refused", () => {
+  for (const name of ["Status", "HashKV", "MemberList", "Alarm", "Check"]) {
+    const call = fixture.call(methods, name, name === "Check" ? Buffer.of(0x0a, 200) : MALFORMED);
+    deepEqual(call.status, { code: 13, message: "grpc: error unmarshalling request: unexpected EOF" }, name);
+    equal(call.message, null);
+  }
+  deepEqual([fixture.raftRecords(), fixture.applyRecords()], [[], []]);
+});
+
+test("a cancelled read is forgotten, and apply told", () => {
+  const call = fixture.call(methods, "HashKV", EMPTY);
+  methods.find((method) => method.path.endsWith("/HashKV"))?.onCancel?.(call);
+  deepEqual(
+    fixture.applyRecords().map((record) => record.type),
+    [RecordType.read, RecordType.cancel],
+  );
+  equal(fixture.router.pendingRequests, 0);
+});
+
+test("what is not served yet is UNIMPLEMENTED in grpc-go's words, streams at their beginning", () => {
+  const later = unimplementedMethods();
+  const paths = new Set([...later, ...methods].map((method) => method.path));
+  equal(paths.size, later.length + methods.length, "nothing is both served and not");
+  for (const method of later) {
+    const call = fixture.call([method], method.path.split("/")[2], EMPTY);
+    const [, service, name] = method.path.split("/");
+    deepEqual(call.status, { code: 12, message: `unknown method ${name} for service ${service}` });
+    call.status = null;
+    if (method.kind === "bidi") method.onOpen?.(call);
+    equal(call.status !== null, method.kind === "bidi");
+  }
+  deepEqual(
+    later.filter((method) => method.kind === "bidi").map((method) => method.path),
+    ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseKeepAlive"],
+  );
+});
