@@ -2,16 +2,13 @@ import { assert } from "../base/assert.ts";
 import type { Call } from "../grpc/service.ts";
 
 const CAPACITY_FIRST = 4096;
-/**
- * Most requests in progress at once. Ids are handed out in order, so the table is as long as the distance from the oldest
- * request to the newest; beyond this a new request is refused rather than memory grown.
- */
+/** Length of the table at most. With more than half as many requests in progress, new ones may be refused. */
 export const PENDING_REQUESTS_MAX = 1 << 20;
 
 /**
  * Requests that wait for an answer, by request id. Ids grow by one, so a power-of-two array indexed by the id's low bits
- * replaces a map: no hashing, no allocation a request. A slow request in an old slot makes the table grow when the ids
- * come round to it.
+ * replaces a map: no hashing, no allocation a request. An id whose slot is taken by a slow request is passed over; the table
+ * grows when more than half of it is in use.
  */
 export class PendingRequests {
   #calls: Array<Call | null>;
@@ -39,10 +36,12 @@ export class PendingRequests {
 
   /** Takes a call in; returns its request id, or -1 when {@link PENDING_REQUESTS_MAX} is reached. */
   add(call: Call, nowMs: number): number {
-    const id = this.#nextId;
+    let id = this.#nextId;
     let slot = this.#slotOf(id);
     while (this.#calls[slot] !== null) {
-      if (!this.#grow()) return -1;
+      // A slow request in a table with room: its ids are passed over, or it alone would hold up all that come.
+      if (this.#size <= this.#mask >>> 1) id++;
+      else if (!this.#grow()) return -1;
       slot = this.#slotOf(id);
     }
     this.#nextId = id + 1;
@@ -56,7 +55,7 @@ export class PendingRequests {
   /** Takes a call out; null when it was answered, cancelled or timed out. */
   remove(id: number): Call | null {
     const slot = this.#slotOf(id);
-    const call = this.#calls[slot] as Call | null;
+    const call = this.#calls[slot];
     if (call === null || this.#ids[slot] !== id) return null;
     this.#calls[slot] = null;
     this.#size--;
@@ -67,9 +66,9 @@ export class PendingRequests {
   expire(startedBeforeMs: number, visit: (call: Call, id: number) => void): void {
     while (this.#oldestId < this.#nextId) {
       const slot = this.#slotOf(this.#oldestId);
-      const call = this.#calls[slot] as Call | null;
+      const call = this.#calls[slot];
       const present = call !== null && this.#ids[slot] === this.#oldestId;
-      if (present && (this.#startedMs[slot] as number) >= startedBeforeMs) return;
+      if (present && this.#startedMs[slot] >= startedBeforeMs) return;
       this.#oldestId++;
       if (!present) continue;
       this.#calls[slot] = null;
@@ -89,13 +88,13 @@ export class PendingRequests {
     const ids = new Float64Array(capacity);
     const startedMs = new Float64Array(capacity);
     for (let old = 0; old <= this.#mask; old++) {
-      const call = this.#calls[old] as Call | null;
+      const call = this.#calls[old];
       if (call === null) continue;
-      const slot = ((this.#ids[old] as number) >>> 0) & (capacity - 1);
+      const slot = (this.#ids[old] >>> 0) & (capacity - 1);
       assert(calls[slot] === null, "two pending requests in one slot", slot);
       calls[slot] = call;
-      ids[slot] = this.#ids[old] as number;
-      startedMs[slot] = this.#startedMs[old] as number;
+      ids[slot] = this.#ids[old];
+      startedMs[slot] = this.#startedMs[old];
     }
     this.#calls = calls;
     this.#ids = ids;
