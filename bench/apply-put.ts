@@ -49,7 +49,12 @@ const machine = new ApplyMachine({
   memberId: MEMBER_ID,
   responses: new NullSink(),
   buckets: { bucketPut: nothing, bucketDelete: nothing, flush: nothing },
-  requests: { applyRequest: () => false, applyV2Request: nothing, applyConfChange: nothing, applyEmptyEntry: nothing },
+  requests: {
+    applyRequest: () => false,
+    applyV2Request: nothing,
+    applyConfChange: nothing,
+    applyEmptyEntry: nothing,
+  },
   consistentIndex: 0,
   consistentTerm: 2,
   bootId: 0,
@@ -57,7 +62,8 @@ const machine = new ApplyMachine({
 
 const prng = new Prng(1);
 const value = new Uint8Array(256).fill(7);
-const keyOf = (i: number): Uint8Array => new TextEncoder().encode(`/registry/pods/default/pod-${i.toString().padStart(8, "0")}`);
+const keyOf = (i: number): Uint8Array =>
+  new TextEncoder().encode(`/registry/pods/default/pod-${i.toString().padStart(8, "0")}`);
 const puts = Array.from({ length: 4096 }, () =>
   toBinary(PutRequestSchema, create(PutRequestSchema, { key: keyOf(prng.below(KEYS)), value })),
 );
@@ -84,9 +90,11 @@ function apply(entry: Uint8Array): void {
 }
 
 // Every key exists before the measured puts; keys are patched in place so that all of them take part.
-const DIGITS_AT = entries[0].findIndex((_, i) => String.fromCharCode(...entries[0].subarray(i, i + 4)) === "pod-") + 4;
+const DIGITS_AT =
+  entries[0].findIndex((_, i) => String.fromCharCode(...entries[0].subarray(i, i + 4)) === "pod-") + 4;
 function withKey(entry: Uint8Array, digitsAt: number, i: number): Uint8Array {
-  for (let place = digitsAt + 7; place >= digitsAt; place--, i = Math.floor(i / 10)) entry[place] = 48 + (i % 10);
+  for (let place = digitsAt + 7; place >= digitsAt; place--, i = Math.floor(i / 10))
+    entry[place] = 48 + (i % 10);
   return entry;
 }
 report(`first put of ${KEYS} keys`, KEYS, (i) => apply(withKey(entries[0], DIGITS_AT, i)));
@@ -95,9 +103,16 @@ for (let round = 0; round < 3; round++) {
     apply(withKey(entries[i & 4095], DIGITS_AT, prng.below(KEYS))),
   );
 }
-const ranges = Array.from({ length: 4096 }, () => toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: keyOf(prng.below(KEYS)) })));
-report("range of one key, at random", PUTS, (i) => machine.read(i, ReadKind.range, ranges[i & 4095], 0, ranges[i & 4095].length));
-const range1000 = toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: keyOf(1000), rangeEnd: keyOf(2000) }));
+const ranges = Array.from({ length: 4096 }, () =>
+  toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: keyOf(prng.below(KEYS)) })),
+);
+report("range of one key, at random", PUTS, (i) =>
+  machine.read(i, ReadKind.range, ranges[i & 4095], 0, ranges[i & 4095].length),
+);
+const range1000 = toBinary(
+  RangeRequestSchema,
+  create(RangeRequestSchema, { key: keyOf(1000), rangeEnd: keyOf(2000) }),
+);
 report("range of 1,000 keys", 2000, (i) => machine.read(i, ReadKind.range, range1000, 0, range1000.length));
 report("check of a put", PUTS, (i) => checkPut(puts[i & 4095], 0, puts[i & 4095].length));
 const txn = toBinary(

@@ -56,7 +56,12 @@ const machine = new ApplyMachine({
   memberId: 2n,
   responses: sink,
   buckets: { bucketPut: nothing, bucketDelete: nothing, flush: nothing },
-  requests: { applyRequest: () => false, applyV2Request: nothing, applyConfChange: nothing, applyEmptyEntry: nothing },
+  requests: {
+    applyRequest: () => false,
+    applyV2Request: nothing,
+    applyConfChange: nothing,
+    applyEmptyEntry: nothing,
+  },
   consistentIndex: 0,
   consistentTerm: 2,
   bootId: 0,
@@ -97,7 +102,7 @@ function measure(name: string, options: Partial<RangeRequest>): void {
     }
   }
   slices.sort((a, b) => a - b);
-  const at = (share: number): string => (slices[Math.floor((slices.length - 1) * share)]).toFixed(3);
+  const at = (share: number): string => slices[Math.floor((slices.length - 1) * share)].toFixed(3);
   console.log(
     `${name}: ${(sink.sent / 1e6).toFixed(1)} MB in ${(performance.now() - started).toFixed(0)} ms, ${slices.length} slices, ` +
       `p50 ${at(0.5)} p99 ${at(0.99)} max ${at(1)} ms wall, memory +${(memory / 1e6).toFixed(1)} MB`,

@@ -61,7 +61,9 @@ function measure(name: string, rounds: number, run: (round: number) => void): vo
 {
   const encoder = new HpackEncoder();
   const decoder = new HpackDecoder();
-  const blocks = Array.from({ length: 440_000 }, (_, round) => requestBlock(encoder, `${4_999_000 - round}u`));
+  const blocks = Array.from({ length: 440_000 }, (_, round) =>
+    requestBlock(encoder, `${4_999_000 - round}u`),
+  );
   let next = 0;
   measure("decode, a new grpc-timeout each time", 400_000, () => {
     const block = blocks[next++];

@@ -71,7 +71,7 @@ measure("put, new key", KEYS, put);
 const { keyRecordBytes, keyArenaBytes, hashBytes, treeBytes } = store.stats();
 console.log(
   `index: ${((keyRecordBytes + hashBytes + treeBytes) / KEYS).toFixed(1)} B a key + ${(keyArenaBytes / KEYS).toFixed(1)} B of key bytes; ` +
-  `RSS ${(process.memoryUsage().rss / 1e6).toFixed(0)} MB`,
+    `RSS ${(process.memoryUsage().rss / 1e6).toFixed(0)} MB`,
 );
 measure("lookup", KEYS, (index) => {
   setKey(scatter(index));

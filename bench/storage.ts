@@ -23,7 +23,11 @@ function residentMb(): string {
   return `RSS ${Math.round(kb("VmRSS") / 1024)} MB, of it anonymous ${Math.round(kb("RssAnon") / 1024)} MB`;
 }
 
-function load(backend: BackendWriter, records: number, batch: number): { putUs: number; commitMs: number; cpuUs: number } {
+function load(
+  backend: BackendWriter,
+  records: number,
+  batch: number,
+): { putUs: number; commitMs: number; cpuUs: number } {
   const cpu = process.cpuUsage();
   const start = performance.now();
   let commitTotal = 0;
@@ -58,7 +62,9 @@ for (const batch of [100, 1000, 10_000, 50_000]) {
 const path = join(directory, "db");
 let backend = openLmdbBackend(path);
 const { putUs } = load(backend, RECORDS, 10_000);
-console.log(`${RECORDS} records of ${VALUE.length} B: ${(statSync(path).size / 2 ** 20).toFixed(0)} MiB on disk (${putUs.toFixed(2)} us a put)`);
+console.log(
+  `${RECORDS} records of ${VALUE.length} B: ${(statSync(path).size / 2 ** 20).toFixed(0)} MiB on disk (${putUs.toFixed(2)} us a put)`,
+);
 console.log(`after loading: ${residentMb()}`);
 backend.close();
 await new Promise((resolve) => setTimeout(resolve, 10));
@@ -70,21 +76,26 @@ const measure = (name: string, count: number, body: () => void): void => {
   const start = performance.now();
   body();
   const ms = performance.now() - start;
-  console.log(`${name}: ${((ms * 1000) / count).toFixed(2)} us a record, ${ms.toFixed(0)} ms; ${residentMb()}`);
+  console.log(
+    `${name}: ${((ms * 1000) / count).toFixed(2)} us a record, ${ms.toFixed(0)} ms; ${residentMb()}`,
+  );
 };
 let sum = 0;
 // Twice: the first pass also compiles the code and, through a memory map, maps the pages.
 for (let i = 0; i < 2; i++) {
   measure("get, all in random order", RECORDS, () => {
     // A step that shares no factor with the number of records comes by every one of them once.
-    for (let i = 0; i < RECORDS; i++) sum += reader.getRevision(2 + ((i * 611_953) % RECORDS), 0, false)?.length ?? 0;
+    for (let i = 0; i < RECORDS; i++)
+      sum += reader.getRevision(2 + ((i * 611_953) % RECORDS), 0, false)?.length ?? 0;
   });
 }
 measure("get, all in order", RECORDS, () => {
   for (let i = 0; i < RECORDS; i++) sum += reader.getRevision(2 + i, 0, false)?.length ?? 0;
 });
 for (let i = 0; i < 2; i++) {
-  measure("scan of all", RECORDS, () => reader.scanRevisions(0, (main, _s, _t, _b, length) => (sum += main + length) > 0));
+  measure("scan of all", RECORDS, () =>
+    reader.scanRevisions(0, (main, _s, _t, _b, length) => (sum += main + length) > 0),
+  );
 }
 const hash = new HashKv(reader, { revision: RECORDS + 1, compactRevision: -1, keeps: null });
 measure("HashKV of all", RECORDS, () => {
@@ -102,5 +113,7 @@ backend.close();
 
 const memory = openMemoryBackend();
 const inMemory = load(memory, Math.min(RECORDS, 200_000), 100);
-console.log(`memory put, 100 a commit: ${inMemory.putUs.toFixed(2)} us a put; ${sum > 0 ? residentMb() : ""}`);
+console.log(
+  `memory put, 100 a commit: ${inMemory.putUs.toFixed(2)} us a put; ${sum > 0 ? residentMb() : ""}`,
+);
 rmSync(directory, { recursive: true });

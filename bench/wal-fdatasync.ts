@@ -65,14 +65,17 @@ async function measure(way: (typeof WAYS)[number], how: string, bytesEach: numbe
   }
   fs.closeSync(fd);
   took.sort((a, b) => a - b);
-  const at = (part: number): string => (took[Math.floor(took.length * part)]).toFixed(0).padStart(6);
+  const at = (part: number): string => took[Math.floor(took.length * part)].toFixed(0).padStart(6);
   const mean = (took.reduce((sum, value) => sum + value, 0) / took.length).toFixed(0).padStart(6);
-  console.log(`${how.padEnd(8)} ${way.name.padEnd(22)} ${String(bytesEach).padStart(7)} B  p50 ${at(0.5)}  p99 ${at(0.99)}  mean ${mean} us`);
+  console.log(
+    `${how.padEnd(8)} ${way.name.padEnd(22)} ${String(bytesEach).padStart(7)} B  p50 ${at(0.5)}  p99 ${at(0.99)}  mean ${mean} us`,
+  );
 }
 
 try {
   for (const bytesEach of [512, 32_768, 262_144]) {
-    for (const how of ["append", "sparse", "zeroed"]) for (const way of WAYS) await measure(way, how, bytesEach);
+    for (const how of ["append", "sparse", "zeroed"])
+      for (const way of WAYS) await measure(way, how, bytesEach);
   }
 } finally {
   fs.rmSync(directory, { recursive: true });

@@ -28,13 +28,19 @@ function benchEncoding(): void {
     return ((performance.now() - start) * 1e6) / entries;
   };
   round(200_000);
-  console.log(`encode      ${round(500_000).toFixed(0)} ns an entry of ${entryBytes} B (frame, record, header, CRC, one copy)`);
+  console.log(
+    `encode      ${round(500_000).toFixed(0)} ns an entry of ${entryBytes} B (frame, record, header, CRC, one copy)`,
+  );
 }
 
 async function benchFlush(perBatch: number): Promise<void> {
   const directory = path.join(base, `wal-${perBatch}`);
   const took: number[] = [];
-  const wal = await createWal(directory, { nodeId: 1n, clusterId: 2n }, { unsafeNoFsync, onFlush: (ms) => took.push(ms) });
+  const wal = await createWal(
+    directory,
+    { nodeId: 1n, clusterId: 2n },
+    { unsafeNoFsync, onFlush: (ms) => took.push(ms) },
+  );
   let index = 0;
   const gather = (): void => {
     for (let i = 0; i < perBatch; i++) wal.appendEntry(0, 2, ++index, source, 0, entryBytes);
@@ -51,7 +57,7 @@ async function benchFlush(perBatch: number): Promise<void> {
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   took.sort((a, b) => a - b);
-  const us = (part: number): string => ((took[Math.floor(took.length * part)]) * 1000).toFixed(0);
+  const us = (part: number): string => (took[Math.floor(took.length * part)] * 1000).toFixed(0);
   const rate = (took.length * perBatch) / seconds;
   console.log(
     `batch ${String(perBatch).padStart(5)}  ${rate.toFixed(0).padStart(8)} entries/s  flush p50 ${us(0.5)} us  p99 ${us(0.99)} us  ` +
@@ -61,7 +67,9 @@ async function benchFlush(perBatch: number): Promise<void> {
   const read = performance.now();
   const { contents, wal: again } = await openWal(directory, Math.max(0, wal.durableIndex - 10_000));
   const ms = performance.now() - read;
-  console.log(`             read back ${again.segmentPaths.length} segments, kept ${contents.lastIndex - Math.max(0, wal.durableIndex - 10_000)} entries: ${ms.toFixed(0)} ms`);
+  console.log(
+    `             read back ${again.segmentPaths.length} segments, kept ${contents.lastIndex - Math.max(0, wal.durableIndex - 10_000)} entries: ${ms.toFixed(0)} ms`,
+  );
   await again.close();
 }
 

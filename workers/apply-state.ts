@@ -54,13 +54,35 @@ export function openState(options: MemberOptions, toStorage: RingWriter, logger:
   const sink = direct ?? ringSink;
   const recovered = recover(reader);
   const databaseId = Buffer.from(reader.get("meta", META_DATABASE_ID) ?? []).toString("hex");
-  const store = createMvccStore({ source: reader, sink, valueBytesMax: options.valueCacheBytes, hashSeed: randomSeed() });
-  const { recordsScanned, checkpointRevision } = restoreStore({ store, reader, recovered, databaseId, options, logger });
+  const store = createMvccStore({
+    source: reader,
+    sink,
+    valueBytesMax: options.valueCacheBytes,
+    hashSeed: randomSeed(),
+  });
+  const { recordsScanned, checkpointRevision } = restoreStore({
+    store,
+    reader,
+    recovered,
+    databaseId,
+    options,
+    logger,
+  });
   reader.refresh();
   const openHashScan: HashKvJobsOptions["openScan"] = (keep, keeps) => {
     const snapshot = backend?.reader() ?? openLmdbReader(options.databasePath);
-    const scan = new HashKv(snapshot, { revision: keep.revision, compactRevision: keep.compactRevision, keeps });
-    return { step: (recordsMax) => scan.step(recordsMax), get hash() { return scan.hash; }, close: () => snapshot.close() };
+    const scan = new HashKv(snapshot, {
+      revision: keep.revision,
+      compactRevision: keep.compactRevision,
+      keeps,
+    });
+    return {
+      step: (recordsMax) => scan.step(recordsMax),
+      get hash() {
+        return scan.hash;
+      },
+      close: () => snapshot.close(),
+    };
   };
   return {
     reader,
@@ -74,7 +96,8 @@ export function openState(options: MemberOptions, toStorage: RingWriter, logger:
     checkpointRevision,
     recordsScanned,
     // A checkpoint may be older than a compaction that the database has finished: the index still holds what it removed.
-    compactionPending: recovered.scheduledCompactRev > (checkpointRevision > 0 ? -1 : recovered.finishedCompactRev),
+    compactionPending:
+      recovered.scheduledCompactRev > (checkpointRevision > 0 ? -1 : recovered.finishedCompactRev),
     revisionChanges: () => ringSink.revisionChanges,
     openHashScan,
   };
@@ -109,7 +132,9 @@ function restoreStore(restore: Restore): { recordsScanned: number; checkpointRev
   let records = 0;
   reader.scanRevisions(fromRevision + 1, (main, sub, tombstone, bytes, length) => {
     if (!store.restoreRevision(main, sub, tombstone, bytes.subarray(0, length))) {
-      throw new Error(`database ${options.databasePath}: the record of revision ${main}/${sub} in bucket key is damaged`);
+      throw new Error(
+        `database ${options.databasePath}: the record of revision ${main}/${sub} in bucket key is damaged`,
+      );
     }
     records++;
     return true;
@@ -132,7 +157,9 @@ function restoreStore(restore: Restore): { recordsScanned: number; checkpointRev
 /** Loads the checkpoint; returns the revision it reaches, 0 when there is none that can be used. */
 function loadIndex({ store, recovered, databaseId, options, logger }: Restore): number {
   if (databaseId === "") {
-    logger.info("rebuilding the key index from the database", { reason: "no index checkpoint was made of it yet" });
+    logger.info("rebuilding the key index from the database", {
+      reason: "no index checkpoint was made of it yet",
+    });
     return 0;
   }
   const found = readCheckpoint(options.checkpointPath, {
@@ -150,19 +177,29 @@ function loadIndex({ store, recovered, databaseId, options, logger }: Restore): 
     scheduledCompactRevision: recovered.scheduledCompactRev,
   });
   if (loaded.refusal === undefined) return loaded.revision;
-  logger.info("rebuilding the key index from the database", { reason: `index checkpoint: ${loaded.refusal}` });
+  logger.info("rebuilding the key index from the database", {
+    reason: `index checkpoint: ${loaded.refusal}`,
+  });
   return 0;
 }
 
 function restoreMembership(recovered: RecoveredState): Membership {
   const membership = new Membership();
   const version = recovered.cluster.find(({ key }) => Buffer.from(key).toString() === "clusterVersion");
-  membership.restore(recovered.members, recovered.membersRemoved, version === undefined ? "" : Buffer.from(version.value).toString());
+  membership.restore(
+    recovered.members,
+    recovered.membersRemoved,
+    version === undefined ? "" : Buffer.from(version.value).toString(),
+  );
   return membership;
 }
 
 /** Throws unless the database is new or holds this member, alone: a log and a database of two members must not be mixed. */
-export function checkMember({ membership, recovered }: ApplyState, memberId: bigint, options: MemberOptions): void {
+export function checkMember(
+  { membership, recovered }: ApplyState,
+  memberId: bigint,
+  options: MemberOptions,
+): void {
   const ids = [...membership.members.keys()];
   if (recovered.consistentIndex === 0 || (ids.length === 1 && ids[0] === memberId)) return;
   throw new Error(

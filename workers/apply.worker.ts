@@ -17,7 +17,13 @@ import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { type ApplyState, checkMember, closeState, openState } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
-import { type ApplyControl, type RaftOpened, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import {
+  type ApplyControl,
+  type RaftOpened,
+  type WorkerData,
+  exposeControl,
+  threadLogger,
+} from "./control.ts";
 import { IndexCheckpoints } from "./index-checkpoint.ts";
 
 const { memory, options } = workerData as WorkerData;
@@ -90,14 +96,20 @@ const control: ApplyControl = {
     state = openState(options, toStorage, logger);
     const { store, membership, recovered } = state;
     const { consistentIndex } = recovered;
-    return Promise.resolve({ consistentIndex, revision: store.revision, clusterVersion: membership.clusterVersion });
+    return Promise.resolve({
+      consistentIndex,
+      revision: store.revision,
+      clusterVersion: membership.clusterVersion,
+    });
   },
 
   run(opened): void {
     flushCompileCache(); // a member is more often killed than stopped
     checkMember(state, opened.identity.memberId, options);
     loop = createLoop(opened);
-    checkpoints = options.inMemory ? null : new IndexCheckpoints({ state, loop, path: options.checkpointPath, logger });
+    checkpoints = options.inMemory
+      ? null
+      : new IndexCheckpoints({ state, loop, path: options.checkpointPath, logger });
     const idle = checkpoints?.idle;
     ended = runBlockingLoop(doorbell, {
       turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),

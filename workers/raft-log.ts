@@ -24,10 +24,16 @@ export interface OpenedLog {
 }
 
 /** Opens or creates it. Throws `WalError` with file and offset. */
-export async function openLog(options: MemberOptions, recovered: Recovered, walOptions: WalOptions): Promise<OpenedLog> {
+export async function openLog(
+  options: MemberOptions,
+  recovered: Recovered,
+  walOptions: WalOptions,
+): Promise<OpenedLog> {
   if (!options.inMemory && !options.bootstrap) return reopenLog(options, recovered, walOptions);
   if (recovered.consistentIndex > 0) {
-    throw new Error(`database ${options.databasePath} holds entries up to ${recovered.consistentIndex}, but there is no log in ${options.walDir}`);
+    throw new Error(
+      `database ${options.databasePath} holds entries up to ${recovered.consistentIndex}, but there is no log in ${options.walDir}`,
+    );
   }
   const { memberId, clusterId } = options;
   const entries = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
@@ -36,7 +42,9 @@ export async function openLog(options: MemberOptions, recovered: Recovered, walO
     ? new MemoryLog()
     : await createWal(options.walDir, { nodeId: memberId, clusterId }, { ...walOptions, founding });
   const batch = new WalBatch();
-  entries.forEach((data, i) => batch.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length));
+  entries.forEach((data, i) =>
+    batch.keepEntry(EntryType.confChange, BOOTSTRAP_TERM, i + 1, data, 0, data.length),
+  );
   const hardState = bootstrapHardState(entries.length);
   storage.appendHardState(hardState);
   return {
@@ -50,7 +58,11 @@ export async function openLog(options: MemberOptions, recovered: Recovered, walO
   };
 }
 
-async function reopenLog(options: MemberOptions, recovered: Recovered, walOptions: WalOptions): Promise<OpenedLog> {
+async function reopenLog(
+  options: MemberOptions,
+  recovered: Recovered,
+  walOptions: WalOptions,
+): Promise<OpenedLog> {
   const { consistentIndex: appliedIndex, term } = recovered;
   const { wal, contents } = await openWal(options.walDir, appliedIndex, walOptions);
   const { metadata, hardState, entries, lastIndex, afterTerm, snapshots } = contents;

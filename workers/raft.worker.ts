@@ -16,7 +16,11 @@ import { type OpenedLog, openLog } from "./raft-log.ts";
 
 const { memory, options } = workerData as WorkerData;
 const logger = threadLogger(options.logLevel);
-const log = (level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void => {
+const log = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields: Record<string, unknown>,
+): void => {
   logger[level](message, fields);
 };
 
@@ -58,7 +62,10 @@ function start(): RaftLoop {
     appliedIndex,
     snapshotIndex,
     snapshotCount: options.snapshotCount,
-    inboxes: [new SharedRingReader(memory.rings.mainToRaft), new SharedRingReader(memory.rings.storageToRaft)],
+    inboxes: [
+      new SharedRingReader(memory.rings.mainToRaft),
+      new SharedRingReader(memory.rings.storageToRaft),
+    ],
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
     toMain: new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main)),
     doorbell: new Doorbell(memory.doorbells.raft),

@@ -72,14 +72,17 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   router.attach(transport);
   const servers = await Promise.all([
     ...config.listenClientHttpUrls.map((url) => listenHttp(createHttp1Handler(deps), url)),
-    ...config.listenMetricsUrls.map((url) => listenHttp(createHttp1Handler(deps, { surface: "metrics" }), url)),
+    ...config.listenMetricsUrls.map((url) =>
+      listenHttp(createHttp1Handler(deps, { surface: "metrics" }), url),
+    ),
   ]).catch(async (error: unknown) => {
     await transport.drain(0);
     throw error;
   });
   log.info("ready to serve client requests", {});
   const addresses = transport.addresses().map(formatAddress);
-  for (const address of addresses) log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
+  for (const address of addresses)
+    log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
   return { addresses, stop: () => stopServing(router, transport, [http1, ...servers]) };
 }
 
@@ -88,7 +91,11 @@ async function loadGrpcJs(): Promise<typeof listenNative> {
   return listenGrpcJs;
 }
 
-async function stopServing(router: Router, transport: ListeningTransport, servers: readonly Server[]): Promise<void> {
+async function stopServing(
+  router: Router,
+  transport: ListeningTransport,
+  servers: readonly Server[],
+): Promise<void> {
   for (const server of servers) server.close();
   const late = setTimeout(() => router.stop(), DRAIN_GRACE_MS);
   await transport.drain(DRAIN_GRACE_MS + CLOSE_GRACE_MS);
@@ -115,7 +122,10 @@ function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
   });
 }
 
-function httpDeps({ router, identity, clusterVersion, config, log }: ServeOptions, metrics: Metrics): HttpDeps {
+function httpDeps(
+  { router, identity, clusterVersion, config, log }: ServeOptions,
+  metrics: Metrics,
+): HttpDeps {
   const stats = createServerStats();
   const checks = new HealthCheckCounters();
   addProcessMetrics(metrics);
@@ -154,7 +164,12 @@ function raftStatus(router: Router): unknown {
   return { term, lead: leaderId.toString(16), commit: commitIndex, applied: appliedIndex };
 }
 
-function copyStatus(stats: ServerStats, router: Router, identity: MemberIdentity, clusterVersion: string): void {
+function copyStatus(
+  stats: ServerStats,
+  router: Router,
+  identity: MemberIdentity,
+  clusterVersion: string,
+): void {
   const { status } = router;
   stats.memberId = identity.memberId;
   stats.hasLeader = status.leaderId !== 0n;

@@ -18,7 +18,9 @@ const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_O
  */
 export function createSharedMemory(requestBytesMax: number): SharedMemory {
   if (requestBytesMax > REQUEST_BYTES_CEILING) {
-    throw new Error(`--max-request-bytes is ${requestBytesMax}, at most ${REQUEST_BYTES_CEILING} are possible`);
+    throw new Error(
+      `--max-request-bytes is ${requestBytesMax}, at most ${REQUEST_BYTES_CEILING} are possible`,
+    );
   }
   const longest = requestBytesMax + RECEIVE_OVERHEAD_BYTES;
   const message = (): SharedArrayBuffer =>

@@ -58,8 +58,16 @@ export interface StartOptions {
  * Starts a member. Rejects with a message that names the file or address and the cause; nothing is left running then. What can
  * be known beforehand (an address in use, flags or files that do not fit together) is found before any data is touched.
  */
-export async function startMember(config: Config, log: Log, { mainFailed }: StartOptions = {}): Promise<Member> {
-  await probeAddresses([...config.listenClientUrls, ...config.listenClientHttpUrls, ...config.listenMetricsUrls]);
+export async function startMember(
+  config: Config,
+  log: Log,
+  { mainFailed }: StartOptions = {},
+): Promise<Member> {
+  await probeAddresses([
+    ...config.listenClientUrls,
+    ...config.listenClientHttpUrls,
+    ...config.listenMetricsUrls,
+  ]);
   checkFiles(config);
   const supervisor = new Supervisor(config, log);
   mainFailed?.catch(supervisor.fail);
@@ -134,7 +142,9 @@ class Supervisor {
       clientUrls: this.#config.advertiseClientUrls.map((url) => url.text),
       clusterVersion: opened.clusterVersion,
     });
-    this.#log.info("published local member to cluster through raft", { "local-member-id": identity.memberId });
+    this.#log.info("published local member to cluster through raft", {
+      "local-member-id": identity.memberId,
+    });
     this.#serving = await serve({ router, identity, clusterVersion, config: this.#config, log: this.#log });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
@@ -151,7 +161,9 @@ class Supervisor {
     const worker = new Worker(WORKER_URLS[name], { name, workerData });
     const { promise: ended, resolve: hasEnded } = Promise.withResolvers<void>();
     this.#threads.set(name, { worker, ended });
-    worker.on("error", (error) => this.fail(new Error(`thread ${name}: ${describe(error)}`, { cause: error })));
+    worker.on("error", (error) =>
+      this.fail(new Error(`thread ${name}: ${describe(error)}`, { cause: error })),
+    );
     worker.on("exit", (code) => {
       hasEnded();
       if (!this.#stopping) this.fail(new Error(`thread ${name} ended with code ${code}`));

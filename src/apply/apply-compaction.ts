@@ -105,7 +105,8 @@ export class CompactionApplier {
   }
 
   cancel(requestId: number): void {
-    if (this.#waiters.length > 0) this.#waiters = this.#waiters.filter((waiter) => waiter.requestId !== requestId);
+    if (this.#waiters.length > 0)
+      this.#waiters = this.#waiters.filter((waiter) => waiter.requestId !== requestId);
   }
 }
 

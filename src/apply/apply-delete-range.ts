@@ -91,7 +91,8 @@ export class DeleteRangeApplier {
   #startPrevious(range: KeyRange, requestId: number): RangeJob | null {
     const { store, out } = this.#context;
     const total = store.count(range, 0);
-    if (total <= RESPONSE_INLINE_KEYS_MAX && this.#appendPrevious(range, RESPONSE_INLINE_BYTES_MAX)) return null;
+    if (total <= RESPONSE_INLINE_KEYS_MAX && this.#appendPrevious(range, RESPONSE_INLINE_BYTES_MAX))
+      return null;
     out.clear();
     const query = new RangeQuery(copyKeyRange(range), NO_OPTIONS, store.revision);
     const head = this.#headOf(total);

@@ -65,7 +65,14 @@ export interface RequestHook {
    * Applies the payload `bytes[start, end)` of `field`. `requestId` is -1 when nobody here waits; else the hook answers
    * through the sink it was made with. Returns false if it does not know the field.
    */
-  applyRequest(field: number, bytes: Uint8Array, start: number, end: number, requestId: number, at: EntryPosition): boolean;
+  applyRequest(
+    field: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    requestId: number,
+    at: EntryPosition,
+  ): boolean;
   /** A v2 Request, as etcd 3.5 and older write it (interop 2.7). */
   applyV2Request(bytes: Uint8Array, start: number, end: number, at: EntryPosition): void;
   /** raftpb.ConfChange (entry type 1) or ConfChangeV2 (2) in `bytes[start, end)`, replayed ones included; the hook answers. */

@@ -110,7 +110,10 @@ export class ApplyLoop {
 
   #endBatch(sliced: boolean): void {
     const { toMain, storage, store, machine } = this.#options;
-    if (this.#appliedIndex !== this.#reportedIndex || store.compactRevision !== this.#reportedCompactRevision) {
+    if (
+      this.#appliedIndex !== this.#reportedIndex ||
+      store.compactRevision !== this.#reportedCompactRevision
+    ) {
       this.#writeStatus();
     }
     toMain.publish();
@@ -133,7 +136,8 @@ export class ApplyLoop {
       store.committed(this.#directRevision);
       hashes.committed(this.#directRevision);
     }
-    if (direct.servedToken > this.#servedToken) machine.storageCommitted((this.#servedToken = direct.servedToken));
+    if (direct.servedToken > this.#servedToken)
+      machine.storageCommitted((this.#servedToken = direct.servedToken));
   }
 
   /** Tells main what the storage thread would tell it. */
@@ -196,14 +200,28 @@ export class ApplyLoop {
     toMain.commit(RecordType.applyStatus, 0, 0, APPLY_STATUS_BYTES);
   }
 
-  readonly #onRecord = (type: number, _flags: number, id: number, bytes: Uint8Array, start: number, end: number): void => {
+  readonly #onRecord = (
+    type: number,
+    _flags: number,
+    id: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void => {
     const { machine } = this.#options;
     switch (type) {
       case RecordType.entry: {
         const view = viewOf(bytes);
         const at = bytes.byteOffset + start;
         this.#term = view.getFloat64(at, true);
-        machine.applyEntry(id, this.#term, view.getUint32(at + 8, true), bytes, start + ENTRY_HEAD_BYTES, end);
+        machine.applyEntry(
+          id,
+          this.#term,
+          view.getUint32(at + 8, true),
+          bytes,
+          start + ENTRY_HEAD_BYTES,
+          end,
+        );
         this.#appliedIndex = id;
         return;
       }
@@ -231,13 +249,21 @@ export class ApplyLoop {
       const answer = encodeMemberList(responseHeader(identity, 0, this.#term), membership);
       machine.respond(id, answer);
     } else if (kind === ReadKind.barrier) {
-      const answer = new MessageBuilder().message(1, responseHeader(identity, this.#options.store.revision, this.#term)).finish();
+      const answer = new MessageBuilder()
+        .message(1, responseHeader(identity, this.#options.store.revision, this.#term))
+        .finish();
       machine.respond(id, answer);
     } else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
     else machine.read(id, kind, bytes, start + 1, end);
   }
 
-  readonly #onStorageRecord = (_type: number, _flags: number, _id: number, bytes: Uint8Array, start: number): void => {
+  readonly #onStorageRecord = (
+    _type: number,
+    _flags: number,
+    _id: number,
+    bytes: Uint8Array,
+    start: number,
+  ): void => {
     const view = viewOf(bytes);
     const at = bytes.byteOffset + start;
     this.#options.onCommitted();

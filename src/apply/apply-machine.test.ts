@@ -1,11 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { CLUSTER_ID, MachineFixture, MEMBER_ID, NO_REQUESTS, TestLeases } from "../../test/fuzz/machine-fixture.ts";
+import {
+  CLUSTER_ID,
+  MachineFixture,
+  MEMBER_ID,
+  NO_REQUESTS,
+  TestLeases,
+} from "../../test/fuzz/machine-fixture.ts";
 import { MemorySource } from "../../test/fuzz/memory-source.ts";
 import { ErrorId } from "../base/errors.ts";
 import { createMvccStore, type Mvcc } from "../mvcc/mvcc.ts";
-import { DeleteRangeRequestSchema, PutRequestSchema, PutResponseSchema, RangeRequestSchema, RangeResponseSchema } from "../proto/gen/rpc_pb.ts";
+import {
+  DeleteRangeRequestSchema,
+  PutRequestSchema,
+  PutResponseSchema,
+  RangeRequestSchema,
+  RangeResponseSchema,
+} from "../proto/gen/rpc_pb.ts";
 import { RaftField, raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { BUCKETS } from "../mvcc/backend.ts";
@@ -30,7 +42,12 @@ function entryOf(field: number, payload: Uint8Array, id: number, prefix = PREFIX
 
 const PUT = toBinary(PutRequestSchema, create(PutRequestSchema, { key: key("k"), value: key("v") }));
 
-function machineOf(options: { consistentIndex?: number; bootId?: number; bootIndex?: number; requests?: RequestHook }) {
+function machineOf(options: {
+  consistentIndex?: number;
+  bootId?: number;
+  bootIndex?: number;
+  requests?: RequestHook;
+}) {
   const responses = new MemoryResponseSink();
   const store = newStore();
   const machine = new ApplyMachine({
@@ -92,7 +109,10 @@ test("an entry that cannot be decoded, or holds what nobody knows, is a broken i
   const { apply } = machineOf({});
   assert.throws(() => apply(1, 1, 0, Uint8Array.of(0x22, 9, 1)), /can be decoded/);
   assert.throws(() => apply(2, 1, 0, entryOf(RaftField.put, Uint8Array.of(0x0a, 9), 1)), /can be decoded/);
-  assert.throws(() => apply(3, 1, 0, entryOf(RaftField.leaseGrant, PUT, 1)), /known request: index, field: 3, 8/);
+  assert.throws(
+    () => apply(3, 1, 0, entryOf(RaftField.leaseGrant, PUT, 1)),
+    /known request: index, field: 3, 8/,
+  );
 });
 
 test("an empty range_end that is on the wire opens a read, and means one key in the log", () => {
@@ -105,7 +125,9 @@ test("an empty range_end that is on the wire opens a read, and means one key in 
   const range = withEmptyEnd(toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: key("b") })));
   const read = fixture.answer(fixture.read(ReadKind.range, range));
   assert.equal(fromBinary(RangeResponseSchema, read.bytes).count, 2n);
-  const del = withEmptyEnd(toBinary(DeleteRangeRequestSchema, create(DeleteRangeRequestSchema, { key: key("b") })));
+  const del = withEmptyEnd(
+    toBinary(DeleteRangeRequestSchema, create(DeleteRangeRequestSchema, { key: key("b") })),
+  );
   fixture.answer(fixture.apply(RaftField.deleteRange, del));
   assert.ok(fixture.store.count({ key: key("a"), end: Uint8Array.of(0) }, 0) === 2, "c is still there");
 });
@@ -120,15 +142,28 @@ test("leases follow the keys: put attaches and moves, a put without one and dele
   const leases = new TestLeases([7n, 8n]);
   const fixture = new MachineFixture(newStore(), leases);
   const put = (name: string, lease: bigint, ignoreLease = false): void => {
-    const bytes = toBinary(PutRequestSchema, create(PutRequestSchema, { key: key(name), lease, ignoreLease }));
+    const bytes = toBinary(
+      PutRequestSchema,
+      create(PutRequestSchema, { key: key(name), lease, ignoreLease }),
+    );
     assert.equal(fixture.answer(fixture.apply(RaftField.put, bytes)).errorId, ErrorId.none);
   };
   for (const name of ["a", "b", "c", "d"]) put(name, 7n);
   put("a", 8n);
   put("b", 0n);
   put("c", 0n, true);
-  assert.deepEqual([...leases.keys], [["c", "7"], ["d", "7"], ["a", "8"]]);
-  const del = toBinary(DeleteRangeRequestSchema, create(DeleteRangeRequestSchema, { key: key("a"), rangeEnd: key("d") }));
+  assert.deepEqual(
+    [...leases.keys],
+    [
+      ["c", "7"],
+      ["d", "7"],
+      ["a", "8"],
+    ],
+  );
+  const del = toBinary(
+    DeleteRangeRequestSchema,
+    create(DeleteRangeRequestSchema, { key: key("a"), rangeEnd: key("d") }),
+  );
   fixture.answer(fixture.apply(RaftField.deleteRange, del));
   assert.deepEqual([...leases.keys], [["d", "7"]]);
 });

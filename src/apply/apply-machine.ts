@@ -121,7 +121,14 @@ export class ApplyMachine {
    * Applies the committed entry at `index` (ascending; those up to {@link consistentIndex} are skipped, but for the hook).
    * `entryType` is raftpb.EntryType, `bytes[start, end)` its data, borrowed.
    */
-  applyEntry(index: number, term: number, entryType: number, bytes: Uint8Array, start: number, end: number): void {
+  applyEntry(
+    index: number,
+    term: number,
+    entryType: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     const at = this.#position;
     at.index = index;
     at.replayed = index <= this.consistentIndex;
@@ -224,7 +231,14 @@ export class ApplyMachine {
   }
 
   /** True if the field is a KV request. */
-  #applyKv(field: number, bytes: Uint8Array, start: number, end: number, requestId: number, skip: boolean): boolean {
+  #applyKv(
+    field: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    requestId: number,
+    skip: boolean,
+  ): boolean {
     switch (field) {
       case RaftField.put:
         if (!skip) this.#puts.apply(bytes, start, end, requestId);

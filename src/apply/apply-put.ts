@@ -28,7 +28,8 @@ export class PutApplier {
     const view = this.#view;
     let error = this.#leaseError();
     const live = error === ErrorId.none && this.#needsPrevious() && this.#lookup(bytes);
-    if (error === ErrorId.none && (view.ignoreValue || view.ignoreLease) && !live) error = ErrorId.keyNotFound;
+    if (error === ErrorId.none && (view.ignoreValue || view.ignoreLease) && !live)
+      error = ErrorId.keyNotFound;
     if (error !== ErrorId.none) {
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, error);
       return;
@@ -71,7 +72,8 @@ export class PutApplier {
     const view = this.#view;
     const live = this.#needsPrevious() && this.#lookup(bytes);
     assert(live || !(view.ignoreValue || view.ignoreLease), "a checked put of a txn finds its key");
-    if (live && view.prevKv && answering) appendKeyValue(store, this.#previous, false, TAG_FIELD_2_BYTES, out);
+    if (live && view.prevKv && answering)
+      appendKeyValue(store, this.#previous, false, TAG_FIELD_2_BYTES, out);
     this.#put(bytes, live);
   }
 
@@ -109,7 +111,16 @@ export class PutApplier {
       const behind = store.copyKeyValue(this.#previous, kept.bytes, 0);
       const length = findValue(kept.bytes, 0, behind);
       const from = foundValueStart();
-      store.put(bytes, view.keyStart, view.keyEnd, kept.bytes, from, from + length, view.leaseLow, view.leaseHigh);
+      store.put(
+        bytes,
+        view.keyStart,
+        view.keyEnd,
+        kept.bytes,
+        from,
+        from + length,
+        view.leaseLow,
+        view.leaseHigh,
+      );
     } else {
       const { keyStart, keyEnd, valueStart, valueEnd, leaseLow, leaseHigh } = view;
       store.put(bytes, keyStart, keyEnd, bytes, valueStart, valueEnd, leaseLow, leaseHigh);

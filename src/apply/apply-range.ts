@@ -3,7 +3,13 @@ import { assert } from "../base/assert.ts";
 import { ErrorId } from "../base/errors.ts";
 import type { KeyMeta, KeyRange } from "../mvcc/store.ts";
 import { RangeView } from "../proto/kv-decode.ts";
-import { prefixBytes, rangeTailBytes, TAG_FIELD_2_BYTES, writePrefix, writeRangeTail } from "../proto/kv-encode.ts";
+import {
+  prefixBytes,
+  rangeTailBytes,
+  TAG_FIELD_2_BYTES,
+  writePrefix,
+  writeRangeTail,
+} from "../proto/kv-encode.ts";
 import { type ApplyContext, sendOut } from "./apply-context.ts";
 import { RESPONSE_INLINE_BYTES_MAX, RESPONSE_INLINE_KEYS_MAX } from "./apply-limits.ts";
 import { RangeJob } from "./range-job.ts";
@@ -90,7 +96,9 @@ export class RangeApplier {
     const query = new RangeQuery(copyKeyRange(range), this.#view, revision);
     const head = new Uint8Array(header.fieldBytes(store.revision));
     header.write(head, 0, store.revision);
-    streams.add(new RangeJob(store, query, { requestId, total, tag: TAG_FIELD_2_BYTES, head, hasTail: true }));
+    streams.add(
+      new RangeJob(store, query, { requestId, total, tag: TAG_FIELD_2_BYTES, head, hasTail: true }),
+    );
   }
 }
 

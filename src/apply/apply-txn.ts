@@ -72,7 +72,8 @@ export class TxnApplier {
   #begin(bytes: Uint8Array, start: number, end: number, requestId: number): boolean {
     const { store, sink, out } = this.#context;
     assert(this.#arena.decode(bytes, start, end), "a committed txn can be decoded");
-    if (this.#succeeded.length < this.#arena.txnCount) this.#succeeded = new Uint8Array(this.#arena.txnCount * 2);
+    if (this.#succeeded.length < this.#arena.txnCount)
+      this.#succeeded = new Uint8Array(this.#arena.txnCount * 2);
     this.#revision = store.revision;
     this.#changed = false;
     this.#answering = requestId !== NOT_ANSWERED;
@@ -158,7 +159,10 @@ export class TxnApplier {
 
   #decodeRange(op: number): void {
     const arena = this.#arena;
-    assert(this.#range.decode(arena.bytes, arena.opStart(op), arena.opEnd(op)), "a committed range can be decoded");
+    assert(
+      this.#range.decode(arena.bytes, arena.opStart(op), arena.opEnd(op)),
+      "a committed range can be decoded",
+    );
   }
 
   /** Third pass: runs the ops, appending their answers. */
@@ -210,7 +214,12 @@ export class TxnApplier {
     const arena = this.#arena;
     const { out } = this.#context;
     const at = out.length;
-    const deleted = this.#deletes.applyInTxn(arena.bytes, arena.opStart(op), arena.opEnd(op), this.#answering);
+    const deleted = this.#deletes.applyInTxn(
+      arena.bytes,
+      arena.opStart(op),
+      arena.opEnd(op),
+      this.#answering,
+    );
     if (deleted > 0) this.#changed = true;
     if (!this.#answering) return;
     // The header stands first but is known last.

@@ -33,12 +33,14 @@ function generate(shape: string, count: number): number[] {
 }
 
 test("equal elements end up where Go's sort.Sort and sort.Reverse leave them", () => {
-  const lines = readFileSync(new URL("testdata/go-sort.txt", import.meta.url), "utf8").trim().split("\n");
+  const lines = readFileSync(new URL("testdata/go-sort.txt", import.meta.url), "utf8")
+    .trim()
+    .split("\n");
   assert.equal(lines.length, 324);
   for (const line of lines) {
     const [shape, count, direction, expected] = line.split(" ") as [string, string, string, string];
     const values = generate(shape, Number(count));
-    const isLess = (a: number, b: number): boolean => (values[a]) < (values[b]);
+    const isLess = (a: number, b: number): boolean => values[a] < values[b];
     const order = goSort(values.length, direction === "asc" ? isLess : (a, b) => isLess(b, a));
     const bytes = new Uint8Array(order.buffer);
     assert.equal(crc32c(0, bytes, 0, bytes.length).toString(16).padStart(8, "0"), expected, line);

@@ -40,7 +40,7 @@ export function compareBytes(
 ): number {
   const common = Math.min(aEnd - aStart, bEnd - bStart);
   for (let i = 0; i < common; i++) {
-    const difference = (a[aStart + i]) - (b[bStart + i]);
+    const difference = a[aStart + i] - b[bStart + i];
     if (difference !== 0) return difference;
   }
   return aEnd - aStart - (bEnd - bStart);

@@ -32,7 +32,13 @@ export function fieldBytes(keyValue: number): number {
 }
 
 /** Appends the KeyValue as a field with tag `tag`. */
-export function appendKeyValue(store: MvccStore, meta: KeyMeta, keysOnly: boolean, tag: number, out: ByteBuffer): void {
+export function appendKeyValue(
+  store: MvccStore,
+  meta: KeyMeta,
+  keysOnly: boolean,
+  tag: number,
+  out: ByteBuffer,
+): void {
   out.ensure(meta.encodedBytes + OVERHEAD_BYTES_MAX);
   if (keysOnly) {
     out.length = writeKeyOnly(store, meta, tag, out.bytes, out.length);
@@ -42,7 +48,13 @@ export function appendKeyValue(store: MvccStore, meta: KeyMeta, keysOnly: boolea
   out.length = store.copyKeyValue(meta, out.bytes, offset);
 }
 
-function writeKeyOnly(store: MvccStore, meta: KeyMeta, tag: number, target: Uint8Array, offset: number): number {
+function writeKeyOnly(
+  store: MvccStore,
+  meta: KeyMeta,
+  tag: number,
+  target: Uint8Array,
+  offset: number,
+): number {
   const keyBytes = fetchKey(store, meta);
   offset = writePrefix(target, offset, tag, keyOnlyBytes(keyBytes, meta));
   offset = writePrefix(target, offset, TAG_KEY, keyBytes);

@@ -32,7 +32,14 @@ export class MembershipHook implements RequestHook {
     this.#options = options;
   }
 
-  applyRequest(field: number, bytes: Uint8Array, start: number, end: number, requestId: number, at: EntryPosition): boolean {
+  applyRequest(
+    field: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    requestId: number,
+    at: EntryPosition,
+  ): boolean {
     if (field === RaftField.clusterMemberAttrSet) {
       if (!at.replayed) this.#setAttributes(bytes, start, end);
     } else if (field === RaftField.clusterVersionSet) {
@@ -43,14 +50,18 @@ export class MembershipHook implements RequestHook {
   }
 
   applyV2Request(_bytes: Uint8Array, _start: number, _end: number, at: EntryPosition): void {
-    throw new Error(`entry ${at.index} is a v2 request, as etcd 3.5 and older write them; a log of theirs is not read yet`);
+    throw new Error(
+      `entry ${at.index} is a v2 request, as etcd 3.5 and older write them; a log of theirs is not read yet`,
+    );
   }
 
   applyConfChange(entryType: number, bytes: Uint8Array, start: number, end: number, at: EntryPosition): void {
     if (at.replayed) return;
     const change = this.#decodeConfChange(bytes, start, end);
     if (entryType !== 1 || change.type !== CONF_CHANGE_ADD_NODE || change.context.length === 0) {
-      throw new Error(`entry ${at.index} changes the membership in a way that one member does not know (type ${change.type})`);
+      throw new Error(
+        `entry ${at.index} changes the membership in a way that one member does not know (type ${change.type})`,
+      );
     }
     const { membership, memberId, buckets } = this.#options;
     const member = parseMember(change.context);

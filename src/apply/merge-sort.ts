@@ -56,8 +56,7 @@ export class MergeSort {
     let left = this.#left;
     let right = this.#right;
     for (let to = first; to < stop; to++) {
-      const takeRight =
-        left >= leftEnd || (right < rightEnd && this.#isBefore(source[right], source[left]));
+      const takeRight = left >= leftEnd || (right < rightEnd && this.#isBefore(source[right], source[left]));
       target[to] = source[takeRight ? right++ : left++];
     }
     this.#left = left;

@@ -202,7 +202,12 @@ export class RangeJob implements StreamJob {
     }
     this.#send(sink, out);
     if (!isLast) return JobState.runnable;
-    assert(this.#sent === this.#bytes, "a streamed answer is as long as was announced", this.#sent, this.#bytes);
+    assert(
+      this.#sent === this.#bytes,
+      "a streamed answer is as long as was announced",
+      this.#sent,
+      this.#bytes,
+    );
     return JobState.done;
   }
 

@@ -15,7 +15,13 @@ export const OPEN_END: Uint8Array = new Uint8Array(1);
  */
 export function toKeyRange(
   bytes: Uint8Array,
-  view: { keyStart: number; keyEnd: number; rangeEndStart: number; rangeEndEnd: number; hasRangeEnd: boolean },
+  view: {
+    keyStart: number;
+    keyEnd: number;
+    rangeEndStart: number;
+    rangeEndEnd: number;
+    hasRangeEnd: boolean;
+  },
   emptyEndIsOpen: boolean,
 ): KeyRange {
   const key = bytes.subarray(view.keyStart, view.keyEnd);

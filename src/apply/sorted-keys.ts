@@ -119,7 +119,7 @@ export class SortedKeys {
     const start = foundValueStart();
     let prefix = 0;
     for (let i = 0; i < VALUE_PREFIX_BYTES; i++) {
-      prefix = prefix * 256 + (i < length ? (bytes[start + i]) : 0);
+      prefix = prefix * 256 + (i < length ? bytes[start + i] : 0);
     }
     return prefix;
   }
@@ -129,7 +129,7 @@ export class SortedKeys {
     this.#query.descending ? this.#compare(b, a) < 0 : this.#compare(a, b) < 0;
 
   #compare(a: number, b: number): number {
-    const difference = (this.#sortBy[a]) - (this.#sortBy[b]);
+    const difference = this.#sortBy[a] - this.#sortBy[b];
     if (difference !== 0 || this.#query.sortTarget !== SortTarget.value) return difference;
     this.#fetches++;
     this.#fill(a, this.#meta);
@@ -138,6 +138,13 @@ export class SortedKeys {
     this.#fill(b, this.#meta);
     const bLength = fetchValue(this.#store, this.#meta, this.#other);
     const bStart = foundValueStart();
-    return compareBytes(this.#scratch.bytes, aStart, aStart + aLength, this.#other.bytes, bStart, bStart + bLength);
+    return compareBytes(
+      this.#scratch.bytes,
+      aStart,
+      aStart + aLength,
+      this.#other.bytes,
+      bStart,
+      bStart + bLength,
+    );
   }
 }

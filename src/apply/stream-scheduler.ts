@@ -106,7 +106,7 @@ export class StreamScheduler {
   /** Fills free places with the first in the queue whose sort memory there is. Returns how many. */
   #activate(): number {
     let begun = 0;
-    for (let i = 0; i < this.#queued.length && this.#active.length < STREAMS_ACTIVE_MAX; ) {
+    for (let i = 0; i < this.#queued.length && this.#active.length < STREAMS_ACTIVE_MAX;) {
       const job = this.#queued[i];
       if (job.sortBytes > 0 && this.#sortBytes > 0 && this.#sortBytes + job.sortBytes > SORT_BYTES_MAX) {
         i++;

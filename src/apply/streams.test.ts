@@ -29,7 +29,10 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const keyOf = (i: number): Uint8Array => new TextEncoder().encode(`key-${String(i).padStart(6, "0")}`);
 
 function put(fixture: MachineFixture, key: Uint8Array, value: Uint8Array): void {
-  const id = fixture.apply(RaftField.put, toBinary(PutRequestSchema, create(PutRequestSchema, { key, value })));
+  const id = fixture.apply(
+    RaftField.put,
+    toBinary(PutRequestSchema, create(PutRequestSchema, { key, value })),
+  );
   assert.equal(fixture.sink.take(id).errorId, ErrorId.none);
 }
 
@@ -66,7 +69,10 @@ test("a long range tells its length, sends nothing without credit, little beyond
   assert.equal(fixture.machine.runSlice(), true);
   const response = finish(fixture, id);
   assert.equal(response.count, BigInt(KEYS));
-  assert.deepEqual(response.kvs.map((kv) => text(kv.key)), Array.from({ length: KEYS }, (_, i) => text(keyOf(i))));
+  assert.deepEqual(
+    response.kvs.map((kv) => text(kv.key)),
+    Array.from({ length: KEYS }, (_, i) => text(keyOf(i))),
+  );
   assert.ok(fixture.sink.pieceBytesMax <= SLICE_BYTES);
   assert.equal(fixture.machine.streamsPending, 0);
 });
@@ -79,7 +85,10 @@ test("writes and a compaction between slices do not change the answer, and the c
   for (let i = 0; i < KEYS; i += 2) put(fixture, keyOf(i), Uint8Array.of(1));
   const deletion = create(DeleteRangeRequestSchema, { key: keyOf(1000), rangeEnd: keyOf(3000) });
   fixture.sink.take(fixture.apply(RaftField.deleteRange, toBinary(DeleteRangeRequestSchema, deletion)));
-  const compaction = create(CompactionRequestSchema, { revision: BigInt(fixture.store.revision), physical: true });
+  const compaction = create(CompactionRequestSchema, {
+    revision: BigInt(fixture.store.revision),
+    physical: true,
+  });
   const compactId = fixture.apply(RaftField.compaction, toBinary(CompactionRequestSchema, compaction));
   while (fixture.machine.runSlice());
   assert.equal(fixture.buckets.flushes.length, 0, "the compaction waits for the ranges");
@@ -87,17 +96,19 @@ test("writes and a compaction between slices do not change the answer, and the c
   for (const response of responses) {
     assert.equal(response.header?.revision, BigInt(revision));
     assert.equal(response.kvs.length, KEYS);
-    assert.ok(response.kvs.every((kv) => kv.value.length === VALUE_BYTES && kv.modRevision <= BigInt(revision)));
+    assert.ok(
+      response.kvs.every((kv) => kv.value.length === VALUE_BYTES && kv.modRevision <= BigInt(revision)),
+    );
   }
   while (fixture.machine.runSlice());
   assert.deepEqual(fixture.buckets.flushes, [1]);
   assert.equal(fixture.sink.answers.has(compactId), false, "physical waits for storage");
   fixture.machine.storageCommitted(1);
   assert.equal(fixture.sink.take(compactId).errorId, ErrorId.none);
-  assert.deepEqual(fixture.buckets.changes.map((line) => line.split(" ").slice(0, 3).join(" ")), [
-    "put 9 scheduledCompactRev",
-    "put 9 finishedCompactRev",
-  ]);
+  assert.deepEqual(
+    fixture.buckets.changes.map((line) => line.split(" ").slice(0, 3).join(" ")),
+    ["put 9 scheduledCompactRev", "put 9 finishedCompactRev"],
+  );
 });
 
 test("limits, filters, keys_only and sorts of streamed answers equal those answered at once", () => {
@@ -115,17 +126,29 @@ test("limits, filters, keys_only and sorts of streamed answers equal those answe
   ];
   for (const options of cases) {
     const response = finish(fixture, read(fixture, { ...ALL, ...options }));
-    let expected = Array.from({ length: KEYS }, (_, i) => ({ key: text(keyOf(i)), revision: BigInt(i + 2), value: (i * 7) % 251 }));
+    let expected = Array.from({ length: KEYS }, (_, i) => ({
+      key: text(keyOf(i)),
+      revision: BigInt(i + 2),
+      value: (i * 7) % 251,
+    }));
     if (options.minModRevision) expected = expected.filter((kv) => kv.revision >= options.minModRevision!);
-    if (options.minCreateRevision) expected = expected.filter((kv) => kv.revision >= options.minCreateRevision!);
+    if (options.minCreateRevision)
+      expected = expected.filter((kv) => kv.revision >= options.minCreateRevision!);
     if (options.maxModRevision) expected = expected.filter((kv) => kv.revision <= options.maxModRevision!);
     const by = options.sortTarget === 4 ? "value" : "revision";
-    if (options.sortOrder === 2) expected = expected.toSorted((a, b) => (a[by] < b[by] ? 1 : a[by] > b[by] ? -1 : a.key < b.key ? -1 : 1));
-    else if (options.sortTarget === 4) expected = expected.toSorted((a, b) => a.value - b.value || (a.key < b.key ? -1 : 1));
+    if (options.sortOrder === 2)
+      expected = expected.toSorted((a, b) =>
+        a[by] < b[by] ? 1 : a[by] > b[by] ? -1 : a.key < b.key ? -1 : 1,
+      );
+    else if (options.sortTarget === 4)
+      expected = expected.toSorted((a, b) => a.value - b.value || (a.key < b.key ? -1 : 1));
     const limit = Number(options.limit ?? 0n) || KEYS;
     assert.equal(response.more, expected.length > limit, JSON.stringify(Object.keys(options)));
     assert.equal(response.count, BigInt(KEYS));
-    assert.deepEqual(response.kvs.map((kv) => text(kv.key)), expected.slice(0, limit).map((kv) => kv.key));
+    assert.deepEqual(
+      response.kvs.map((kv) => text(kv.key)),
+      expected.slice(0, limit).map((kv) => kv.key),
+    );
   }
   const keys = fixture.answer(read(fixture, { ...ALL, keysOnly: true }));
   const response = fromBinary(RangeResponseSchema, keys.bytes);
@@ -137,7 +160,9 @@ test("limits, filters, keys_only and sorts of streamed answers equal those answe
 test("a delete of many keys streams what they were", () => {
   const fixture = filled();
   const request = create(DeleteRangeRequestSchema, { ...ALL, prevKv: true });
-  const answer = fixture.answer(fixture.apply(RaftField.deleteRange, toBinary(DeleteRangeRequestSchema, request)));
+  const answer = fixture.answer(
+    fixture.apply(RaftField.deleteRange, toBinary(DeleteRangeRequestSchema, request)),
+  );
   assert.equal(answer.announced, answer.bytes.length);
   const response = fromBinary(DeleteRangeResponseSchema, answer.bytes);
   assert.equal(response.deleted, BigInt(KEYS));

@@ -63,7 +63,14 @@ function parseOp(lines: string[], words: string[], indent: number): RequestOp {
     }).request;
   } else if (kind === "get") {
     const [limit, revision] = [optionOf(words, "limit"), optionOf(words, "rev")];
-    const value = { key: encode(key), rangeEnd: encode(second), limit, revision, countOnly: has("count"), keysOnly: has("keys") };
+    const value = {
+      key: encode(key),
+      rangeEnd: encode(second),
+      limit,
+      revision,
+      countOnly: has("count"),
+      keysOnly: has("keys"),
+    };
     op.request = create(RequestOpSchema, { request: { case: "requestRange", value } }).request;
   } else if (kind === "del") {
     const value = { key: encode(key), rangeEnd: encode(second), prevKv: has("prev") };
@@ -75,7 +82,7 @@ function parseOp(lines: string[], words: string[], indent: number): RequestOp {
 
 function parseTxn(lines: string[], indent: number): TxnRequest {
   const txn = create(TxnRequestSchema);
-  while (lines.length > 0 && (lines[0]).search(/\S/) > indent) {
+  while (lines.length > 0 && lines[0].search(/\S/) > indent) {
     const line = lines.shift() as string;
     const [word, ...words] = line.trim().split(" ");
     if (word === "if") txn.compare.push(parseCompare(words));
@@ -93,7 +100,7 @@ function parseCompare(words: string[]): Compare {
   const compare = create(CompareSchema, { key: encode(key), rangeEnd: encode(end), result, target });
   if (operand === "unset") return compare;
   compare.targetUnion =
-    name === "value" ? { case: name, value: encode(operand) } : ({ case: name, value: BigInt(operand) });
+    name === "value" ? { case: name, value: encode(operand) } : { case: name, value: BigInt(operand) };
   return compare;
 }
 
@@ -106,7 +113,9 @@ function showOp({ response }: ResponseOp, indent: string): string[] {
   const revision = response.value?.header?.revision;
   if (response.case === "responsePut") {
     const previous = response.value.prevKv;
-    return [`${indent}put, header ${revision}${previous === undefined ? "" : `, previous ${showKv(previous)}`}`];
+    return [
+      `${indent}put, header ${revision}${previous === undefined ? "" : `, previous ${showKv(previous)}`}`,
+    ];
   }
   if (response.case === "responseDeleteRange") {
     const head = `${indent}deleted ${response.value.deleted}, header ${revision}`;
@@ -127,11 +136,17 @@ function runCommand(fixture: MachineFixture, command: string): string {
   const lines = command.split("\n");
   const words = (lines.shift() as string).split(" ");
   if (words[0] === "compact") {
-    const bytes = toBinary(CompactionRequestSchema, create(CompactionRequestSchema, { revision: BigInt(words[1]) }));
+    const bytes = toBinary(
+      CompactionRequestSchema,
+      create(CompactionRequestSchema, { revision: BigInt(words[1]) }),
+    );
     const { errorId } = fixture.answer(fixture.apply(RaftField.compaction, bytes));
-    return errorId === ErrorId.none ? "compacted" : (ERRORS[errorId]?.message);
+    return errorId === ErrorId.none ? "compacted" : ERRORS[errorId]?.message;
   }
-  const txn = words[0] === "txn" ? parseTxn(lines, 0) : create(TxnRequestSchema, { success: [parseOp(lines, words, 0)] });
+  const txn =
+    words[0] === "txn"
+      ? parseTxn(lines, 0)
+      : create(TxnRequestSchema, { success: [parseOp(lines, words, 0)] });
   const bytes = toBinary(TxnRequestSchema, txn);
   const refused = checkTxn(bytes, 0, bytes.length, 128);
   if (refused !== ErrorId.none) return `refused: ${ERRORS[refused]?.message}`;
@@ -159,5 +174,6 @@ const testdata = new URL("testdata/", import.meta.url);
 for (const name of readdirSync(testdata).filter((file) => file.startsWith("txn-"))) {
   const url = new URL(name, testdata);
   if (process.argv.includes("--rewrite")) writeFileSync(url, runTrace(readFileSync(url, "utf8")));
-  else test(`trace ${name}`, () => assert.equal(runTrace(readFileSync(url, "utf8")), readFileSync(url, "utf8")));
+  else
+    test(`trace ${name}`, () => assert.equal(runTrace(readFileSync(url, "utf8")), readFileSync(url, "utf8")));
 }

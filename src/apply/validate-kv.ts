@@ -4,7 +4,14 @@
  * Read next: `validate-txn.ts`.
  */
 import { ErrorId } from "../base/errors.ts";
-import { CompactionView, DeleteRangeView, PutView, RangeView, SortOrder, SortTarget } from "../proto/kv-decode.ts";
+import {
+  CompactionView,
+  DeleteRangeView,
+  PutView,
+  RangeView,
+  SortOrder,
+  SortTarget,
+} from "../proto/kv-decode.ts";
 
 const put = new PutView();
 const range = new RangeView();
@@ -24,8 +31,10 @@ export function checkPut(bytes: Uint8Array, start: number, end: number): number 
 export function checkRange(bytes: Uint8Array, start: number, end: number): number {
   if (!range.decode(bytes, start, end)) return ErrorId.malformedRequest;
   if (range.keyStart === range.keyEnd) return ErrorId.emptyKey;
-  if (range.sortOrder < SortOrder.none || range.sortOrder > SortOrder.descend) return ErrorId.invalidSortOption;
-  if (range.sortTarget < SortTarget.key || range.sortTarget > SortTarget.value) return ErrorId.invalidSortOption;
+  if (range.sortOrder < SortOrder.none || range.sortOrder > SortOrder.descend)
+    return ErrorId.invalidSortOption;
+  if (range.sortTarget < SortTarget.key || range.sortTarget > SortTarget.value)
+    return ErrorId.invalidSortOption;
   return ErrorId.none;
 }
 

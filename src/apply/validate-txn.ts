@@ -71,7 +71,8 @@ function checkOneTxn(txn: number, opsMax: number): number {
 
 function checkCompares(first: number, count: number): number {
   for (let i = first; i < first + count; i++) {
-    if (!compare.decode(arena.bytes, arena.compareStart(i), arena.compareEnd(i))) return ErrorId.malformedRequest;
+    if (!compare.decode(arena.bytes, arena.compareStart(i), arena.compareEnd(i)))
+      return ErrorId.malformedRequest;
     if (compare.keyStart === compare.keyEnd) return ErrorId.emptyKey;
   }
   return ErrorId.none;

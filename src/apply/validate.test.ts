@@ -10,7 +10,13 @@ import {
   type RequestOpSchema,
   TxnRequestSchema,
 } from "../proto/gen/rpc_pb.ts";
-import { checkCompaction, checkDeleteRange, checkPut, checkRange, isSerializableRange } from "./validate-kv.ts";
+import {
+  checkCompaction,
+  checkDeleteRange,
+  checkPut,
+  checkRange,
+  isSerializableRange,
+} from "./validate-kv.ts";
 import { checkTxn, classifyTxn, routeOfCheckedTxn, TxnRoute } from "./validate-txn.ts";
 
 type Op = MessageInitShape<typeof RequestOpSchema>;
@@ -18,8 +24,12 @@ type Txn = MessageInitShape<typeof TxnRequestSchema>;
 
 const key = (text: string): Uint8Array => Uint8Array.from(text, (char) => char.charCodeAt(0));
 const put = (k: string): Op => ({ request: { case: "requestPut", value: { key: key(k) } } });
-const del = (k: string, end = ""): Op => ({ request: { case: "requestDeleteRange", value: { key: key(k), rangeEnd: key(end) } } });
-const get = (k: string, serializable = false): Op => ({ request: { case: "requestRange", value: { key: key(k), serializable } } });
+const del = (k: string, end = ""): Op => ({
+  request: { case: "requestDeleteRange", value: { key: key(k), rangeEnd: key(end) } },
+});
+const get = (k: string, serializable = false): Op => ({
+  request: { case: "requestRange", value: { key: key(k), serializable } },
+});
 const nested = (value: Txn): Op => ({ request: { case: "requestTxn", value } });
 const compare = (k: string) => create(CompareSchema, { key: key(k) });
 
@@ -34,7 +44,10 @@ test("Put, Range and DeleteRange are refused as in etcd", () => {
   };
   assert.equal(putOf({ key: key("k") }), "none");
   assert.equal(putOf({ value: key("v"), ignoreValue: true }), "emptyKey");
-  assert.equal(putOf({ key: key("k"), value: key("v"), ignoreValue: true, lease: 1n, ignoreLease: true }), "valueProvided");
+  assert.equal(
+    putOf({ key: key("k"), value: key("v"), ignoreValue: true, lease: 1n, ignoreLease: true }),
+    "valueProvided",
+  );
   assert.equal(putOf({ key: key("k"), lease: -1n, ignoreLease: true }), "leaseProvided");
   assert.equal(putOf({ key: key("k"), lease: 1n << 40n, ignoreLease: true }), "leaseProvided");
   assert.equal(putOf({ key: key("k"), ignoreLease: true, ignoreValue: true }), "none");
@@ -51,7 +64,10 @@ test("Put, Range and DeleteRange are refused as in etcd", () => {
   assert.equal(rangeOf({ key: key("k"), sortTarget: 4, sortOrder: 2, serializable: true }), "none");
 
   const deleteOf = (k: string): string => {
-    const bytes = toBinary(DeleteRangeRequestSchema, create(DeleteRangeRequestSchema, { key: key(k), rangeEnd: key("z") }));
+    const bytes = toBinary(
+      DeleteRangeRequestSchema,
+      create(DeleteRangeRequestSchema, { key: key(k), rangeEnd: key("z") }),
+    );
     return nameOf(checkDeleteRange(bytes, 0, bytes.length));
   };
   assert.equal(deleteOf(""), "emptyKey");
@@ -61,12 +77,43 @@ test("Put, Range and DeleteRange are refused as in etcd", () => {
 test("bytes that are no message are refused, and checks keep to their slice", () => {
   for (const check of [checkPut, checkRange, checkDeleteRange, checkCompaction]) {
     assert.equal(nameOf(check(Uint8Array.of(0x0a, 5, 1), 0, 3)), "malformedRequest", check.name);
-    assert.equal(nameOf(check(Uint8Array.of(0x0d, 1, 2, 3, 4), 0, 5)), "malformedRequest", `${check.name}: known field of a wrong type`);
+    assert.equal(
+      nameOf(check(Uint8Array.of(0x0d, 1, 2, 3, 4), 0, 5)),
+      "malformedRequest",
+      `${check.name}: known field of a wrong type`,
+    );
   }
   const padded = Uint8Array.of(0xff, 0x0a, 1, 0x61, 0xff);
   assert.equal(checkPut(padded, 1, 4), ErrorId.none);
   // Unknown fields of all wire types are skipped.
-  const unknown = Uint8Array.of(0x0a, 1, 0x61, 0x98, 0x06, 1, 0x99, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0x9a, 0x06, 1, 0, 0x9d, 0x06, 1, 2, 3, 4);
+  const unknown = Uint8Array.of(
+    0x0a,
+    1,
+    0x61,
+    0x98,
+    0x06,
+    1,
+    0x99,
+    0x06,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    0x9a,
+    0x06,
+    1,
+    0,
+    0x9d,
+    0x06,
+    1,
+    2,
+    3,
+    4,
+  );
   assert.equal(checkPut(unknown, 0, unknown.length), ErrorId.none);
 });
 
@@ -75,10 +122,22 @@ const TXNS: ReadonlyArray<[string, Txn, string]> = [
   ["three ops of three", { success: [put("a"), put("b"), get("c")] }, "none"],
   ["four ops of three", { success: [put("a"), put("b"), get("c"), get("d")] }, "tooManyOps"],
   ["four compares", { compare: ["a", "b", "c", "d"].map(compare) }, "tooManyOps"],
-  ["too many ops come before an empty compare key", { compare: ["", "b", "c", "d"].map(compare) }, "tooManyOps"],
-  ["the budget of a nested txn is what its parent left", { success: [nested({ success: [put("a"), put("b")] })] }, "none"],
+  [
+    "too many ops come before an empty compare key",
+    { compare: ["", "b", "c", "d"].map(compare) },
+    "tooManyOps",
+  ],
+  [
+    "the budget of a nested txn is what its parent left",
+    { success: [nested({ success: [put("a"), put("b")] })] },
+    "none",
+  ],
   ["and no more", { success: [nested({ success: [put("a"), put("b"), put("c")] })] }, "tooManyOps"],
-  ["siblings both have it", { success: [nested({ success: [put("a")] }), nested({ success: [put("b")] })] }, "none"],
+  [
+    "siblings both have it",
+    { success: [nested({ success: [put("a")] }), nested({ success: [put("b")] })] },
+    "none",
+  ],
   ["empty compare key", { compare: [compare("")], success: [put("")] }, "emptyKey"],
   ["nested empty compare key", { failure: [nested({ compare: [compare("")] })] }, "emptyKey"],
   ["an op with nothing set", { success: [{}] }, "keyNotFound"],
@@ -94,10 +153,26 @@ const TXNS: ReadonlyArray<[string, Txn, string]> = [
   ["deletes overlap", { success: [del("a", "c"), del("b", "d")] }, "none"],
   ["an open end is taken literally: it covers nothing", { success: [del("a", "\0"), put("b")] }, "none"],
   ["a nested put of an outer key", { success: [put("a"), nested({ success: [put("a")] })] }, "duplicateKey"],
-  ["a nested put in an outer deleted range", { success: [del("a", "c"), nested({ failure: [put("b")] })] }, "duplicateKey"],
-  ["an outer put in a nested deleted range", { success: [put("b"), nested({ failure: [del("a", "c")] })] }, "duplicateKey"],
-  ["both branches of a nested txn", { success: [nested({ success: [put("a")], failure: [put("a")] })] }, "none"],
-  ["two nested txns", { success: [nested({ success: [put("a")] }), nested({ failure: [put("a")] })] }, "duplicateKey"],
+  [
+    "a nested put in an outer deleted range",
+    { success: [del("a", "c"), nested({ failure: [put("b")] })] },
+    "duplicateKey",
+  ],
+  [
+    "an outer put in a nested deleted range",
+    { success: [put("b"), nested({ failure: [del("a", "c")] })] },
+    "duplicateKey",
+  ],
+  [
+    "both branches of a nested txn",
+    { success: [nested({ success: [put("a")], failure: [put("a")] })] },
+    "none",
+  ],
+  [
+    "two nested txns",
+    { success: [nested({ success: [put("a")] }), nested({ failure: [put("a")] })] },
+    "duplicateKey",
+  ],
   [
     "a nested put in the range an earlier sibling deletes",
     { success: [nested({ success: [del("a", "c")] }), nested({ success: [put("b")] })] },
@@ -108,7 +183,11 @@ const TXNS: ReadonlyArray<[string, Txn, string]> = [
     { success: [nested({ success: [put("b")] }), nested({ success: [del("a", "c")] })] },
     "none",
   ],
-  ["a branch deletes what the other puts", { success: [nested({ success: [put("b")], failure: [del("a", "c")] })] }, "none"],
+  [
+    "a branch deletes what the other puts",
+    { success: [nested({ success: [put("b")], failure: [del("a", "c")] })] },
+    "none",
+  ],
 ];
 
 for (const [name, txn, expected] of TXNS) {

@@ -8,5 +8,6 @@ export class AssertionError extends Error {
  * @param values printed behind the message, so that both sides of a comparison are seen
  */
 export function assert(condition: boolean, message: string, ...values: unknown[]): asserts condition {
-  if (!condition) throw new AssertionError(values.length === 0 ? message : `${message}: ${values.map(String).join(", ")}`);
+  if (!condition)
+    throw new AssertionError(values.length === 0 ? message : `${message}: ${values.map(String).join(", ")}`);
 }

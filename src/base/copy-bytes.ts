@@ -2,7 +2,13 @@
 const LOOP_BYTES_MAX = 24;
 
 /** Copies `source[start, end)` to `target` at `at`; the two must not overlap. */
-export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
+export function copyBytes(
+  source: Uint8Array,
+  start: number,
+  end: number,
+  target: Uint8Array,
+  at: number,
+): void {
   if (end - start > LOOP_BYTES_MAX) target.set(source.subarray(start, end), at);
   else while (start < end) target[at++] = source[start++];
 }

@@ -16,7 +16,15 @@ test("the check value of CRC-32C and the vectors of RFC 3720 B.4", () => {
   assert.equal(crc32c(0, new TextEncoder().encode("123456789"), 0, 9), 0xe3069283);
   assert.equal(crc32c(0, new Uint8Array(32), 0, 32), 0x8a9136aa);
   assert.equal(crc32c(0, new Uint8Array(32).fill(0xff), 0, 32), 0x62a8ab43);
-  assert.equal(crc32c(0, Uint8Array.from({ length: 32 }, (_, i) => i), 0, 32), 0x46dd794e);
+  assert.equal(
+    crc32c(
+      0,
+      Uint8Array.from({ length: 32 }, (_, i) => i),
+      0,
+      32,
+    ),
+    0x46dd794e,
+  );
 });
 
 test("every length and split agrees with the definition", () => {
@@ -25,6 +33,10 @@ test("every length and split agrees with the definition", () => {
     const expected = crc32cSlow(0, bytes.subarray(3, 3 + length));
     assert.equal(crc32c(0, bytes, 3, 3 + length), expected, `length ${length}`);
     const middle = 3 + (length >> 1);
-    assert.equal(crc32c(crc32c(0, bytes, 3, middle), bytes, middle, 3 + length), expected, `split of ${length}`);
+    assert.equal(
+      crc32c(crc32c(0, bytes, 3, middle), bytes, middle, 3 + length),
+      expected,
+      `split of ${length}`,
+    );
   }
 });

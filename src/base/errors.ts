@@ -181,7 +181,7 @@ export const ERRORS: readonly ErrorRow[] = [
   { grpcCode: 2, message: "mutex: session is expired" },
   { grpcCode: 2, message: "election: no leader" },
   { grpcCode: 2, message: "election: not leader" },
-  { grpcCode: 2, message: "\"leader\" field must be provided" },
+  { grpcCode: 2, message: '"leader" field must be provided' },
   { grpcCode: 2, message: "etcdserver: request timed out, leader transfer took too long" },
   { grpcCode: 2, message: "auth: authentication failed, password was given for no password user" },
   { grpcCode: 2, message: "not a primary lessor" },

@@ -35,7 +35,11 @@ export class Membership {
   clusterVersion = "";
 
   /** Fills an empty membership from the buckets. Throws on entries that etcd could not read either. */
-  restore(members: ReadonlyArray<{ value: Uint8Array }>, removed: ReadonlyArray<{ key: Uint8Array }>, clusterVersion: string): void {
+  restore(
+    members: ReadonlyArray<{ value: Uint8Array }>,
+    removed: ReadonlyArray<{ key: Uint8Array }>,
+    clusterVersion: string,
+  ): void {
     for (const { value } of members) this.#set(parseMember(value));
     for (const { key } of removed) this.removed.add(BigInt(`0x${new TextDecoder().decode(key)}`));
     this.clusterVersion = clusterVersion;
@@ -87,7 +91,13 @@ export function parseMember(json: Uint8Array): Member {
   const text = new TextDecoder().decode(json);
   // The id is a bare 64-bit number, which JSON.parse would round: quote it first.
   const quoted = text.replace(/("id"\s*:\s*)(\d+)/, '$1"$2"');
-  const raw = JSON.parse(quoted) as { id?: string; name?: string; peerURLs?: string[] | null; clientURLs?: string[]; isLearner?: boolean };
+  const raw = JSON.parse(quoted) as {
+    id?: string;
+    name?: string;
+    peerURLs?: string[] | null;
+    clientURLs?: string[];
+    isLearner?: boolean;
+  };
   return {
     id: BigInt(raw.id ?? 0),
     name: raw.name ?? "",

@@ -16,9 +16,17 @@ export function resolveInitialCluster(flags: FlagConfig, { given }: { given: boo
   return flags.initialAdvertisePeerUrls.map((url) => `${flags.name}=${url.text}`).join(",");
 }
 
-type DiscoveryFlags = Pick<FlagConfig, "discovery" | "discoverySrv" | "discoverySrvName" | "discoveryEndpoints">;
+type DiscoveryFlags = Pick<
+  FlagConfig,
+  "discovery" | "discoverySrv" | "discoverySrvName" | "discoveryEndpoints"
+>;
 
-function discovers({ discovery, discoverySrv, discoverySrvName, discoveryEndpoints }: DiscoveryFlags): boolean {
+function discovers({
+  discovery,
+  discoverySrv,
+  discoverySrvName,
+  discoveryEndpoints,
+}: DiscoveryFlags): boolean {
   return discovery !== "" || discoverySrv !== "" || discoverySrvName !== "" || discoveryEndpoints.length > 0;
 }
 
@@ -44,7 +52,8 @@ export function parseInitialCluster(text: string): Map<string, string[]> {
  * a log knows its cluster from there, and ignores the flags, as etcd does.
  */
 export function findFoundingProblem(config: Config): string | undefined {
-  if (discovers(config)) return "clusters that are found by discovery are not supported yet: name the members in --initial-cluster";
+  if (discovers(config))
+    return "clusters that are found by discovery are not supported yet: name the members in --initial-cluster";
   if (config.initialClusterState === "existing") {
     return "--initial-cluster-state=existing: joining a running cluster is not supported yet, and there is no log of a member here";
   }

@@ -11,7 +11,15 @@ import {
   IDLE_FRAMES_BURST_MAX,
   RESETS_BURST_MAX,
 } from "../http2/limits.ts";
-import { frame, grpcHeaders, grpcMessage, headerBlock, Http2Peer, PREFACE, uint32 } from "../../test/support/http2-peer.ts";
+import {
+  frame,
+  grpcHeaders,
+  grpcMessage,
+  headerBlock,
+  Http2Peer,
+  PREFACE,
+  uint32,
+} from "../../test/support/http2-peer.ts";
 import { TableLog, testTable } from "../../test/support/grpc-table.ts";
 import { listenNative } from "./native-transport.ts";
 import type { ListeningTransport } from "./native-transport.ts";
@@ -92,7 +100,8 @@ test("resets that a client provokes count as its own", async () => {
 
 test("some hundred cancelled calls are fine", async () => {
   const peer = await open();
-  for (let i = 0; i < 500; i++) peer.write(frame(1, 4, 2 * i + 1, grpcHeaders("/test.T/Chat")), frame(3, 0, 2 * i + 1, uint32(8)));
+  for (let i = 0; i < 500; i++)
+    peer.write(frame(1, 4, 2 * i + 1, grpcHeaders("/test.T/Chat")), frame(3, 0, 2 * i + 1, uint32(8)));
   peer.request(2_001, "/test.T/Echo", "still here");
   const answer = await peer.frame((each) => each.type === 0 && each.streamId === 2_001);
   assert.equal(answer.payload.toString("latin1", 5), "still here");
@@ -104,15 +113,24 @@ test("CONTINUATION floods end, be the frames empty or full", async () => {
     [Math.ceil(HEADER_BLOCK_BYTES_MAX / 16_000) + 1, Buffer.alloc(16_000)],
   ] as const) {
     const peer = await open();
-    peer.write(frame(1, 0, 1, grpcHeaders(HANG)), repeat(count, () => frame(9, 0, 1, payload)));
+    peer.write(
+      frame(1, 0, 1, grpcHeaders(HANG)),
+      repeat(count, () => frame(9, 0, 1, payload)),
+    );
     assert.deepEqual(await peer.goaway(), { code: CALM, text: "header block too long" });
   }
 });
 
 test("a header list that is too large costs its stream, and the connection goes on", async () => {
   const peer = await open();
-  const bomb = Buffer.concat([Buffer.of(0x40, 1, 0x62, 0x7f, 0x80 + (3_873 & 127), 3_873 >> 7), Buffer.alloc(4_000, 0x78)]);
-  peer.write(frame(1, 5, 1, Buffer.concat([grpcHeaders(HANG), bomb])), frame(1, 5, 3, Buffer.alloc(9_000, 0xbe)));
+  const bomb = Buffer.concat([
+    Buffer.of(0x40, 1, 0x62, 0x7f, 0x80 + (3_873 & 127), 3_873 >> 7),
+    Buffer.alloc(4_000, 0x78),
+  ]);
+  peer.write(
+    frame(1, 5, 1, Buffer.concat([grpcHeaders(HANG), bomb])),
+    frame(1, 5, 3, Buffer.alloc(9_000, 0xbe)),
+  );
   assert.equal(await peer.reset(3), CALM);
   peer.request(5, "/test.T/Echo", "ok");
   await peer.frame((each) => each.type === 0 && each.streamId === 5);
@@ -134,7 +152,10 @@ for (const [name, one] of [
 
 test("a flood of empty DATA frames ends the connection", async () => {
   const peer = await open();
-  peer.write(frame(1, 4, 1, grpcHeaders("/test.T/Chat")), repeat(IDLE_FRAMES_BURST_MAX + 5_000, () => frame(0, 0, 1)));
+  peer.write(
+    frame(1, 4, 1, grpcHeaders("/test.T/Chat")),
+    repeat(IDLE_FRAMES_BURST_MAX + 5_000, () => frame(0, 0, 1)),
+  );
   assert.deepEqual(await peer.goaway(), { code: CALM, text: "too many idle frames" });
 });
 
@@ -162,7 +183,8 @@ test("pings after an answer measure the connection and are free", async () => {
 test("pings while a long answer arrives measure the connection and are free", async () => {
   const peer = await open();
   peer.request(1, "/test.T/Big", "2000000");
-  const received = (): number => peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0);
+  const received = (): number =>
+    peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0);
   for (let window = 65_535; window < 2_000_000; window += 100_000) {
     await peer.frame(() => received() >= Math.min(window, 2_000_005));
     await peer.roundTrip();
@@ -210,7 +232,9 @@ test("a client with no window gets nothing, then exactly what it allows", async 
   peer.request(3, "/test.T/Fail", "others go on");
   await peer.frame((each) => each.type === 1 && each.streamId === 3);
   const received = (): number =>
-    peer.frames.filter((each) => each.type === 0 && each.streamId === 1).reduce((sum, each) => sum + each.payload.length, 0);
+    peer.frames
+      .filter((each) => each.type === 0 && each.streamId === 1)
+      .reduce((sum, each) => sum + each.payload.length, 0);
   assert.equal(received(), 10);
   peer.write(frame(8, 0, 1, uint32(50)));
   await peer.frame(() => received() === 60);
@@ -223,7 +247,11 @@ test("a call that was reset while its answer waited for the connection's window 
   const peer = await open(false);
   peer.write(PREFACE, frame(4, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])));
   peer.request(1, "/test.T/Many", "100");
-  await peer.frame(() => peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0) === 65_535);
+  await peer.frame(
+    () =>
+      peer.frames.filter((each) => each.type === 0).reduce((sum, each) => sum + each.payload.length, 0) ===
+      65_535,
+  );
   // The next call may use the same object again, and has nothing to send.
   peer.write(frame(3, 0, 1, uint32(8)));
   peer.request(3, HANG);
@@ -259,7 +287,15 @@ test("a gzip bomb stops at the message limit", async () => {
   const peer = await open();
   const bomb = gzipSync(Buffer.alloc(LIMITS.receiveBytesMax * 20));
   peer.write(
-    frame(1, 4, 1, grpcHeaders("/test.T/Echo", [["grpc-encoding", "gzip"], ["grpc-accept-encoding", "gzip"]])),
+    frame(
+      1,
+      4,
+      1,
+      grpcHeaders("/test.T/Echo", [
+        ["grpc-encoding", "gzip"],
+        ["grpc-accept-encoding", "gzip"],
+      ]),
+    ),
     ...chunks(grpcMessage(bomb, 1)),
     frame(0, 1, 1),
   );
@@ -269,7 +305,18 @@ test("a gzip bomb stops at the message limit", async () => {
 
 test("requests that are not gRPC get an HTTP status", async () => {
   const peer = await open();
-  peer.write(frame(1, 5, 1, headerBlock([[":method", "GET"], [":scheme", "http"], [":path", "/"]])));
+  peer.write(
+    frame(
+      1,
+      5,
+      1,
+      headerBlock([
+        [":method", "GET"],
+        [":scheme", "http"],
+        [":path", "/"],
+      ]),
+    ),
+  );
   const body = await peer.frame((each) => each.type === 0 && each.streamId === 1 && each.payload.length > 0);
   assert.equal(body.payload.toString(), 'invalid gRPC request content-type ""');
 });
@@ -361,3 +408,19 @@ function chunks(bytes: Buffer): Buffer[] {
     frame(0, 0, 1, bytes.subarray(index * 16_000, (index + 1) * 16_000)),
   );
 }
+
+test("what waits for all clients together is bounded: the connection that has most of it is given up", async () => {
+  const own = await start({ concurrentStreamsMax: 1_000 });
+  const hungry = await open(true, portOf(own));
+  const modest = await open(true, portOf(own));
+  modest.request(1, "/test.T/Many", "1000");
+  await modest.frame((each) => each.type === 0);
+  // Each answers 100 MB, which its handler sends without asking how much waits.
+  const messages = String(Math.ceil(PENDING_BYTES_MAX / MANY_BYTES) + 1);
+  hungry.request(1, "/test.T/Many", messages);
+  assert.deepEqual(await hungry.goaway(), { code: CALM, text: "client does not read" });
+  modest.request(3, "/test.T/Fail", "still served");
+  await modest.frame((each) => each.type === 1 && each.streamId === 3);
+  for (const peer of peers) peer.close();
+  await own.drain(0);
+});

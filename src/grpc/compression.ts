@@ -5,7 +5,12 @@ import { gunzipSync, gzipSync } from "node:zlib";
 const GZIP_LEVEL = 1;
 
 /** Returns the message, or `"too large"` beyond `bytesMax`, or `"corrupt"`. */
-export function inflate(bytes: Uint8Array, start: number, end: number, bytesMax: number): Uint8Array | "too large" | "corrupt" {
+export function inflate(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  bytesMax: number,
+): Uint8Array | "too large" | "corrupt" {
   try {
     return gunzipSync(bytes.subarray(start, end), { maxOutputLength: Math.max(1, bytesMax) });
   } catch (error) {

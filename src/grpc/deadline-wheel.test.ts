@@ -13,10 +13,17 @@ test("entries fall due in time, none early, over several turns", () => {
   const due: number[] = [];
   const deadlines = [5, 12, 12, 300, 5_119, 5_121, 10_250, 60_000];
   let nowMs = 0;
-  for (const deadline of deadlines) wheel.add(entry(deadline, () => due.push(nowMs - deadline)), 0);
+  for (const deadline of deadlines)
+    wheel.add(
+      entry(deadline, () => due.push(nowMs - deadline)),
+      0,
+    );
   for (nowMs = 0; nowMs < 61_000; nowMs += 10) wheel.sweep(nowMs);
   assert.equal(due.length, deadlines.length);
-  assert.ok(due.every((late) => late >= 0 && late <= 20), String(due));
+  assert.ok(
+    due.every((late) => late >= 0 && late <= 20),
+    String(due),
+  );
   assert.equal(wheel.size, 0);
 });
 
@@ -38,7 +45,11 @@ test("removed entries stay silent, also when another of their slot removes them 
 test("after a long pause everything due fires at once", () => {
   const wheel = new DeadlineWheel();
   let fired = 0;
-  for (let i = 0; i < 1_000; i++) wheel.add(entry(i * 7, () => fired++), 0);
+  for (let i = 0; i < 1_000; i++)
+    wheel.add(
+      entry(i * 7, () => fired++),
+      0,
+    );
   wheel.sweep(100_000);
   assert.equal(fired, 1_000);
 });

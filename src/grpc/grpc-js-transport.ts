@@ -10,7 +10,13 @@ import { GrpcJsCall } from "./grpc-js-call.ts";
 import type { RawStream } from "./grpc-js-call.ts";
 import type { ListenAddress, ListeningTransport, ListenOptions } from "./native-transport.ts";
 import { createMethodCounters } from "./service.ts";
-import type { GrpcCounters, MethodCounters, MethodHandler, ServiceTable, TransportLimits } from "./service.ts";
+import type {
+  GrpcCounters,
+  MethodCounters,
+  MethodHandler,
+  ServiceTable,
+  TransportLimits,
+} from "./service.ts";
 
 /** Longest delay that a timer takes. */
 const TIMER_MS_MAX = 0x7fff_ffff;
@@ -86,7 +92,10 @@ class GrpcJsTransport implements ListeningTransport {
     for (const method of services.values()) {
       const name = method.path.slice(method.path.lastIndexOf("/") + 1);
       const counters = this.#counters.get(method.path) ?? createMethodCounters();
-      yield [{ [name]: rawDefinition(method) }, { [name]: (stream: RawStream) => this.#onCall(stream, method, counters) }];
+      yield [
+        { [name]: rawDefinition(method) },
+        { [name]: (stream: RawStream) => this.#onCall(stream, method, counters) },
+      ];
     }
   }
 
@@ -117,7 +126,8 @@ function channelOptions(limits: TransportLimits): Record<string, number> {
     "grpc.max_send_message_length": -1,
     "grpc.max_concurrent_streams": limits.concurrentStreamsMax,
   };
-  if (limits.keepaliveIntervalMs > 0) options["grpc.keepalive_time_ms"] = Math.min(limits.keepaliveIntervalMs, TIMER_MS_MAX);
+  if (limits.keepaliveIntervalMs > 0)
+    options["grpc.keepalive_time_ms"] = Math.min(limits.keepaliveIntervalMs, TIMER_MS_MAX);
   if (limits.keepaliveTimeoutMs > 0) options["grpc.keepalive_timeout_ms"] = limits.keepaliveTimeoutMs;
   return options;
 }

@@ -22,7 +22,8 @@ export class MessageAssembly {
 
   /** Takes what belongs to the prefix from `source[start, end)`; returns the offset behind it. */
   takePrefix(source: Uint8Array, start: number, end: number): number {
-    while (this.#prefixBytes < MESSAGE_PREFIX_BYTES && start < end) this.#prefix[this.#prefixBytes++] = source[start++];
+    while (this.#prefixBytes < MESSAGE_PREFIX_BYTES && start < end)
+      this.#prefix[this.#prefixBytes++] = source[start++];
     if (this.#prefixBytes === MESSAGE_PREFIX_BYTES && this.length < 0) {
       this.flag = this.#prefix[0];
       this.length = readUint32(this.#prefix, 1);

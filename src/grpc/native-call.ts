@@ -134,10 +134,15 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   override onRequest(headers: HeaderBlock, endStream: boolean): void {
     this.#headers = headers;
     const { shared } = this.#owner;
-    let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(shared.services, shared.counters, headers));
+    let plan = ((headers.memo as RequestPlan | undefined) ??= planRequest(
+      shared.services,
+      shared.counters,
+      headers,
+    ));
     headers.memo = plan;
     const timeout = headers.grpcTimeout;
-    if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 200) plan = rejectTimeout(timeout.value);
+    if (timeout !== null && timeout.timeoutMs < 0 && plan.httpStatus === 200)
+      plan = rejectTimeout(timeout.value);
     this.#plan = plan;
     if (plan.method === null) {
       if (plan.httpStatus !== NOT_GRPC) this.#finish(plan.grpcCode, plan.message);
@@ -326,7 +331,10 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   #tooLarge(length: number): void {
-    this.#refuse(GrpcCode.resourceExhausted, messageTooLarge(length, this.#owner.shared.limits.receiveBytesMax));
+    this.#refuse(
+      GrpcCode.resourceExhausted,
+      messageTooLarge(length, this.#owner.shared.limits.receiveBytesMax),
+    );
   }
 
   #dropAssembly(): void {

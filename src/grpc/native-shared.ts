@@ -29,7 +29,11 @@ export class NativeShared {
 
   /** `onPendingExceeded` gives up whichever connection has most DATA that waits. */
   constructor(
-    options: { readonly services: ServiceTable; readonly limits: TransportLimits; readonly counters?: GrpcCounters },
+    options: {
+      readonly services: ServiceTable;
+      readonly limits: TransportLimits;
+      readonly counters?: GrpcCounters;
+    },
     onPendingExceeded: () => void,
   ) {
     this.services = options.services;

@@ -144,7 +144,8 @@ class NativeTransport implements ListeningTransport {
   #giveUpLargest(): void {
     let largest: NativeConnection | undefined;
     for (const connection of this.#connections) {
-      if (largest === undefined || connection.http2.sender.pendingBytes > largest.http2.sender.pendingBytes) largest = connection;
+      if (largest === undefined || connection.http2.sender.pendingBytes > largest.http2.sender.pendingBytes)
+        largest = connection;
     }
     largest?.giveUp();
   }

@@ -14,7 +14,8 @@ const services = new Map([[handler.path, handler]]);
 function plan(fields: Readonly<Record<string, string | undefined>>) {
   const block = new HeaderBlock();
   const all = { ":method": "POST", ":path": handler.path, "content-type": "application/grpc", ...fields };
-  for (const [name, value] of Object.entries(all)) if (value !== undefined) block.add(HeaderField.of(name, value));
+  for (const [name, value] of Object.entries(all))
+    if (value !== undefined) block.add(HeaderField.of(name, value));
   const { method, httpStatus, grpcCode, message, contentType } = planRequest(services, new Map(), block);
   return { served: method === handler, httpStatus, grpcCode, message, contentType };
 }
@@ -31,21 +32,45 @@ test("content types: gRPC's, with its subtype in the answer; nothing else", () =
   }
   for (const asked of ["application/json", "application/grpcx", "Application/gRPC", "", undefined]) {
     const { served, httpStatus, grpcCode, message } = plan({ "content-type": asked });
-    assert.deepEqual({ served, httpStatus, grpcCode }, { served: false, httpStatus: 415, grpcCode: GrpcCode.invalidArgument });
+    assert.deepEqual(
+      { served, httpStatus, grpcCode },
+      { served: false, httpStatus: 415, grpcCode: GrpcCode.invalidArgument },
+    );
     assert.equal(message, `invalid gRPC request content-type "${asked ?? ""}"`);
   }
 });
 
 test("methods, paths and encodings that are not served", () => {
   const cases: [Record<string, string>, number, number, string][] = [
-    [{ ":method": "GET" }, 405, GrpcCode.internal, 'Received a HEADERS frame with :method "GET" which should be POST'],
-    [{ ":path": "/etcdserverpb.KV/Nope" }, 200, GrpcCode.unimplemented, "unknown method Nope for service etcdserverpb.KV"],
+    [
+      { ":method": "GET" },
+      405,
+      GrpcCode.internal,
+      'Received a HEADERS frame with :method "GET" which should be POST',
+    ],
+    [
+      { ":path": "/etcdserverpb.KV/Nope" },
+      200,
+      GrpcCode.unimplemented,
+      "unknown method Nope for service etcdserverpb.KV",
+    ],
     [{ ":path": "/nope.S/X" }, 200, GrpcCode.unimplemented, "unknown service nope.S"],
     [{ ":path": "/nope" }, 200, GrpcCode.unimplemented, 'malformed method name: "/nope"'],
-    [{ "grpc-encoding": "snappy" }, 200, GrpcCode.unimplemented, 'grpc: Decompressor is not installed for grpc-encoding "snappy"'],
+    [
+      { "grpc-encoding": "snappy" },
+      200,
+      GrpcCode.unimplemented,
+      'grpc: Decompressor is not installed for grpc-encoding "snappy"',
+    ],
   ];
   for (const [fields, httpStatus, grpcCode, message] of cases) {
-    assert.deepEqual(plan(fields), { served: false, httpStatus, grpcCode, message, contentType: "application/grpc" });
+    assert.deepEqual(plan(fields), {
+      served: false,
+      httpStatus,
+      grpcCode,
+      message,
+      contentType: "application/grpc",
+    });
   }
 });
 
@@ -57,6 +82,9 @@ test("malformed timeouts are told apart as Go does", () => {
     ["1a2S", 'strconv.ParseInt: parsing "1a2": invalid syntax'],
   ] as const) {
     const { httpStatus, grpcCode, message } = rejectTimeout(text);
-    assert.deepEqual({ httpStatus, grpcCode, message }, { httpStatus: 400, grpcCode: 13, message: `malformed grpc-timeout: ${reason}` });
+    assert.deepEqual(
+      { httpStatus, grpcCode, message },
+      { httpStatus: 400, grpcCode: 13, message: `malformed grpc-timeout: ${reason}` },
+    );
   }
 });

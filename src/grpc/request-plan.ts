@@ -29,7 +29,11 @@ export class RequestPlan {
   readonly message: string;
 
   constructor(
-    method: MethodHandler | null, httpStatus: number, grpcCode: number, message: string, counters = NOT_COUNTED,
+    method: MethodHandler | null,
+    httpStatus: number,
+    grpcCode: number,
+    message: string,
+    counters = NOT_COUNTED,
   ) {
     this.method = method;
     this.counters = counters;
@@ -45,17 +49,28 @@ export class RequestPlan {
 export function planRequest(services: ServiceTable, counters: GrpcCounters, block: HeaderBlock): RequestPlan {
   const contentType = answerType(block.contentType ?? "");
   if (contentType === "") {
-    return rejectHttp(415, GrpcCode.invalidArgument, `invalid gRPC request content-type ${quote(block.contentType ?? "")}`);
+    return rejectHttp(
+      415,
+      GrpcCode.invalidArgument,
+      `invalid gRPC request content-type ${quote(block.contentType ?? "")}`,
+    );
   }
   if (block.method !== "POST") {
-    return rejectHttp(405, GrpcCode.internal, `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`);
+    return rejectHttp(
+      405,
+      GrpcCode.internal,
+      `Received a HEADERS frame with :method ${quote(block.method ?? "")} which should be POST`,
+    );
   }
   const path = block.path ?? "";
   const method = services.get(path);
   if (method === undefined) return reject(GrpcCode.unimplemented, unknownPath(services, path));
   const encoding = block.grpcEncoding ?? "identity";
   if (encoding !== "identity" && encoding !== "gzip") {
-    return reject(GrpcCode.unimplemented, `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`);
+    return reject(
+      GrpcCode.unimplemented,
+      `grpc: Decompressor is not installed for grpc-encoding ${quote(encoding)}`,
+    );
   }
   const plan = new RequestPlan(method, 200, GrpcCode.ok, "", counters.get(path));
   plan.contentType = contentType;
@@ -96,7 +111,8 @@ export function unknownPath(services: ServiceTable, path: string): string {
   if (slash < 0) return `malformed method name: ${quote(path)}`;
   const service = name.slice(0, slash);
   for (const known of services.keys()) {
-    if (known.startsWith(`/${service}/`)) return `unknown method ${name.slice(slash + 1)} for service ${service}`;
+    if (known.startsWith(`/${service}/`))
+      return `unknown method ${name.slice(slash + 1)} for service ${service}`;
   }
   return `unknown service ${service}`;
 }

@@ -8,7 +8,10 @@ const encoder = new TextEncoder();
 
 /** Encodes a status message for the wire; cut off after STATUS_MESSAGE_CHARACTERS_MAX characters. */
 export function encodeStatusMessage(message: string): string {
-  const cut = message.length > STATUS_MESSAGE_CHARACTERS_MAX ? message.slice(0, STATUS_MESSAGE_CHARACTERS_MAX) : message;
+  const cut =
+    message.length > STATUS_MESSAGE_CHARACTERS_MAX
+      ? message.slice(0, STATUS_MESSAGE_CHARACTERS_MAX)
+      : message;
   if (PLAIN.test(cut)) return cut.trim() === cut ? cut : encodeEnds(cut);
   let encoded = "";
   for (const byte of encoder.encode(cut)) {

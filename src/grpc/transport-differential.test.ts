@@ -34,15 +34,28 @@ function options(log: TableLog): ListenOptions {
 }
 
 /** Sends all messages on one call of any kind, and collects what comes back. */
-function call(client: Client, path: string, requests: Buffer[], settings: { deadlineMs?: number; metadata?: Metadata } = {}): Promise<Outcome> {
+function call(
+  client: Client,
+  path: string,
+  requests: Buffer[],
+  settings: { deadlineMs?: number; metadata?: Metadata } = {},
+): Promise<Outcome> {
   const deadline = settings.deadlineMs === undefined ? {} : { deadline: Date.now() + settings.deadlineMs };
-  const stream = client.makeBidiStreamRequest(path, same, same, settings.metadata ?? new Metadata(), deadline);
+  const stream = client.makeBidiStreamRequest(
+    path,
+    same,
+    same,
+    settings.metadata ?? new Metadata(),
+    deadline,
+  );
   const messages: Buffer[] = [];
   stream.on("data", (message: Buffer) => messages.push(message));
   stream.on("error", () => {});
   for (const request of requests) stream.write(request);
   stream.end();
-  return new Promise((resolve) => stream.on("status", ({ code, details }) => resolve({ code, details, messages })));
+  return new Promise((resolve) =>
+    stream.on("status", ({ code, details }) => resolve({ code, details, messages })),
+  );
 }
 
 for (const [name, listen] of [
@@ -77,7 +90,9 @@ for (const [name, listen] of [
 
     test("a thousand calls at once each get their own answer", async () => {
       const answers = await Promise.all(
-        Array.from({ length: 1_000 }, (_, index) => call(client, "/test.T/Echo", [Buffer.from(`call ${index}`)])),
+        Array.from({ length: 1_000 }, (_, index) =>
+          call(client, "/test.T/Echo", [Buffer.from(`call ${index}`)]),
+        ),
       );
       answers.forEach((answer, index) => assert.equal(String(answer.messages), `call ${index}`));
     });
@@ -85,7 +100,8 @@ for (const [name, listen] of [
     test("a message beyond the limit is RESOURCE_EXHAUSTED", async () => {
       const { code, details } = await call(client, "/test.T/Echo", [Buffer.alloc(RECEIVE_BYTES_MAX + 1)]);
       assert.equal(code, status.RESOURCE_EXHAUSTED);
-      if (name === "native") assert.equal(details, "grpc: received message larger than max (2097153 vs. 2097152)");
+      if (name === "native")
+        assert.equal(details, "grpc: received message larger than max (2097153 vs. 2097152)");
     });
 
     test("statuses carry any text", async () => {
@@ -169,9 +185,15 @@ for (const [name, listen] of [
 
     test("a cancel reaches the handler, and sends after it are ignored", async () => {
       const before = log.cancelled;
-      const stream = client.makeUnaryRequest("/test.T/Hang", same, same, Buffer.from("x"), (error: ServiceError | null) => {
-        assert.equal(error?.code, status.CANCELLED);
-      });
+      const stream = client.makeUnaryRequest(
+        "/test.T/Hang",
+        same,
+        same,
+        Buffer.from("x"),
+        (error: ServiceError | null) => {
+          assert.equal(error?.code, status.CANCELLED);
+        },
+      );
       await log.until(() => log.hanging.size === 1);
       const [hanging] = log.hanging;
       stream.cancel();
@@ -186,7 +208,10 @@ for (const [name, listen] of [
       await call(client, "/test.T/Echo", [Buffer.from("warm")]);
       transport.setPaused(true);
       const waiting = call(client, "/test.T/Echo", [Buffer.from("later")]);
-      const first = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 30, "nothing"))]);
+      const first = await Promise.race([
+        waiting,
+        new Promise((resolve) => setTimeout(resolve, 30, "nothing")),
+      ]);
       assert.equal(first, "nothing");
       transport.setPaused(false);
       assert.equal(String((await waiting).messages), "later");
@@ -197,23 +222,44 @@ for (const [name, listen] of [
       const base = options(ownLog);
       const counters = new Map([...base.services.keys()].map((path) => [path, createMethodCounters()]));
       const own = await listen({ ...base, counters });
-      const ownClient = new Client(`127.0.0.1:${(own.addresses()[0] as { port: number }).port}`, credentials.createInsecure());
+      const ownClient = new Client(
+        `127.0.0.1:${(own.addresses()[0] as { port: number }).port}`,
+        credentials.createInsecure(),
+      );
       const counted = (path: string) => {
         const { handledByCode, ...rest } = counters.get(path) as MethodCounters;
-        return { ...rest, codes: [...handledByCode].flatMap((count, code) => (count > 0 ? [[code, count]] : [])) };
+        return {
+          ...rest,
+          codes: [...handledByCode].flatMap((count, code) => (count > 0 ? [[code, count]] : [])),
+        };
       };
       await call(ownClient, "/test.T/Echo", [Buffer.alloc(10)]);
       await call(ownClient, "/test.T/Echo", [Buffer.alloc(5)]);
       assert.deepEqual(counted("/test.T/Echo"), {
-        started: 2, messagesReceived: 2, messagesSent: 2, bytesReceived: 15, bytesSent: 15, codes: [[0, 2]],
+        started: 2,
+        messagesReceived: 2,
+        messagesSent: 2,
+        bytesReceived: 15,
+        bytesSent: 15,
+        codes: [[0, 2]],
       });
       await call(ownClient, "/test.T/Fail", [Buffer.from("no")]);
       assert.deepEqual(counted("/test.T/Fail"), {
-        started: 1, messagesReceived: 1, messagesSent: 0, bytesReceived: 2, bytesSent: 0, codes: [[9, 1]],
+        started: 1,
+        messagesReceived: 1,
+        messagesSent: 0,
+        bytesReceived: 2,
+        bytesSent: 0,
+        codes: [[9, 1]],
       });
       await call(ownClient, "/test.T/Chat", [Buffer.alloc(1), Buffer.alloc(2)]);
       assert.deepEqual(counted("/test.T/Chat"), {
-        started: 1, messagesReceived: 2, messagesSent: 2, bytesReceived: 3, bytesSent: 3, codes: [[0, 1]],
+        started: 1,
+        messagesReceived: 2,
+        messagesSent: 2,
+        bytesReceived: 3,
+        bytesSent: 3,
+        codes: [[0, 1]],
       });
       await call(ownClient, "/test.T/Big", [Buffer.from("100000")]);
       assert.equal(counted("/test.T/Big").bytesSent, 100_000);

@@ -22,7 +22,8 @@ export class BlockCache {
     const length = end - start;
     if (length > CACHED_BLOCK_BYTES_MAX || length === 0) return undefined;
     const entry = this.#entries[slotOf(bytes, start, end)];
-    if (entry === undefined || entry.generation !== generation || entry.bytes.length !== length) return undefined;
+    if (entry === undefined || entry.generation !== generation || entry.bytes.length !== length)
+      return undefined;
     const known = entry.bytes;
     for (let i = 0; i < length; i++) if (known[i] !== bytes[start + i]) return undefined;
     entry.block.grpcTimeout = entry.timeout;
@@ -31,7 +32,12 @@ export class BlockCache {
 
   store(bytes: Uint8Array, start: number, end: number, generation: number, block: HeaderBlock): void {
     if (end - start > CACHED_BLOCK_BYTES_MAX || end === start) return;
-    this.#entries[slotOf(bytes, start, end)] = { bytes: bytes.slice(start, end), generation, block, timeout: block.grpcTimeout };
+    this.#entries[slotOf(bytes, start, end)] = {
+      bytes: bytes.slice(start, end),
+      generation,
+      block,
+      timeout: block.grpcTimeout,
+    };
   }
 }
 

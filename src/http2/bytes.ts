@@ -11,14 +11,19 @@ export function latin1(bytes: Uint8Array, start: number, end: number): string {
     return text;
   }
   for (let at = start; at < end; at += 4_096) {
-    text += String.fromCharCode.apply(null, bytes.subarray(at, Math.min(end, at + 4_096)) as unknown as number[]);
+    text += String.fromCharCode.apply(
+      null,
+      bytes.subarray(at, Math.min(end, at + 4_096)) as unknown as number[],
+    );
   }
   return text;
 }
 
 /** Big-endian 32 bits at `offset`, unsigned. */
 export function readUint32(bytes: Uint8Array, offset: number): number {
-  return ((bytes[offset] << 24) | (bytes[offset + 1] << 16) | (bytes[offset + 2] << 8) | bytes[offset + 3]) >>> 0;
+  return (
+    ((bytes[offset] << 24) | (bytes[offset + 1] << 16) | (bytes[offset + 2] << 8) | bytes[offset + 3]) >>> 0
+  );
 }
 
 /** Writes 32 bits, big-endian, at `offset`. */

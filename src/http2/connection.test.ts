@@ -65,7 +65,10 @@ function writeOut(): number {
   return views.reduce((sum, view) => sum + view.length, 0);
 }
 
-const WIDE_WINDOWS = Buffer.concat([frame(4, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])), frame(8, 0, 0, uint32(0x7fff_0000))]);
+const WIDE_WINDOWS = Buffer.concat([
+  frame(4, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])),
+  frame(8, 0, 0, uint32(0x7fff_0000)),
+]);
 
 test("a client that sends no SETTINGS is given up", () => {
   connection.tick(HANDSHAKE_MS_MAX);
@@ -105,7 +108,10 @@ test("answers that no one reads stop new streams, and at last the connection", (
   while (output.queuedBytes <= OUTPUT_BYTES_MAX) output.writeRstStream(1, NO_ERROR);
   receive(frame(6, 0, 0, Buffer.alloc(8)));
   assert.equal(connection.errorCode, ENHANCE_YOUR_CALM);
-  assert.deepEqual(opened.map((stream) => stream.resetCode), [ENHANCE_YOUR_CALM, ENHANCE_YOUR_CALM]);
+  assert.deepEqual(
+    opened.map((stream) => stream.resetCode),
+    [ENHANCE_YOUR_CALM, ENHANCE_YOUR_CALM],
+  );
   assert.equal(connection.streams.size, 0);
   assert.equal(connection.sender.pendingBytes, 0);
 });
@@ -114,7 +120,13 @@ test("streams that wait for the connection's window take turns", () => {
   answer = new Uint8Array(60_000);
   receive(frame(4, 0, 0));
   for (const id of [1, 3, 5]) receive(frame(1, 5, id, grpcHeaders("/a/b")));
-  assert.deepEqual(opened.map((stream) => stream.pendingLength), [0, 60_000 - 5_535, 60_000]);
+  assert.deepEqual(
+    opened.map((stream) => stream.pendingLength),
+    [0, 60_000 - 5_535, 60_000],
+  );
   receive(frame(8, 0, 0, uint32(2 * 16_384)));
-  assert.deepEqual(opened.map((stream) => stream.pendingLength), [0, 60_000 - 5_535 - 16_384, 60_000 - 16_384]);
+  assert.deepEqual(
+    opened.map((stream) => stream.pendingLength),
+    [0, 60_000 - 5_535 - 16_384, 60_000 - 16_384],
+  );
 });

@@ -266,10 +266,20 @@ export class Connection implements FrameSink, SettingsSink {
     this.fail(FRAME_SIZE_ERROR, "frame too long");
   }
 
-  onFrame(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): boolean {
+  onFrame(
+    type: number,
+    flags: number,
+    streamId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     if (!this.#settingsSeen && (type !== FRAME_SETTINGS || (flags & FLAG_ACK) !== 0)) {
       this.fail(PROTOCOL_ERROR, "first frame is not SETTINGS");
-    } else if (this.#assembly.streamId !== 0 && (type !== FRAME_CONTINUATION || streamId !== this.#assembly.streamId)) {
+    } else if (
+      this.#assembly.streamId !== 0 &&
+      (type !== FRAME_CONTINUATION || streamId !== this.#assembly.streamId)
+    ) {
       this.fail(PROTOCOL_ERROR, "header block interrupted");
     } else if (type === FRAME_DATA) {
       this.#onData(flags, streamId, bytes, start, end);
@@ -281,7 +291,14 @@ export class Connection implements FrameSink, SettingsSink {
     return !this.finished;
   }
 
-  #onOther(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
+  #onOther(
+    type: number,
+    flags: number,
+    streamId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     switch (type) {
       case FRAME_WINDOW_UPDATE:
         return this.#onWindowUpdate(streamId, bytes, start, end);
@@ -344,13 +361,16 @@ export class Connection implements FrameSink, SettingsSink {
   }
 
   #contentLengthHolds(stream: Http2Stream, endStream: boolean): boolean {
-    return endStream ? stream.receivedBytes === stream.contentLength : stream.receivedBytes <= stream.contentLength;
+    return endStream
+      ? stream.receivedBytes === stream.contentLength
+      : stream.receivedBytes <= stream.contentLength;
   }
 
   // HEADERS and CONTINUATION (sections 6.2, 6.10)
 
   #onHeaders(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if ((streamId & 1) === 0) return this.fail(PROTOCOL_ERROR, "HEADERS on a stream that is not the client's");
+    if ((streamId & 1) === 0)
+      return this.fail(PROTOCOL_ERROR, "HEADERS on a stream that is not the client's");
     if ((flags & FLAG_PADDED) !== 0) {
       if (start === end || bytes[start] >= end - start) return this.fail(PROTOCOL_ERROR, "padding too long");
       end -= bytes[start];
@@ -440,7 +460,8 @@ export class Connection implements FrameSink, SettingsSink {
 
   #onRstStream(streamId: number, bytes: Uint8Array, start: number, end: number): void {
     if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes");
-    if (streamId === 0 || streamId > this.#lastStreamId) return this.fail(PROTOCOL_ERROR, "RST_STREAM on an idle stream");
+    if (streamId === 0 || streamId > this.#lastStreamId)
+      return this.fail(PROTOCOL_ERROR, "RST_STREAM on an idle stream");
     if (!this.#chargeReset()) return;
     const stream = this.streams.get(streamId);
     if (stream === undefined) return;
@@ -481,7 +502,8 @@ export class Connection implements FrameSink, SettingsSink {
       this.output.writePing(FLAG_ACK, bytes, start);
       if (this.sender.dataFrames !== this.#dataFramesAtPing) this.keepalive.onResponse();
       this.#dataFramesAtPing = this.sender.dataFrames;
-      if (!this.keepalive.allowPing(this.#nowMs, this.streams.size)) this.fail(ENHANCE_YOUR_CALM, "too_many_pings");
+      if (!this.keepalive.allowPing(this.#nowMs, this.streams.size))
+        this.fail(ENHANCE_YOUR_CALM, "too_many_pings");
     } else if (this.#draining && bytes[start] === DRAIN_PING[0]) {
       this.#finishDrain();
     }

@@ -10,7 +10,14 @@ export interface FrameSink {
   /**
    * One frame; its payload `bytes[start, end)` is borrowed until return. Returns false to stop reading for good.
    */
-  onFrame(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): boolean;
+  onFrame(
+    type: number,
+    flags: number,
+    streamId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
   /** A frame longer than FRAME_PAYLOAD_BYTES_MAX was announced; reading has stopped. */
   onOversizedFrame(): void;
 }
@@ -46,7 +53,8 @@ export class FrameReader {
   #deliver(bytes: Uint8Array, at: number, length: number): void {
     const type = bytes[at + 3];
     const flags = bytes[at + 4];
-    const streamId = ((bytes[at + 5] & 0x7f) << 24) | (bytes[at + 6] << 16) | (bytes[at + 7] << 8) | bytes[at + 8];
+    const streamId =
+      ((bytes[at + 5] & 0x7f) << 24) | (bytes[at + 6] << 16) | (bytes[at + 7] << 8) | bytes[at + 8];
     const payload = at + FRAME_HEADER_BYTES;
     if (!this.#sink.onFrame(type, flags, streamId, bytes, payload, payload + length)) this.#stopped = true;
   }

@@ -57,7 +57,14 @@ export class HeaderField {
   readonly #unit: number;
 
   private constructor(
-    name: string, value: string | null, bytes: number, kind: number, timeoutMs: number, number: number, digits: number, unit: number,
+    name: string,
+    value: string | null,
+    bytes: number,
+    kind: number,
+    timeoutMs: number,
+    number: number,
+    digits: number,
+    unit: number,
   ) {
     this.name = name;
     this.kind = kind;
@@ -73,7 +80,16 @@ export class HeaderField {
   /** Any field; its texts hold code points below 256. */
   static of(name: string, value: string): HeaderField {
     const kind = kindOf(name, value);
-    return new HeaderField(name, value, name.length + value.length + 32, kind, kind === FIELD_GRPC_TIMEOUT ? -1 : 0, 0, 0, 0);
+    return new HeaderField(
+      name,
+      value,
+      name.length + value.length + 32,
+      kind,
+      kind === FIELD_GRPC_TIMEOUT ? -1 : 0,
+      0,
+      0,
+      0,
+    );
   }
 
   /**
@@ -81,11 +97,21 @@ export class HeaderField {
    * when asked for: it is new in nearly every request, and nobody reads it.
    */
   static ofTimeout(timeoutMs: number, number: number, digits: number, unit: number): HeaderField {
-    return new HeaderField(TIMEOUT_NAME, null, TIMEOUT_NAME.length + digits + 1 + 32, FIELD_GRPC_TIMEOUT, timeoutMs, number, digits, unit);
+    return new HeaderField(
+      TIMEOUT_NAME,
+      null,
+      TIMEOUT_NAME.length + digits + 1 + 32,
+      FIELD_GRPC_TIMEOUT,
+      timeoutMs,
+      number,
+      digits,
+      unit,
+    );
   }
 
   get value(): string {
-    return (this.#value ??= String(this.#number).padStart(this.#digits, "0") + String.fromCharCode(this.#unit));
+    return (this.#value ??=
+      String(this.#number).padStart(this.#digits, "0") + String.fromCharCode(this.#unit));
   }
 }
 

@@ -10,7 +10,12 @@ import { HpackTable } from "./hpack-table.ts";
 import { huffmanDecode } from "./huffman.ts";
 import { hashOf, ListCache } from "./list-cache.ts";
 import type { CachedList } from "./list-cache.ts";
-import { CACHED_LIST_BYTES_MAX, HEADER_BLOCK_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADER_TABLE_BYTES_MAX } from "./limits.ts";
+import {
+  CACHED_LIST_BYTES_MAX,
+  HEADER_BLOCK_BYTES_MAX,
+  HEADER_LIST_BYTES_MAX,
+  HEADER_TABLE_BYTES_MAX,
+} from "./limits.ts";
 
 /** Where Huffman strings are unpacked; shared, as decoding never yields. 8/5 is the most that a block expands. */
 const scratch = new Uint8Array(Math.ceil((HEADER_BLOCK_BYTES_MAX * 8) / 5));
@@ -101,7 +106,8 @@ export class HpackDecoder {
     const block = new HeaderBlock();
     for (const field of list) block.add(field);
     block.tooLarge = listBytes > HEADER_LIST_BYTES_MAX;
-    if (listBytes <= CACHED_LIST_BYTES_MAX) this.#lists.store((this.#last = { hash, fields: list.slice(), block }));
+    if (listBytes <= CACHED_LIST_BYTES_MAX)
+      this.#lists.store((this.#last = { hash, fields: list.slice(), block }));
     return block;
   }
 
@@ -117,7 +123,8 @@ export class HpackDecoder {
     const nameIndex = this.#integer(indexing ? 6 : 4);
     const named = nameIndex === 0 ? undefined : this.#indexed(nameIndex);
     if (this.#failed) return undefined;
-    const field = named?.kind === FIELD_GRPC_TIMEOUT ? this.#timeoutField() : this.#literalField(named?.name ?? "");
+    const field =
+      named?.kind === FIELD_GRPC_TIMEOUT ? this.#timeoutField() : this.#literalField(named?.name ?? "");
     if (field !== undefined && indexing) this.table.insert(field);
     return field;
   }

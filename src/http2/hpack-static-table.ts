@@ -73,4 +73,6 @@ export const STATIC_TABLE: readonly HeaderField[] = [
 ];
 
 /** First index of each name. */
-export const STATIC_NAMES: ReadonlyMap<string, number> = new Map(ROWS.map(([name], row) => [name, row + 1] as const).reverse());
+export const STATIC_NAMES: ReadonlyMap<string, number> = new Map(
+  ROWS.map(([name], row) => [name, row + 1] as const).reverse(),
+);

@@ -13,7 +13,9 @@ export class HpackTable {
   bytesMax = HEADER_TABLE_BYTES_MAX;
   /** Grows with every change: what was encoded or decoded under another generation may mean something else now. */
   generation = 0;
-  readonly #ring: (HeaderField | undefined)[] = new Array<HeaderField | undefined>(ENTRIES_MAX).fill(undefined);
+  readonly #ring: (HeaderField | undefined)[] = new Array<HeaderField | undefined>(ENTRIES_MAX).fill(
+    undefined,
+  );
   /** Insertions so far; the newest entry is at `#inserted - 1`. */
   #inserted = 0;
 

@@ -43,11 +43,19 @@ test("RFC 7541 C.2: each representation", () => {
 for (const [name, blocks] of [
   [
     "RFC 7541 C.3: requests without Huffman",
-    ["828684410f7777772e6578616d706c652e636f6d", "828684be58086e6f2d6361636865", "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565"],
+    [
+      "828684410f7777772e6578616d706c652e636f6d",
+      "828684be58086e6f2d6361636865",
+      "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+    ],
   ],
   [
     "RFC 7541 C.4: requests with Huffman",
-    ["828684418cf1e3c2e5f23a6ba0ab90f4ff", "828684be5886a8eb10649cbf", "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"],
+    [
+      "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+      "828684be5886a8eb10649cbf",
+      "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+    ],
   ],
 ] as const) {
   test(name, () => {
@@ -55,7 +63,11 @@ for (const [name, blocks] of [
     assert.deepEqual(decodeHex(decoder, blocks[0]), FIRST);
     assert.deepEqual(decodeHex(decoder, blocks[1]), SECOND);
     assert.deepEqual(decodeHex(decoder, blocks[2]), THIRD);
-    assert.deepEqual(tableOf(decoder), ["custom-key: custom-value", "cache-control: no-cache", ":authority: www.example.com"]);
+    assert.deepEqual(tableOf(decoder), [
+      "custom-key: custom-value",
+      "cache-control: no-cache",
+      ":authority: www.example.com",
+    ]);
     assert.equal(decoder.table.bytes, 164);
   });
 }
@@ -127,7 +139,8 @@ test("every request may have its own timeout: blocks are shared, the timeout is 
   const without = requestOf("/put", "");
   assert.notEqual(without, put, "the place of the timeout counts");
   assert.equal(without.grpcTimeout, null);
-  for (const timeout of ["7S", "8S", "7S"]) assert.equal(requestOf("/put", timeout).grpcTimeout?.value, timeout);
+  for (const timeout of ["7S", "8S", "7S"])
+    assert.equal(requestOf("/put", timeout).grpcTimeout?.value, timeout);
   requestOf("/put", "7S");
   encoder.begin();
   encoder.add("grpc-timeout", "1S", true);
@@ -144,7 +157,18 @@ test("an index means the newest entry after an insertion, even for a block seen 
 });
 
 test("hostile blocks fail without an exception", () => {
-  for (const hex of ["80", "be", "ff80808080808000", "7f", "4001", "400161", "40ff", "3fe21f", "8220", "4081ff0131"]) {
+  for (const hex of [
+    "80",
+    "be",
+    "ff80808080808000",
+    "7f",
+    "4001",
+    "400161",
+    "40ff",
+    "3fe21f",
+    "8220",
+    "4081ff0131",
+  ]) {
     assert.equal(decodeHex(new HpackDecoder(), hex), null, hex);
   }
 });
@@ -170,10 +194,17 @@ test("what the encoder writes, the decoder reads, through evictions and table si
     if (round === 150) encoder.setTableBytesMax(0);
     if (round === 200) encoder.setTableBytesMax(8_192);
     encoder.begin();
-    const fields: [string, string][] = [[":status", "200"], ["grpc-status", String(round % 20)], ["grpc-message", "Ünicode".repeat(round)]];
+    const fields: [string, string][] = [
+      [":status", "200"],
+      ["grpc-status", String(round % 20)],
+      ["grpc-message", "Ünicode".repeat(round)],
+    ];
     for (const [name, value] of fields) encoder.add(name, value, name !== "grpc-message");
     const block = decoder.decode(encoder.bytes, 0, encoder.length)!;
-    assert.deepEqual(block.fields.map((field) => [field.name, field.value]), fields);
+    assert.deepEqual(
+      block.fields.map((field) => [field.name, field.value]),
+      fields,
+    );
     assert.equal(decoder.table.bytes, encoder.table.bytes);
   }
 });

@@ -66,4 +66,6 @@ export const DEFAULT_WINDOW_BYTES = 65_535;
 
 const PREFACE_TEXT = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /** What a client sends first (RFC 9113 section 3.4). */
-export const CLIENT_PREFACE: Uint8Array = Uint8Array.from(PREFACE_TEXT, (character) => character.charCodeAt(0));
+export const CLIENT_PREFACE: Uint8Array = Uint8Array.from(PREFACE_TEXT, (character) =>
+  character.charCodeAt(0),
+);

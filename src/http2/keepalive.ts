@@ -60,7 +60,9 @@ export class Keepalive {
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = this.#limits;
     if (keepaliveIntervalMs <= 0) return KEEPALIVE_WAIT;
     if (this.#pingSentMs >= 0) {
-      return keepaliveTimeoutMs > 0 && nowMs - this.#pingSentMs >= keepaliveTimeoutMs ? KEEPALIVE_DEAD : KEEPALIVE_WAIT;
+      return keepaliveTimeoutMs > 0 && nowMs - this.#pingSentMs >= keepaliveTimeoutMs
+        ? KEEPALIVE_DEAD
+        : KEEPALIVE_WAIT;
     }
     if (nowMs - this.#lastReadMs < keepaliveIntervalMs) return KEEPALIVE_WAIT;
     this.#pingSentMs = nowMs;

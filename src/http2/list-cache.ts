@@ -15,7 +15,9 @@ export interface CachedList {
 
 export class ListCache {
   /** Direct-mapped by {@link slotOf}. */
-  readonly #entries: (CachedList | undefined)[] = new Array<CachedList | undefined>(CACHED_LISTS_MAX).fill(undefined);
+  readonly #entries: (CachedList | undefined)[] = new Array<CachedList | undefined>(CACHED_LISTS_MAX).fill(
+    undefined,
+  );
 
   /** The entry of exactly these fields. */
   find(hash: number, fields: readonly HeaderField[]): CachedList | undefined {

@@ -5,7 +5,16 @@
 
 /** Buckets, under etcd's names; the position in this list is the number in ring records. */
 export const BUCKETS = [
-  "key", "lease", "auth", "authUsers", "authRoles", "members", "members_removed", "cluster", "alarm", "meta",
+  "key",
+  "lease",
+  "auth",
+  "authUsers",
+  "authRoles",
+  "members",
+  "members_removed",
+  "cluster",
+  "alarm",
+  "meta",
 ] as const;
 export type BucketName = (typeof BUCKETS)[number];
 

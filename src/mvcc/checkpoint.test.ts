@@ -4,7 +4,8 @@ import { createKeyMeta, createMvccStore, type Mvcc } from "./mvcc.ts";
 
 const ALL = { key: new Uint8Array(1), end: new Uint8Array(1) };
 const SINK = { putRevision: () => {}, putTombstone: () => {}, deleteRevision: () => {} };
-const newStore = (): Mvcc => createMvccStore({ valueBytesMax: 0, source: { getRevision: () => undefined }, sink: SINK });
+const newStore = (): Mvcc =>
+  createMvccStore({ valueBytesMax: 0, source: { getRevision: () => undefined }, sink: SINK });
 
 function put(store: Mvcc, text: string): void {
   const key = Buffer.from(text);
@@ -60,7 +61,9 @@ test("a compaction that a checkpoint interrupts is carried out after the restart
   assert.equal(original.compactSlice(4), false);
   assert.ok(deleted.length > 0 && deleted.length < 10);
   const store = newStore();
-  assert.deepEqual(store.loadCheckpoint(copy(original), { revision: 13, scheduledCompactRevision: 13 }), { revision: 13 });
+  assert.deepEqual(store.loadCheckpoint(copy(original), { revision: 13, scheduledCompactRevision: 13 }), {
+    revision: 13,
+  });
   store.finishRestore({ scheduledCompactRevision: 13, finishedCompactRevision: -1 });
   while (!store.compactSlice(1));
   assert.deepEqual([store.stats().keys, store.stats().olderRevisions], [1, 0]);
@@ -74,7 +77,9 @@ test("what a later compaction removed from the backend leaves an older checkpoin
   const store = newStore();
   assert.equal(original.stats().olderRevisions, 500);
   const revision = original.revision;
-  assert.deepEqual(store.loadCheckpoint(chunks, { revision, scheduledCompactRevision: revision }), { revision });
+  assert.deepEqual(store.loadCheckpoint(chunks, { revision, scheduledCompactRevision: revision }), {
+    revision,
+  });
   store.finishRestore({ scheduledCompactRevision: revision, finishedCompactRevision: revision });
   while (!store.compactSlice(100));
   assert.equal(store.stats().olderRevisions, 0);
@@ -90,8 +95,12 @@ test("a checkpoint that does not fit is refused", () => {
   const other = new Float64Array(chunks[0].slice().buffer);
   other[1]++;
   assert.deepEqual(load([new Uint8Array(other.buffer), ...chunks.slice(1)]), { refusal: "layout" });
-  assert.deepEqual(load(chunks, { revision, scheduledCompactRevision: revision + 1 }), { refusal: "older than the compaction" });
-  assert.deepEqual(load(chunks, { revision: revision - 1, scheduledCompactRevision: -1 }), { refusal: "newer than the backend" });
+  assert.deepEqual(load(chunks, { revision, scheduledCompactRevision: revision + 1 }), {
+    refusal: "older than the compaction",
+  });
+  assert.deepEqual(load(chunks, { revision: revision - 1, scheduledCompactRevision: -1 }), {
+    refusal: "newer than the backend",
+  });
   for (let index = 1; index < chunks.length; index++) {
     assert.deepEqual(load(chunks.toSpliced(index, 1)), { refusal: "lengths" }, `without chunk ${index}`);
     if (chunks[index].length === 0) continue;
@@ -103,7 +112,11 @@ test("a checkpoint that does not fit is refused", () => {
 test("restore refuses malformed and unordered records, and goes on with an unfinished compaction", () => {
   const record = Buffer.from("0a026b311002180220012a027631", "hex");
   assert.equal(newStore().restoreRevision(2, 0, false, record.subarray(0, -1)), false);
-  assert.equal(newStore().restoreRevision(2, 0, false, record.subarray(0, 4)), false, "a put without a version");
+  assert.equal(
+    newStore().restoreRevision(2, 0, false, record.subarray(0, 4)),
+    false,
+    "a put without a version",
+  );
   const store = newStore();
   assert.ok(store.restoreRevision(2, 0, false, record));
   assert.equal(store.restoreRevision(2, 0, false, record), false);

@@ -19,8 +19,22 @@ export const CHECKPOINT_LAYOUT = 1;
 
 /** Positions in the header. Each pool has used, freeHead, freeCount and its number of chunks from its position on. */
 const HEADER = {
-  magic: 0, layout: 1, revision: 2, compactRevision: 3, physicalRevision: 4, hashSeed: 5, root: 6, height: 7, lastLeaf: 8,
-  live: 9, keys: 10, history: 14, leaves: 18, inners: 22, arenaChunks: 26, hashChunks: 27,
+  magic: 0,
+  layout: 1,
+  revision: 2,
+  compactRevision: 3,
+  physicalRevision: 4,
+  hashSeed: 5,
+  root: 6,
+  height: 7,
+  lastLeaf: 8,
+  live: 9,
+  keys: 10,
+  history: 14,
+  leaves: 18,
+  inners: 22,
+  arenaChunks: 26,
+  hashChunks: 27,
 } as const;
 const HEADER_DOUBLES = 28;
 
@@ -62,7 +76,12 @@ export function serializeState(state: MvccState): Uint8Array[] {
   }
   const arena = state.table.arena.save();
   const segments = state.hash.views();
-  chunks.push(...arena.views, new Uint8Array(arena.state.buffer), ...segments, new Uint8Array(state.queue.toArray().buffer));
+  chunks.push(
+    ...arena.views,
+    new Uint8Array(arena.state.buffer),
+    ...segments,
+    new Uint8Array(state.queue.toArray().buffer),
+  );
   header[HEADER.magic] = MAGIC;
   header[HEADER.layout] = CHECKPOINT_LAYOUT;
   header[HEADER.revision] = state.revision;
@@ -80,12 +99,14 @@ export function serializeState(state: MvccState): Uint8Array[] {
 
 /** The header of a checkpoint, or why it cannot be used. The hash seed has to be known before a state is made. */
 export function readHeader(
-  chunks: readonly Uint8Array[], backend: BackendRevisions,
+  chunks: readonly Uint8Array[],
+  backend: BackendRevisions,
 ): { refusal: CheckpointRefusal } | { header: Float64Array; hashSeed: number } {
   const first = chunks[0];
   if (first === undefined || first.length !== HEADER_DOUBLES * 8) return { refusal: "layout" };
   const header = doublesOf(first);
-  if (header[HEADER.magic] !== MAGIC || header[HEADER.layout] !== CHECKPOINT_LAYOUT) return { refusal: "layout" };
+  if (header[HEADER.magic] !== MAGIC || header[HEADER.layout] !== CHECKPOINT_LAYOUT)
+    return { refusal: "layout" };
   const revision = header[HEADER.revision];
   // Revisions between it and the compaction may be gone from the backend, and the keys they deleted would come back.
   if (revision < backend.scheduledCompactRevision) return { refusal: "older than the compaction" };
@@ -139,7 +160,8 @@ function loadTree({ tree, hash, table }: MvccState, header: Float64Array): boole
 function forgetLocations(pool: SlotPool, doublesASlot: number, field: number): void {
   for (const [chunk, doubles] of pool.doubles.entries()) {
     const slots = Math.min(pool.mask + 1, pool.used - (chunk << pool.shift));
-    for (let at = field, end = slots * doublesASlot; at < end; at += doublesASlot) doubles[at] = NOT_IN_MEMORY;
+    for (let at = field, end = slots * doublesASlot; at < end; at += doublesASlot)
+      doubles[at] = NOT_IN_MEMORY;
   }
 }
 

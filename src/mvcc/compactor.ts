@@ -6,7 +6,18 @@
  * The order of removals matters, as the process may die between any two: a tombstone goes only after everything older of its
  * key, or a restart would bring the key back to life.
  */
-import { HISTORY, KEY_LENGTH, KEY_MASK, KEY_DOUBLES, KEY_SHIFT, KEY_WORDS, LENGTH_MASK, MOD_REVISION, SUB, VERSION } from "./key-table.ts";
+import {
+  HISTORY,
+  KEY_LENGTH,
+  KEY_MASK,
+  KEY_DOUBLES,
+  KEY_SHIFT,
+  KEY_WORDS,
+  LENGTH_MASK,
+  MOD_REVISION,
+  SUB,
+  VERSION,
+} from "./key-table.ts";
 import { removeKey } from "./key-tree-remove.ts";
 import type { MvccState } from "./mvcc-state.ts";
 
@@ -27,8 +38,11 @@ export class Compactor {
   /** Nothing can be done now, although work is left: pins hold the revisions. */
   get waitsForPins(): boolean {
     const state = this.#state;
-    return this.#passRevision === 0 && state.physicalRevision < state.compactRevision &&
-      state.compactableRevision() <= state.physicalRevision;
+    return (
+      this.#passRevision === 0 &&
+      state.physicalRevision < state.compactRevision &&
+      state.compactableRevision() <= state.physicalRevision
+    );
   }
 
   /** See MvccStore.compactSlice: `budget` counts keys looked at and revisions removed. */
@@ -118,9 +132,10 @@ export class Compactor {
     const words = table.pool.words[id >>> KEY_SHIFT];
     const at = (id & KEY_MASK) * KEY_WORDS;
     // Whether something newer than the slot, and not above the revision, exists.
-    let covered = table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + MOD_REVISION] <= revision;
+    let covered =
+      table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + MOD_REVISION] <= revision;
     let kept = 0;
-    for (let slot = words[at + HISTORY]; slot !== 0; ) {
+    for (let slot = words[at + HISTORY]; slot !== 0;) {
       const main = history.main(slot);
       const tombstone = history.isTombstone(slot);
       const next = history.next(slot);

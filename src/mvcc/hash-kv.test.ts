@@ -24,20 +24,28 @@ const RECORDS = `2/0 0a026b311002180220012a027631
   .split("\n")
   .map((line) => {
     const [, main, sub, tombstone, value] = /^(\d+)\/(\d+)(t?) (\w+)$/.exec(line) as RegExpExecArray;
-    return { main: Number(main), sub: Number(sub), tombstone: tombstone === "t", value: Buffer.from(value, "hex") };
+    return {
+      main: Number(main),
+      sub: Number(sub),
+      tombstone: tombstone === "t",
+      value: Buffer.from(value, "hex"),
+    };
   });
 
 function restored(deleted: Set<string>): Mvcc {
   const store = createMvccStore({
     valueBytesMax: 0,
-    source: { getRevision: (main, sub) => RECORDS.find((record) => record.main === main && record.sub === sub)?.value },
+    source: {
+      getRevision: (main, sub) => RECORDS.find((record) => record.main === main && record.sub === sub)?.value,
+    },
     sink: {
       putRevision: () => assert.fail("nothing is written"),
       putTombstone: () => assert.fail("nothing is written"),
       deleteRevision: (main, sub) => deleted.add(`${main}/${sub}`),
     },
   });
-  for (const { main, sub, tombstone, value } of RECORDS) assert.ok(store.restoreRevision(main, sub, tombstone, value));
+  for (const { main, sub, tombstone, value } of RECORDS)
+    assert.ok(store.restoreRevision(main, sub, tombstone, value));
   store.finishRestore({ scheduledCompactRevision: -1, finishedCompactRevision: -1 });
   return store;
 }

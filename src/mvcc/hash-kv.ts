@@ -25,7 +25,10 @@ export class KeepFilter {
   /** Whether (main, sub), at or below the compacted revision, is the newest revision of a key that lives at the set's revision. */
   includes(main: number, sub: number): boolean {
     const { mains, subs } = this.#keep;
-    while (this.#next < mains.length && (mains[this.#next] < main || (mains[this.#next] === main && subs[this.#next] < sub))) {
+    while (
+      this.#next < mains.length &&
+      (mains[this.#next] < main || (mains[this.#next] === main && subs[this.#next] < sub))
+    ) {
       this.#next++;
     }
     return this.#next < mains.length && mains[this.#next] === main && subs[this.#next] === sub;
@@ -35,7 +38,8 @@ export class KeepFilter {
 /** Sorts revisions ascending, in place. */
 export function sortRevisions(mains: Float64Array, subs: Uint32Array): void {
   const subBits = 12;
-  const packable = mains.every((main) => main < 2 ** (53 - subBits)) && subs.every((sub) => sub < 1 << subBits);
+  const packable =
+    mains.every((main) => main < 2 ** (53 - subBits)) && subs.every((sub) => sub < 1 << subBits);
   if (!packable) {
     const order = Array.from(mains.keys()).sort((a, b) => mains[a] - mains[b] || subs[a] - subs[b]);
     const sortedMains = order.map((index) => mains[index]);

@@ -132,7 +132,8 @@ export class KeyArena {
     state.set(this.#freeHeads, 4);
     state.set(this.#emptyChunks, 4 + this.#freeHeads.length);
     const views = this.chunks.map(
-      (chunk, index) => new Uint8Array(chunk.buffer, 0, index === this.#openChunk ? this.#openUsed * 4 : chunk.byteLength),
+      (chunk, index) =>
+        new Uint8Array(chunk.buffer, 0, index === this.#openChunk ? this.#openUsed * 4 : chunk.byteLength),
     );
     return { views, state };
   }
@@ -144,7 +145,8 @@ export class KeyArena {
     for (const [index, view] of views.entries()) {
       if (view.length % 4 !== 0) return false;
       const open = index === state[0];
-      const memory = view.length === 0 && !open ? EMPTY : new Uint32Array(open ? CHUNK_WORDS : view.length / 4);
+      const memory =
+        view.length === 0 && !open ? EMPTY : new Uint32Array(open ? CHUNK_WORDS : view.length / 4);
       if (view.length > memory.byteLength) return false;
       new Uint8Array(memory.buffer).set(view);
       this.chunks.push(memory);

@@ -57,7 +57,8 @@ export class KeyCursor implements RangeCursor, Pin {
     for (let id = this.#nextId(); id !== 0; id = this.#nextId()) {
       if (!state.resolve(id, this.main, this.subEnd, meta)) continue;
       this.#lastId = id;
-      if (++this.#given > CURSOR_PROMOTED_KEYS_MAX && !state.values.has(meta.location)) meta.location = READ_THROUGH;
+      if (++this.#given > CURSOR_PROMOTED_KEYS_MAX && !state.values.has(meta.location))
+        meta.location = READ_THROUGH;
       return true;
     }
     return false;

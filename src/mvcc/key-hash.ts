@@ -25,7 +25,8 @@ export class KeyHash {
 
   constructor(table: KeyTable) {
     this.#table = table;
-    for (let segment = 0; segment < SEGMENTS; segment++) this.#segments.push(new Uint32Array(SEGMENT_SLOTS_MIN));
+    for (let segment = 0; segment < SEGMENTS; segment++)
+      this.#segments.push(new Uint32Array(SEGMENT_SLOTS_MIN));
   }
 
   /** Keys in it. */
@@ -88,7 +89,8 @@ export class KeyHash {
   #grow(index: number): void {
     const old = this.#segments[index];
     const segment = new Uint32Array(old.length * 2);
-    for (const entry of old) if (entry !== 0) this.#place(segment, entry, this.#table.hashOf(entry & ID_MASK));
+    for (const entry of old)
+      if (entry !== 0) this.#place(segment, entry, this.#table.hashOf(entry & ID_MASK));
     this.#segments[index] = segment;
   }
 

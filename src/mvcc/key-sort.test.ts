@@ -13,7 +13,10 @@ test("ids come in the byte order of their keys", () => {
   for (let length = 0; length < 30; length++) keys.add("\0".repeat(length)).add(`same${"\0".repeat(length)}`);
   while (keys.size < 5_000) {
     const alphabet = prng.pick(["ab", "\0\u00ff", "/registry/pods"]);
-    keys.add(prng.pick(["", "/registry/", "x"]) + Array.from({ length: prng.below(20) }, () => alphabet[prng.below(alphabet.length)]).join(""));
+    keys.add(
+      prng.pick(["", "/registry/", "x"]) +
+        Array.from({ length: prng.below(20) }, () => alphabet[prng.below(alphabet.length)]).join(""),
+    );
   }
   const ids = Uint32Array.from(keys, (key) => {
     const bytes = Buffer.from(key, "latin1");

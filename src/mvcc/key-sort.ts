@@ -53,7 +53,7 @@ class KeySort {
     const pivot = median(words[low], words[(low + high) >>> 1], words[high - 1]);
     let less = low;
     let greater = high;
-    for (let index = low; index < greater; ) {
+    for (let index = low; index < greater;) {
       const word = words[index];
       if (word < pivot) this.#swap(index++, less++);
       else if (word > pivot) this.#swap(index, --greater);
@@ -69,7 +69,7 @@ class KeySort {
     for (let index = low + 1; index < high; index++) {
       for (let at = index; at > low && words[at] < words[at - 1]; at--) this.#swap(at, at - 1);
     }
-    for (let start = low; start < high; ) {
+    for (let start = low; start < high;) {
       let end = start + 1;
       while (end < high && words[end] === words[start]) end++;
       this.#enter(start, end, depth + 1);

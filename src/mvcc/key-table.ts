@@ -95,7 +95,8 @@ export class KeyTable {
   equals(id: number, probe: Probe): boolean {
     const words = this.pool.words[id >>> KEY_SHIFT];
     const at = (id & KEY_MASK) * KEY_WORDS;
-    if (words[at + HASH] !== probe.hash || (words[at + KEY_LENGTH] & LENGTH_MASK) !== probe.length) return false;
+    if (words[at + HASH] !== probe.hash || (words[at + KEY_LENGTH] & LENGTH_MASK) !== probe.length)
+      return false;
     const address = words[at + ADDRESS];
     const memory = this.arena.chunks[address >>> KEY_CHUNK_SHIFT];
     const from = address & KEY_CHUNK_MASK;

@@ -4,7 +4,17 @@
  */
 import { assert } from "../base/assert.ts";
 import {
-  CHILDREN, COUNT, ENTRIES, FANOUT, INNER_ARRAYS, LEAST, LIVES, NEXT, PARENT, PREVIOUS, type KeyTree,
+  CHILDREN,
+  COUNT,
+  ENTRIES,
+  FANOUT,
+  INNER_ARRAYS,
+  LEAST,
+  LIVES,
+  NEXT,
+  PARENT,
+  PREVIOUS,
+  type KeyTree,
 } from "./key-tree.ts";
 import { HEADS, rehead } from "./node-search.ts";
 import type { Probe } from "./probe.ts";
@@ -20,7 +30,13 @@ export function removeKey(tree: KeyTree, id: number, probe: Probe): void {
   const position = tree.position;
   const words = tree.leafWords(leaf);
   const at = tree.leafAt(leaf);
-  assert(words[at + ENTRIES + position] === (id << 1) >>> 0, "a key to remove is not where it belongs", id, leaf, position);
+  assert(
+    words[at + ENTRIES + position] === (id << 1) >>> 0,
+    "a key to remove is not where it belongs",
+    id,
+    leaf,
+    position,
+  );
   tree.stamp++;
   const count = words[at + COUNT] - 1;
   words.copyWithin(at + ENTRIES + position, at + ENTRIES + position + 1, at + ENTRIES + count + 1);
@@ -63,7 +79,8 @@ function mergeLeaf(tree: KeyTree, leaf: number): void {
 /** Position of the left one of two neighbours, one of them `index`, that fit into one node; -1 if none do. */
 function pickPair(words: Uint32Array, at: number, index: number, countOf: (child: number) => number): number {
   const own = countOf(words[at + CHILDREN + index]);
-  if (index + 1 < words[at + COUNT] && own + countOf(words[at + CHILDREN + index + 1]) <= MERGED_MAX) return index;
+  if (index + 1 < words[at + COUNT] && own + countOf(words[at + CHILDREN + index + 1]) <= MERGED_MAX)
+    return index;
   if (index > 0 && own + countOf(words[at + CHILDREN + index - 1]) <= MERGED_MAX) return index - 1;
   return -1;
 }
@@ -134,7 +151,8 @@ function mergeInner(tree: KeyTree, level: number, inner: number): void {
   for (const array of INNER_ARRAYS) {
     targetWords.set(sourceWords.subarray(from + array, from + array + added), to + array + count);
   }
-  for (let index = 0; index < added; index++) tree.setParent(level - 1, sourceWords[from + CHILDREN + index], target);
+  for (let index = 0; index < added; index++)
+    tree.setParent(level - 1, sourceWords[from + CHILDREN + index], target);
   targetWords[to + COUNT] = count + added;
   rehead(tree.table, targetWords, to, LEAST, 0);
   words[at + LIVES + left] += words[at + LIVES + left + 1];

@@ -64,7 +64,10 @@ class Index {
     for (let index = 0; index < words[at + COUNT]; index++) {
       const id = words[at + keys + index] >>> (level === 0 ? 1 : 0);
       assert.equal(words[at + HEADS + index], this.table.bigEndianWord(id, words[at + SKIP]), "head");
-      assert.ok(this.table.commonWords(id, words[at + keys] >>> (level === 0 ? 1 : 0)) >= words[at + SKIP], "skip");
+      assert.ok(
+        this.table.commonWords(id, words[at + keys] >>> (level === 0 ? 1 : 0)) >= words[at + SKIP],
+        "skip",
+      );
     }
     let live = 0;
     for (let index = 0; index < words[at + COUNT]; index++) {
@@ -91,7 +94,12 @@ test("random inserts and removals keep order, links, ranks and counts", () => {
         if (!expected.has(key)) index.insert(key);
         expected.add(key);
       } else {
-        const key = [...expected.values().drop(prng.below(Math.min(50, expected.size))).take(1)][0];
+        const key = [
+          ...expected
+            .values()
+            .drop(prng.below(Math.min(50, expected.size)))
+            .take(1),
+        ][0];
         index.remove(key);
         expected.delete(key);
       }
@@ -112,7 +120,8 @@ test("random inserts and removals keep order, links, ranks and counts", () => {
 
 test("removed keys leave no sparse tree, and their memory is used again", () => {
   const index = new Index();
-  const name = (round: number, key: number): string => `churn/${String(round).padStart(4, "0")}/${String(key).padStart(6, "0")}`;
+  const name = (round: number, key: number): string =>
+    `churn/${String(round).padStart(4, "0")}/${String(key).padStart(6, "0")}`;
   const sizes: number[] = [];
   for (let round = 0; round < 12; round++) {
     for (let key = 0; key < 3_000; key++) index.insert(name(round, key));

@@ -2,9 +2,7 @@
  * mvccpb.KeyValue {1 key, 2 create_revision, 3 mod_revision, 4 version, 5 value, 6 lease}, byte for byte as gogo/proto3 writes
  * it: ascending fields, zeros omitted. HashKV covers these bytes, so every member must write the same.
  */
-import {
-  varint64Bytes, varintBytes, WireReader, writeVarint, writeVarint64,
-} from "../proto/wire.ts";
+import { varint64Bytes, varintBytes, WireReader, writeVarint, writeVarint64 } from "../proto/wire.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
 
 const KEY = (1 << 3) | 2;
@@ -45,8 +43,15 @@ function varintField(value: number): number {
 
 /** Writes the encoding of key `kb[ks, ke)` and value `vb[vs, ve)` at `offset`; returns the offset behind it. */
 export function writeKeyValue(
-  target: Uint8Array, offset: number, kb: Uint8Array, ks: number, ke: number,
-  vb: Uint8Array, vs: number, ve: number, fields: KeyValueFields,
+  target: Uint8Array,
+  offset: number,
+  kb: Uint8Array,
+  ks: number,
+  ke: number,
+  vb: Uint8Array,
+  vs: number,
+  ve: number,
+  fields: KeyValueFields,
 ): number {
   let at = writeBytes(target, offset, KEY, kb, ks, ke);
   if (fields.createRevision !== 0) at = writeNumber(target, at, CREATE_REVISION, fields.createRevision);
@@ -65,7 +70,14 @@ function writeNumber(target: Uint8Array, offset: number, tag: number, value: num
   return writeVarint(target, offset + 1, value);
 }
 
-function writeBytes(target: Uint8Array, offset: number, tag: number, bytes: Uint8Array, start: number, end: number): number {
+function writeBytes(
+  target: Uint8Array,
+  offset: number,
+  tag: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
   if (start === end) return offset;
   target[offset] = tag;
   const at = writeVarint(target, offset + 1, end - start);

@@ -11,8 +11,22 @@ import { BYTES_MASK, History, LEASED, TOMBSTONE } from "./history.ts";
 import { IdQueue } from "./id-queue.ts";
 import { KeyHash } from "./key-hash.ts";
 import {
-  CREATE_REVISION, ENCODED_BYTES, HISTORY, KEY_DOUBLES, KEY_LENGTH, KEY_MASK, KEY_SHIFT, KEY_WORDS, KeyTable,
-  LEASE_HIGH, LEASE_LOW, LOCATION, MOD_REVISION, QUEUED, SUB, VERSION,
+  CREATE_REVISION,
+  ENCODED_BYTES,
+  HISTORY,
+  KEY_DOUBLES,
+  KEY_LENGTH,
+  KEY_MASK,
+  KEY_SHIFT,
+  KEY_WORDS,
+  KeyTable,
+  LEASE_HIGH,
+  LEASE_LOW,
+  LOCATION,
+  MOD_REVISION,
+  QUEUED,
+  SUB,
+  VERSION,
 } from "./key-table.ts";
 import { KeyTree } from "./key-tree.ts";
 import { KeyValueReader } from "./key-value.ts";
@@ -126,7 +140,8 @@ export class MvccState {
     meta.keyId = id;
     meta.modRevision = doubles[double + MOD_REVISION];
     meta.sub = words[at + SUB];
-    if (meta.modRevision < main || (meta.modRevision === main && meta.sub < subEnd)) return doubles[double + VERSION] !== 0;
+    if (meta.modRevision < main || (meta.modRevision === main && meta.sub < subEnd))
+      return doubles[double + VERSION] !== 0;
     const slot = this.#slotAt(words[at + HISTORY], main, subEnd);
     if (slot === 0 || this.history.isTombstone(slot)) return false;
     meta.modRevision = this.history.main(slot);
@@ -161,8 +176,12 @@ export class MvccState {
     const double = (id & KEY_MASK) * KEY_DOUBLES;
     const version = history.version(slot);
     // A slot holds neither lease nor create revision; without a lease and in the current generation both are known.
-    if ((bytes & LEASED) === 0 && version !== 0 && meta.modRevision >= doubles[double + CREATE_REVISION] &&
-        doubles[double + VERSION] > version) {
+    if (
+      (bytes & LEASED) === 0 &&
+      version !== 0 &&
+      meta.modRevision >= doubles[double + CREATE_REVISION] &&
+      doubles[double + VERSION] > version
+    ) {
       meta.createRevision = doubles[double + CREATE_REVISION];
       meta.version = version;
       meta.leaseLow = 0;
@@ -194,9 +213,20 @@ export class MvccState {
   /** The KeyValue of `meta` from the source; borrowed. */
   readSource(meta: KeyMeta): Uint8Array {
     const bytes = this.source.getRevision(meta.modRevision, meta.sub, false);
-    assert(bytes !== undefined, "the backend lacks a revision that the index knows", meta.modRevision, meta.sub);
-    assert(bytes.length === meta.encodedBytes, "index and backend differ in the size of a revision",
-      meta.modRevision, meta.sub, meta.encodedBytes, bytes.length);
+    assert(
+      bytes !== undefined,
+      "the backend lacks a revision that the index knows",
+      meta.modRevision,
+      meta.sub,
+    );
+    assert(
+      bytes.length === meta.encodedBytes,
+      "index and backend differ in the size of a revision",
+      meta.modRevision,
+      meta.sub,
+      meta.encodedBytes,
+      bytes.length,
+    );
     return bytes;
   }
 
@@ -224,7 +254,12 @@ export class MvccState {
     if (version === 0) bytes |= TOMBSTONE;
     else if ((words[at + LEASE_LOW] | words[at + LEASE_HIGH]) !== 0) bytes |= LEASED;
     words[at + HISTORY] = this.history.push(
-      words[at + HISTORY], doubles[double + MOD_REVISION], words[at + SUB], bytes, version, doubles[double + LOCATION],
+      words[at + HISTORY],
+      doubles[double + MOD_REVISION],
+      words[at + SUB],
+      bytes,
+      version,
+      doubles[double + LOCATION],
     );
     this.enqueue(id);
   }

@@ -4,7 +4,10 @@ import { createKeyMeta, createMvccStore, type Mvcc, type MvccOptions } from "./m
 import type { KeyRange } from "./store.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const range = (key: string, end: string | null): KeyRange => ({ key: bytes(key), end: end === null ? null : bytes(end) });
+const range = (key: string, end: string | null): KeyRange => ({
+  key: bytes(key),
+  end: end === null ? null : bytes(end),
+});
 const ALL = range("\0", "\0");
 const QUIET = { putRevision: () => {}, putTombstone: () => {}, deleteRevision: () => {} };
 
@@ -16,7 +19,8 @@ class Harness {
   readonly meta = createKeyMeta();
 
   constructor(options: Partial<MvccOptions> = {}) {
-    const text = (value: Uint8Array, start: number, end: number): string => Buffer.from(value.slice(start, end)).toString("hex");
+    const text = (value: Uint8Array, start: number, end: number): string =>
+      Buffer.from(value.slice(start, end)).toString("hex");
     this.store = createMvccStore({
       valueBytesMax: 1 << 20,
       sink: {
@@ -24,8 +28,10 @@ class Harness {
           this.stored.set(`${main}/${sub}`, value.slice(start, end));
           this.log.push(`put ${main}/${sub} ${text(value, start, end)}`);
         },
-        putTombstone: (main, sub, value, start, end) => this.log.push(`tombstone ${main}/${sub} ${text(value, start, end)}`),
-        deleteRevision: (main, sub, tombstone) => this.log.push(`delete ${main}/${sub}${tombstone ? "t" : ""}`),
+        putTombstone: (main, sub, value, start, end) =>
+          this.log.push(`tombstone ${main}/${sub} ${text(value, start, end)}`),
+        deleteRevision: (main, sub, tombstone) =>
+          this.log.push(`delete ${main}/${sub}${tombstone ? "t" : ""}`),
       },
       source: {
         getRevision: (main, sub) => {
@@ -50,7 +56,8 @@ class Harness {
   keys(revision: number): string[] {
     const cursor = this.store.openCursor(ALL, revision);
     const keys: string[] = [];
-    while (cursor.next(this.meta)) keys.push(`${this.name()}@${this.meta.modRevision}/${this.meta.sub}v${this.meta.version}`);
+    while (cursor.next(this.meta))
+      keys.push(`${this.name()}@${this.meta.modRevision}/${this.meta.sub}v${this.meta.version}`);
     cursor.close();
     return keys;
   }
@@ -70,10 +77,19 @@ class Harness {
 test("the sink gets etcd's bytes, subs in order of execution", () => {
   const harness = new Harness();
   const { log, store } = harness;
-  assert.equal(harness.txn(() => harness.put("k1", "v1")), 2);
-  harness.txn(() => harness.put("k1", ""), () => harness.put("k0", "x", 0x1234));
+  assert.equal(
+    harness.txn(() => harness.put("k1", "v1")),
+    2,
+  );
+  harness.txn(
+    () => harness.put("k1", ""),
+    () => harness.put("k0", "x", 0x1234),
+  );
   harness.txn(() => assert.equal(store.deleteRange(range("k", "l")), 2));
-  assert.equal(harness.txn(() => assert.equal(store.deleteRange(range("k", "l")), 0)), 4);
+  assert.equal(
+    harness.txn(() => assert.equal(store.deleteRange(range("k", "l")), 0)),
+    4,
+  );
   assert.deepEqual(log, [
     "put 2/0 0a026b311002180220012a027631",
     "put 3/0 0a026b31100218032002",
@@ -86,7 +102,10 @@ test("the sink gets etcd's bytes, subs in order of execution", () => {
 test("a txn reads its own writes; a cursor opened within does not see what follows", () => {
   const harness = new Harness();
   const { store } = harness;
-  harness.txn(() => harness.put("a", "1"), () => harness.put("b", "1"));
+  harness.txn(
+    () => harness.put("a", "1"),
+    () => harness.put("b", "1"),
+  );
   store.beginTxn();
   harness.put("a", "2");
   assert.deepEqual(harness.keys(0), ["a@3/0v2", "b@2/1v1"]);
@@ -102,7 +121,8 @@ test("a txn reads its own writes; a cursor opened within does not see what follo
   for (let slices = 0; slices < 5; slices++) store.compactSlice(10);
   assert.equal(store.compactionWaitsForCursors, true);
   const seen: string[] = [];
-  while (cursor.next(harness.meta)) seen.push(`${harness.name()}@${harness.meta.modRevision}/${harness.meta.sub}`);
+  while (cursor.next(harness.meta))
+    seen.push(`${harness.name()}@${harness.meta.modRevision}/${harness.meta.sub}`);
   assert.deepEqual(seen, ["a@3/0", "b@2/1"]);
   cursor.close();
   assert.deepEqual(harness.keys(0), ["b@2/1v1", "c@3/2v1"]);
@@ -114,7 +134,10 @@ test("compaction keeps what is live at its revision and tombstones of exactly th
   harness.txn(() => harness.put("gone", "1")); // 2
   harness.txn(() => harness.put("kept", "1")); // 3
   harness.txn(() => store.deleteRange(range("gone", null))); // 4
-  harness.txn(() => harness.put("kept", "2"), () => harness.put("last", "1")); // 5
+  harness.txn(
+    () => harness.put("kept", "2"),
+    () => harness.put("last", "1"),
+  ); // 5
   harness.txn(() => store.deleteRange(range("last", null))); // 6
   harness.txn(() => harness.put("kept", "3")); // 7
   log.length = 0;
@@ -165,7 +188,11 @@ test("a tombstone is removed after everything older of its key, whatever the sli
   const order = log.map((line) => ({ main: Number(/\d+/.exec(line)?.[0]), tombstone: line.endsWith("t") }));
   assert.equal(order.length, 9);
   for (const [index, { main, tombstone }] of order.entries()) {
-    if (tombstone) assert.ok(order.slice(index).every((later) => later.main >= main), log.join("; "));
+    if (tombstone)
+      assert.ok(
+        order.slice(index).every((later) => later.main >= main),
+        log.join("; "),
+      );
   }
   assert.equal(store.stats().keys, 1);
 });
@@ -173,7 +200,8 @@ test("a tombstone is removed after everything older of its key, whatever the sli
 test("an evicted value is read once and then from memory, but a long walk leaves the memory alone", () => {
   const harness = new Harness({ valueBytesMax: 16_384, valueChunkBytes: 4096 });
   const { store, meta, reads } = harness;
-  for (let key = 0; key < 400; key++) harness.txn(() => harness.put(`k${String(key).padStart(3, "0")}`, "x".repeat(100)));
+  for (let key = 0; key < 400; key++)
+    harness.txn(() => harness.put(`k${String(key).padStart(3, "0")}`, "x".repeat(100)));
   store.committed(store.revision);
   for (let read = 0; read < 2; read++) {
     assert.ok(store.lookup(bytes("k150"), 0, 4, 0, meta));
@@ -201,9 +229,16 @@ test("counts at an older revision are right within and beyond the change log", (
     store.endTxn();
     store.committed(store.revision);
   }
-  for (const revision of [2, 100, 4_000, 5_000, 69_999, 70_001]) assert.equal(store.count(ALL, revision), revision - 1);
+  for (const revision of [2, 100, 4_000, 5_000, 69_999, 70_001])
+    assert.equal(store.count(ALL, revision), revision - 1);
   const some = { key: Uint8Array.of(0, 0, 1), end: Uint8Array.of(0, 0, 2) };
-  for (const [revision, count] of [[200, 0], [300, 43], [60_000, 256], [0, 256]]) assert.equal(store.count(some, revision), count);
+  for (const [revision, count] of [
+    [200, 0],
+    [300, 43],
+    [60_000, 256],
+    [0, 256],
+  ])
+    assert.equal(store.count(some, revision), count);
 });
 
 test("needsCommit asks for a pause, and a commit ends it", () => {
@@ -215,7 +250,12 @@ test("needsCommit asks for a pause, and a commit ends it", () => {
 });
 
 test("put, delete and compact for ever does not grow the memory", () => {
-  const store = createMvccStore({ valueBytesMax: 0, valueChunkBytes: 4096, source: { getRevision: () => undefined }, sink: QUIET });
+  const store = createMvccStore({
+    valueBytesMax: 0,
+    valueChunkBytes: 4096,
+    source: { getRevision: () => undefined },
+    sink: QUIET,
+  });
   const sizes: number[] = [];
   for (let round = 0; round < 8; round++) {
     for (let number = 0; number < 20_000; number++) {
@@ -235,7 +275,14 @@ test("put, delete and compact for ever does not grow the memory", () => {
     while (!store.compactSlice(1000));
     const stats = store.stats();
     assert.deepEqual([stats.keys, stats.olderRevisions], [1, 0]);
-    sizes.push(stats.keyRecordBytes + stats.keyArenaBytes + stats.hashBytes + stats.treeBytes + stats.historyBytes + stats.valueBytes);
+    sizes.push(
+      stats.keyRecordBytes +
+        stats.keyArenaBytes +
+        stats.hashBytes +
+        stats.treeBytes +
+        stats.historyBytes +
+        stats.valueBytes,
+    );
   }
   assert.ok(sizes[7] <= sizes[1] * 1.1, sizes.join(" "));
 });

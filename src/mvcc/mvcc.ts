@@ -10,7 +10,11 @@
 import { assert } from "../base/assert.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
 import {
-  loadState, readHeader, serializeState, type BackendRevisions, type CheckpointRefusal,
+  loadState,
+  readHeader,
+  serializeState,
+  type BackendRevisions,
+  type CheckpointRefusal,
 } from "./checkpoint.ts";
 import { Compactor } from "./compactor.ts";
 import { sortRevisions, type KeepSet } from "./hash-kv.ts";
@@ -18,8 +22,20 @@ import { isUnbounded, KeyCursor } from "./key-cursor.ts";
 import { keyValueBytes, writeKeyValue, type KeyValueFields } from "./key-value.ts";
 import { varintBytes, writeVarint } from "../proto/wire.ts";
 import {
-  CREATE_REVISION, ENCODED_BYTES, KEY_DOUBLES, KEY_LENGTH, KEY_MASK, KEY_SHIFT, KEY_WORDS, LEASE_HIGH, LEASE_LOW,
-  LENGTH_MASK, LOCATION, MOD_REVISION, SUB, VERSION,
+  CREATE_REVISION,
+  ENCODED_BYTES,
+  KEY_DOUBLES,
+  KEY_LENGTH,
+  KEY_MASK,
+  KEY_SHIFT,
+  KEY_WORDS,
+  LEASE_HIGH,
+  LEASE_LOW,
+  LENGTH_MASK,
+  LOCATION,
+  MOD_REVISION,
+  SUB,
+  VERSION,
 } from "./key-table.ts";
 import { COUNT, ENTRIES, NEXT } from "./key-tree.ts";
 import { ALL_SUBS, LATEST, MvccState, READ_THROUGH } from "./mvcc-state.ts";
@@ -50,7 +66,15 @@ export interface MvccOptions {
 /** A {@link KeyMeta} to be filled. */
 export function createKeyMeta(): KeyMeta {
   return {
-    keyId: 0, createRevision: 0, modRevision: 0, sub: 0, version: 0, leaseLow: 0, leaseHigh: 0, encodedBytes: 0, location: -1,
+    keyId: 0,
+    createRevision: 0,
+    modRevision: 0,
+    sub: 0,
+    version: 0,
+    leaseLow: 0,
+    leaseHigh: 0,
+    encodedBytes: 0,
+    location: -1,
   };
 }
 
@@ -64,7 +88,13 @@ export class Mvcc implements MvccStore {
   #compactor: Compactor;
   #restorer: Restorer;
   readonly #uncommittedBytesMax: number;
-  readonly #fields: KeyValueFields = { createRevision: 0, modRevision: 0, version: 0, leaseLow: 0, leaseHigh: 0 };
+  readonly #fields: KeyValueFields = {
+    createRevision: 0,
+    modRevision: 0,
+    version: 0,
+    leaseLow: 0,
+    leaseHigh: 0,
+  };
   #tombstone = new Uint8Array(256);
 
   constructor(options: MvccOptions) {
@@ -101,8 +131,11 @@ export class Mvcc implements MvccStore {
   beginTxn(): void {
     const state = this.#state;
     assert(state.txnMain === 0, "a write txn is open already", state.txnMain);
-    assert(state.values.uncommittedBytes <= UNCOMMITTED_BYTES_BROKEN, "uncommitted values fill the memory: heed needsCommit",
-      state.values.uncommittedBytes);
+    assert(
+      state.values.uncommittedBytes <= UNCOMMITTED_BYTES_BROKEN,
+      "uncommitted values fill the memory: heed needsCommit",
+      state.values.uncommittedBytes,
+    );
     state.txnMain = state.revision + 1;
     state.txnSub = 0;
   }
@@ -116,7 +149,14 @@ export class Mvcc implements MvccStore {
   }
 
   put(
-    kb: Uint8Array, ks: number, ke: number, vb: Uint8Array, vs: number, ve: number, leaseLow: number, leaseHigh: number,
+    kb: Uint8Array,
+    ks: number,
+    ke: number,
+    vb: Uint8Array,
+    vs: number,
+    ve: number,
+    leaseLow: number,
+    leaseHigh: number,
   ): void {
     const state = this.#state;
     const main = state.txnMain;
@@ -272,7 +312,12 @@ export class Mvcc implements MvccStore {
    * Walks a range without reading values: number of live keys at `revision` (0 = current) and the sum of their encodedBytes.
    * Stops at `keysMax` keys. Fills and returns `into`.
    */
-  measure<T extends { keys: number; encodedBytes: number }>(range: KeyRange, revision: number, keysMax: number, into: T): T {
+  measure<T extends { keys: number; encodedBytes: number }>(
+    range: KeyRange,
+    revision: number,
+    keysMax: number,
+    into: T,
+  ): T {
     const cursor = this.openCursor(range, revision) as KeyCursor;
     into.keys = 0;
     into.encodedBytes = 0;
@@ -299,7 +344,12 @@ export class Mvcc implements MvccStore {
   openCursor(range: KeyRange, revision: number): RangeCursor {
     const state = this.#state;
     const main = revision === 0 ? state.newestMain : revision;
-    assert(main >= state.compactRevision, "a cursor below the compacted revision", main, state.compactRevision);
+    assert(
+      main >= state.compactRevision,
+      "a cursor below the compacted revision",
+      main,
+      state.compactRevision,
+    );
     return new KeyCursor(state, range, main, main === state.txnMain ? state.txnSub : ALL_SUBS);
   }
 
@@ -323,8 +373,13 @@ export class Mvcc implements MvccStore {
 
   compact(revision: number): void {
     const state = this.#state;
-    assert(revision > state.compactRevision && revision <= state.revision, "compact out of range", revision,
-      state.compactRevision, state.revision);
+    assert(
+      revision > state.compactRevision && revision <= state.revision,
+      "compact out of range",
+      revision,
+      state.compactRevision,
+      state.revision,
+    );
     state.compactRevision = revision;
   }
 
@@ -367,7 +422,8 @@ export class Mvcc implements MvccStore {
 
   /** Replaces the content of a new store by a checkpoint; then restore what is newer and call {@link finishRestore}. */
   loadCheckpoint(
-    chunks: readonly Uint8Array[], backend: BackendRevisions,
+    chunks: readonly Uint8Array[],
+    backend: BackendRevisions,
   ): { revision: number; refusal?: undefined } | { refusal: CheckpointRefusal } {
     const read = readHeader(chunks, backend);
     if ("refusal" in read) return read;
@@ -382,7 +438,12 @@ export class Mvcc implements MvccStore {
 
   #newState(hashSeed: number): MvccState {
     const { source, sink, valueBytesMax, valueChunkBytes } = this.#options;
-    return new MvccState(source, sink, new ValueArena(valueBytesMax, valueChunkBytes ?? VALUE_CHUNK_BYTES), hashSeed);
+    return new MvccState(
+      source,
+      sink,
+      new ValueArena(valueBytesMax, valueChunkBytes ?? VALUE_CHUNK_BYTES),
+      hashSeed,
+    );
   }
 
   /** What HashKV has to know of the index for the hash at `revision` (0 = current). O(keys). */
@@ -404,7 +465,11 @@ export class Mvcc implements MvccStore {
     }
     cursor.close();
     const keep = {
-      revision: main, compactRevision, anyLive, mains: mains.slice(0, kept), subs: subs.slice(0, kept),
+      revision: main,
+      compactRevision,
+      anyLive,
+      mains: mains.slice(0, kept),
+      subs: subs.slice(0, kept),
     };
     sortRevisions(keep.mains, keep.subs);
     return keep;

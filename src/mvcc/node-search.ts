@@ -19,7 +19,13 @@ export const HEADS = 6;
  * @param keys offset of the node's ids, which are shifted left by `shift`
  */
 export function searchNode(
-  table: KeyTable, words: Uint32Array, at: number, keys: number, shift: number, probe: Probe, orEqual: boolean,
+  table: KeyTable,
+  words: Uint32Array,
+  at: number,
+  keys: number,
+  shift: number,
+  probe: Probe,
+  orEqual: boolean,
 ): number {
   const count = words[at + COUNT];
   if (count === 0) return 0;
@@ -49,7 +55,14 @@ export function searchNode(
 }
 
 /** Sets the head of the key that was put at `index` of a node; its neighbours are in place. */
-export function noteKey(table: KeyTable, words: Uint32Array, at: number, keys: number, shift: number, index: number): void {
+export function noteKey(
+  table: KeyTable,
+  words: Uint32Array,
+  at: number,
+  keys: number,
+  shift: number,
+  index: number,
+): void {
   const count = words[at + COUNT];
   const id = words[at + keys + index] >>> shift;
   // A key between two others shares what they share.
@@ -74,8 +87,15 @@ export function rehead(table: KeyTable, words: Uint32Array, at: number, keys: nu
 }
 
 /** Computes them anew if the node's keys share more words than they did, as after a split. */
-export function reheadIfMoreShared(table: KeyTable, words: Uint32Array, at: number, keys: number, shift: number): void {
-  if (words[at + COUNT] > 0 && sharedWords(table, words, at, keys, shift) > words[at + SKIP]) rehead(table, words, at, keys, shift);
+export function reheadIfMoreShared(
+  table: KeyTable,
+  words: Uint32Array,
+  at: number,
+  keys: number,
+  shift: number,
+): void {
+  if (words[at + COUNT] > 0 && sharedWords(table, words, at, keys, shift) > words[at + SKIP])
+    rehead(table, words, at, keys, shift);
 }
 
 /** What the first and the last key share, all between them share. */

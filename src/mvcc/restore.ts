@@ -6,8 +6,18 @@
  * Without a checkpoint the tree stays empty until the end, and is then built from the sorted keys.
  */
 import {
-  CREATE_REVISION, ENCODED_BYTES, KEY_DOUBLES, KEY_MASK, KEY_SHIFT, KEY_WORDS, LEASE_HIGH, LEASE_LOW, LOCATION,
-  MOD_REVISION, SUB, VERSION,
+  CREATE_REVISION,
+  ENCODED_BYTES,
+  KEY_DOUBLES,
+  KEY_MASK,
+  KEY_SHIFT,
+  KEY_WORDS,
+  LEASE_HIGH,
+  LEASE_LOW,
+  LOCATION,
+  MOD_REVISION,
+  SUB,
+  VERSION,
 } from "./key-table.ts";
 import { sortKeyIds } from "./key-sort.ts";
 import type { MvccState } from "./mvcc-state.ts";
@@ -76,7 +86,11 @@ export class Restorer {
     const state = this.#state;
     if (!this.#fromCheckpoint) this.#buildTree();
     state.revision = Math.max(state.revision, this.#main, scheduledCompactRevision, finishedCompactRevision);
-    state.compactRevision = Math.max(state.compactRevision, scheduledCompactRevision, finishedCompactRevision);
+    state.compactRevision = Math.max(
+      state.compactRevision,
+      scheduledCompactRevision,
+      finishedCompactRevision,
+    );
     // A checkpoint may hold revisions that a compaction finished later has removed: its own mark counts then.
     if (!this.#fromCheckpoint) state.physicalRevision = finishedCompactRevision;
     state.log.reset(state.revision);

@@ -65,7 +65,16 @@ export interface MvccStore {
    * Puts key `kb[ks, ke)` with value `vb[vs, ve)`; builds the encoded KeyValue once and hands it to the sink. All bytes are
    * borrowed. What was there before is asked with {@link lookup}, before.
    */
-  put(kb: Uint8Array, ks: number, ke: number, vb: Uint8Array, vs: number, ve: number, leaseLow: number, leaseHigh: number): void;
+  put(
+    kb: Uint8Array,
+    ks: number,
+    ke: number,
+    vb: Uint8Array,
+    vs: number,
+    ve: number,
+    leaseLow: number,
+    leaseHigh: number,
+  ): void;
   /** Tombstones all live keys of the range in key order; returns how many. */
   deleteRange(range: KeyRange): number;
   /** Closes the txn; `revision` grew by one if anything was written. Returns the current revision. */

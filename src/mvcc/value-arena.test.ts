@@ -10,7 +10,13 @@ function append(arena: ValueArena, bytes: number, main: number): number {
 
 function holds(arena: ValueArena, location: number, bytes: number, main: number): boolean {
   const from = location % arena.chunkBytes;
-  return arena.has(location) && arena.memoryOf(location).subarray(from, from + bytes).every((byte) => byte === (main & 0xff));
+  return (
+    arena.has(location) &&
+    arena
+      .memoryOf(location)
+      .subarray(from, from + bytes)
+      .every((byte) => byte === (main & 0xff))
+  );
 }
 
 test("committed values leave oldest first, within the budget", () => {

@@ -86,7 +86,8 @@ export class ValueArena {
   /** Moves the mark over committed chunks, up to chunk `limit`. */
   #advance(limit: number): void {
     const main = this.#committedMain;
-    while (this.#uncommitted < limit && this.#newest[this.#uncommitted & this.#mask] <= main) this.#uncommitted++;
+    while (this.#uncommitted < limit && this.#newest[this.#uncommitted & this.#mask] <= main)
+      this.#uncommitted++;
   }
 
   /** Bytes that storage has not committed, counted in whole chunks. */
@@ -122,7 +123,8 @@ export class ValueArena {
     const numbers = Math.ceil(length / this.chunkBytes);
     while (this.#head + numbers - this.#tail > this.#mask + 1) this.#growDirectory();
     this.#chunks[this.#head & this.#mask] = memory;
-    for (let number = this.#head; number < this.#head + numbers; number++) this.#newest[number & this.#mask] = 0;
+    for (let number = this.#head; number < this.#head + numbers; number++)
+      this.#newest[number & this.#mask] = 0;
     this.#last = last;
     this.#head += numbers;
     this.allocatedBytes += length;

@@ -279,7 +279,13 @@ export class CompareView {
 
   decode(bytes: Uint8Array, start: number, end: number): boolean {
     this.result = this.target = this.unionField = this.number = this.leaseLow = this.leaseHigh = 0;
-    this.keyStart = this.keyEnd = this.rangeEndStart = this.rangeEndEnd = this.valueStart = this.valueEnd = start;
+    this.keyStart =
+      this.keyEnd =
+      this.rangeEndStart =
+      this.rangeEndEnd =
+      this.valueStart =
+      this.valueEnd =
+        start;
     this.hasRangeEnd = false;
     reader.reset(bytes, start, end);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {

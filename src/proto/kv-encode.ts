@@ -143,7 +143,8 @@ export interface KeyValueNumbers {
 
 /** Bytes of mvccpb.KeyValue without its value, for keys_only. */
 export function keyOnlyBytes(keyBytes: number, meta: KeyValueNumbers): number {
-  const lease = meta.leaseLow === 0 && meta.leaseHigh === 0 ? 0 : 1 + varint64Bytes(meta.leaseLow, meta.leaseHigh);
+  const lease =
+    meta.leaseLow === 0 && meta.leaseHigh === 0 ? 0 : 1 + varint64Bytes(meta.leaseLow, meta.leaseHigh);
   return (
     prefixBytes(keyBytes) +
     keyBytes +

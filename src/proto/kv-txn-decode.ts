@@ -112,9 +112,9 @@ export class TxnArena {
     const row = this.#txnRows.extend(6);
     if (!this.#countFields(row, start, end)) return -1;
     const rows = this.#txnRows.items;
-    rows[row] = this.#compares.extend(2 * (rows[row + 1])) / 2;
-    rows[row + 2] = this.#ops.extend(4 * (rows[row + 3])) / 4;
-    rows[row + 4] = this.#ops.extend(4 * (rows[row + 5])) / 4;
+    rows[row] = this.#compares.extend(2 * rows[row + 1]) / 2;
+    rows[row + 2] = this.#ops.extend(4 * rows[row + 3]) / 4;
+    rows[row + 4] = this.#ops.extend(4 * rows[row + 5]) / 4;
     this.#fillFields(rows[row], rows[row + 2], rows[row + 4], start, end);
     return this.#decodeOps(row, depth) ? txn : -1;
   }

@@ -2,7 +2,15 @@
  * The envelope of a proposal: etcdserverpb.InternalRaftRequest, of which exactly one payload field is set besides the header
  * (field 100). The payload stays bytes.
  */
-import { varint64Bytes, varintBytes, WIRE_BYTES, WIRE_VARINT, WireReader, writeVarint, writeVarint64 } from "./wire.ts";
+import {
+  varint64Bytes,
+  varintBytes,
+  WIRE_BYTES,
+  WIRE_VARINT,
+  WireReader,
+  writeVarint,
+  writeVarint64,
+} from "./wire.ts";
 
 /** Field numbers of the payloads. */
 export const RaftField = {
@@ -155,7 +163,9 @@ export function isV2Request(bytes: Uint8Array, start: number, end: number): bool
       continue;
     }
     const length = reader.length();
-    const text = String.fromCharCode(...bytes.subarray(reader.position, reader.position + Math.min(length, 3)));
+    const text = String.fromCharCode(
+      ...bytes.subarray(reader.position, reader.position + Math.min(length, 3)),
+    );
     if (tag >>> 3 === 2) method = length === 3 && text === "PUT";
     else return method && text === "/0/";
     reader.position += length;

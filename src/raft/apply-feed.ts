@@ -61,7 +61,14 @@ export class ApplyFeed {
   }
 
   /** Puts a read straight into the ring if it need not wait for anything. */
-  tryRead(readIndex: number, flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): boolean {
+  tryRead(
+    readIndex: number,
+    flags: number,
+    requestId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     if (this.#handedIndex < readIndex || !this.#reads.isEmpty) return false;
     if (!this.#ring.write(RecordType.read, flags, requestId, bytes, start, end)) return false;
     this.#written = true;
@@ -84,7 +91,7 @@ export class ApplyFeed {
   }
 
   #handOverReads(): boolean {
-    for (let read = this.#reads.firstReady(this.#handedIndex); read !== null; ) {
+    for (let read = this.#reads.firstReady(this.#handedIndex); read !== null;) {
       const { flags, requestId, payload } = read;
       if (!this.#ring.write(RecordType.read, flags, requestId, payload, 0, payload.length)) {
         this.#neededBytes = payload.length;
@@ -139,7 +146,12 @@ export class ApplyFeed {
     const end = batch.dataEnd(i);
     const prefix = (trace === null ? 0 : TRACE_CONTEXT_BYTES) + ENTRY_PREFIX_BYTES;
     const length = prefix + end - start;
-    assert(length <= this.#ring.payloadBytesMax, "entry larger than the apply ring", length, this.#ring.payloadBytesMax);
+    assert(
+      length <= this.#ring.payloadBytesMax,
+      "entry larger than the apply ring",
+      length,
+      this.#ring.payloadBytesMax,
+    );
     if (this.#ring.freeBytes() < length) {
       this.#neededBytes = length;
       return false;

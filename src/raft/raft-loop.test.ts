@@ -49,7 +49,11 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
   }
   const appliedIndex = options.appliedIndex ?? 0;
   const { wal, contents } = await openWal(DIRECTORY, appliedIndex, walOptions);
-  const rings = { inbox: new MemoryRing(1 << 20), toApply: new MemoryRing(options.applyRingBytes ?? 1 << 20), toMain: new MemoryRing(4096) };
+  const rings = {
+    inbox: new MemoryRing(1 << 20),
+    toApply: new MemoryRing(options.applyRingBytes ?? 1 << 20),
+    toMain: new MemoryRing(4096),
+  };
   const log: string[] = [];
   const voter = () =>
     new SingleVoter({
@@ -61,7 +65,8 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
       sink: wal,
     });
   const loop = startRaftLoop({
-    consensus: contents.lastIndex < appliedIndex ? (null as never) : (options.wrap ?? ((same) => same))(voter()),
+    consensus:
+      contents.lastIndex < appliedIndex ? (null as never) : (options.wrap ?? ((same) => same))(voter()),
     storage: wal,
     recovered: contents.entries,
     lastIndex: contents.lastIndex,
@@ -90,13 +95,26 @@ function take(ring: MemoryRing, recordsMax = 1e6): string[] {
   ring.drain((type, flags, requestId, bytes, start, end) => {
     const name = Object.entries(RecordType).find(([, value]) => value === type)?.[0] ?? "?";
     const traced = (flags & FLAG_TRACED) !== 0;
-    const trace = traced ? ` traced ${Buffer.from(bytes.subarray(start, start + 24)).toString("latin1").trim()}` : "";
+    const trace = traced
+      ? ` traced ${Buffer.from(bytes.subarray(start, start + 24))
+          .toString("latin1")
+          .trim()}`
+      : "";
     const at = traced ? start + 24 : start;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const rest = (from: number): string => new TextDecoder().decode(bytes.subarray(from, end));
-    if (type === RecordType.entry) lines.push(`entry ${view.getFloat64(at, true)}/${requestId} type ${view.getUint32(at + 8, true)} ${rest(at + 16)}${trace}`);
-    else if (type === RecordType.leader) lines.push(`leader term ${view.getFloat64(at, true)} ${view.getBigUint64(at + 8, true).toString(16)} ${view.getUint32(at + 16, true)}`);
-    else if (type === RecordType.raftStatus) lines.push(`status commit ${view.getFloat64(at, true)} last ${view.getFloat64(at + 8, true)} term ${view.getFloat64(at + 16, true)}`);
+    if (type === RecordType.entry)
+      lines.push(
+        `entry ${view.getFloat64(at, true)}/${requestId} type ${view.getUint32(at + 8, true)} ${rest(at + 16)}${trace}`,
+      );
+    else if (type === RecordType.leader)
+      lines.push(
+        `leader term ${view.getFloat64(at, true)} ${view.getBigUint64(at + 8, true).toString(16)} ${view.getUint32(at + 16, true)}`,
+      );
+    else if (type === RecordType.raftStatus)
+      lines.push(
+        `status commit ${view.getFloat64(at, true)} last ${view.getFloat64(at + 8, true)} term ${view.getFloat64(at + 16, true)}`,
+      );
     else if (type === RecordType.error) lines.push(`error ${requestId} ${view.getUint32(at, true)}`);
     else lines.push(`${name} ${requestId} ${rest(at)}${trace}`);
   }, recordsMax);
@@ -133,9 +151,16 @@ describe("raft loop", () => {
   test("starts as leader, replays what storage does not have, then its own empty entry", async () => {
     const member = await startMember();
     await settle(member);
-    assert.deepEqual(take(member.toApply), ["leader term 2 abc 1", "entry 1/1 type 1 conf", "entry 2/2 type 0 "]);
+    assert.deepEqual(take(member.toApply), [
+      "leader term 2 abc 1",
+      "entry 1/1 type 1 conf",
+      "entry 2/2 type 0 ",
+    ]);
     assert.deepEqual(take(member.toMain).at(-1), "status commit 2 last 2 term 2");
-    assert.deepEqual(member.log, ["abc became leader at term 2", "raft.node: abc elected leader abc at term 2"]);
+    assert.deepEqual(member.log, [
+      "abc became leader at term 2",
+      "raft.node: abc elected leader abc at term 2",
+    ]);
   });
 
   test("a proposal reaches apply only after the disk has it; a read goes at once, a later read behind the entry", async () => {
@@ -148,7 +173,11 @@ describe("raft loop", () => {
     send(member, RecordType.read, 101, "get a");
     member.inbox.publish();
     member.loop.pump();
-    assert.deepEqual(take(member.toApply), ["read 101 get a"], "the put is not committed, so the read need not see it");
+    assert.deepEqual(
+      take(member.toApply),
+      ["read 101 get a"],
+      "the put is not committed, so the read need not see it",
+    );
     send(member, RecordType.propose, 102, "put b");
     member.inbox.publish();
     member.loop.pump();
@@ -157,7 +186,11 @@ describe("raft loop", () => {
     await settle(member);
     send(member, RecordType.read, 103, "get b");
     await settle(member);
-    assert.deepEqual(take(member.toApply), ["entry 2/3 type 0 put a", "entry 2/4 type 0 put b", "read 103 get b"]);
+    assert.deepEqual(take(member.toApply), [
+      "entry 2/3 type 0 put a",
+      "entry 2/4 type 0 put b",
+      "read 103 get b",
+    ]);
     assert.equal(take(member.toMain).at(-1), "status commit 4 last 4 term 2");
   });
 
@@ -172,7 +205,11 @@ describe("raft loop", () => {
     send(member, RecordType.cancel, 2, "");
     member.inbox.publish();
     member.loop.pump();
-    assert.deepEqual(take(member.toApply), ["leader term 3 abc 1", "entry 1/1 type 1 conf", "entry 2/2 type 0 "]);
+    assert.deepEqual(take(member.toApply), [
+      "leader term 3 abc 1",
+      "entry 1/1 type 1 conf",
+      "entry 2/2 type 0 ",
+    ]);
     openDisk();
     await settle(member);
     assert.deepEqual(take(member.toApply), ["entry 3/3 type 0 ", "read 1 early"]);
@@ -216,11 +253,17 @@ describe("raft loop", () => {
     send(member, RecordType.propose, 1, "trace-id-and-span".padEnd(24) + "put a", FLAG_TRACED);
     send(member, RecordType.read, 2, "read-trace".padEnd(24) + "get a", FLAG_TRACED);
     await settle(member);
-    assert.deepEqual(take(member.toApply), ["read 2 get a traced read-trace", "entry 2/3 type 0 put a traced trace-id-and-span"]);
+    assert.deepEqual(take(member.toApply), [
+      "read 2 get a traced read-trace",
+      "entry 2/3 type 0 put a traced trace-id-and-span",
+    ]);
     await member.loop.stop();
     const { contents } = await openWal(DIRECTORY, 2, { fileSystem: member.fileSystem });
     const [batch] = contents.entries as [EntryBatch];
-    assert.equal(new TextDecoder().decode(batch.bytes.subarray(batch.dataStart(0), batch.dataEnd(0))), "put a");
+    assert.equal(
+      new TextDecoder().decode(batch.bytes.subarray(batch.dataStart(0), batch.dataEnd(0))),
+      "put a",
+    );
   });
 
   test("without a leader a proposal is refused", async () => {
@@ -245,7 +288,10 @@ describe("raft loop", () => {
       }
       send(member, RecordType.propose, sent, payload);
     }
-    assert.ok(sent * 200_000 >= UNAPPLIED_BYTES_MAX && sent * 200_000 < UNAPPLIED_BYTES_MAX * 1.5, `took ${sent}`);
+    assert.ok(
+      sent * 200_000 >= UNAPPLIED_BYTES_MAX && sent * 200_000 < UNAPPLIED_BYTES_MAX * 1.5,
+      `took ${sent}`,
+    );
     assert.ok(member.wal.pendingBytes >= UNAPPLIED_BYTES_MAX);
     openDisk();
     let handed = 0;
@@ -292,7 +338,13 @@ describe("raft loop", () => {
     assert.ok(member.wal.segmentPaths.length < before);
     await member.loop.stop();
     const { contents } = await openWal(DIRECTORY, 50, { fileSystem: member.fileSystem });
-    const confState = { voters: [NODE], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+    const confState = {
+      voters: [NODE],
+      learners: [],
+      votersOutgoing: [],
+      learnersNext: [],
+      autoLeave: false,
+    };
     assert.deepEqual(contents.snapshots.at(-1), { index: 50, term: 2, confState });
     assert.equal(contents.hardState.commit, 62);
     send(member, RecordType.committed, 1000, "");
@@ -306,9 +358,17 @@ describe("raft loop", () => {
     const { fileSystem } = member;
     const again = await startMember({ fileSystem, appliedIndex: 3 });
     await settle(again);
-    assert.deepEqual(take(again.toApply), ["leader term 3 abc 1", "entry 2/4 type 0 b", "entry 2/5 type 0 c", "entry 3/6 type 0 "]);
+    assert.deepEqual(take(again.toApply), [
+      "leader term 3 abc 1",
+      "entry 2/4 type 0 b",
+      "entry 2/5 type 0 c",
+      "entry 3/6 type 0 ",
+    ]);
     await again.loop.stop();
-    await assert.rejects(startMember({ fileSystem, appliedIndex: 9 }), /log ends at index 6, but storage has applied up to 9: entries are lost/);
+    await assert.rejects(
+      startMember({ fileSystem, appliedIndex: 9 }),
+      /log ends at index 6, but storage has applied up to 9: entries are lost/,
+    );
   });
 });
 

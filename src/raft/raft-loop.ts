@@ -67,7 +67,11 @@ export interface LoopDoorbell {
   sleepAsync(sequence: number): Promise<unknown> | undefined;
 }
 
-export type LoopLog = (level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown>) => void;
+export type LoopLog = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields: Record<string, unknown>,
+) => void;
 
 export interface RaftLoopOptions {
   readonly consensus: Consensus;
@@ -144,7 +148,8 @@ export class RaftLoop {
     for (const batch of options.recovered) this.#window.push(batch);
     this.#apply = new ApplyFeed(options.toApply, this.#window, this.#reads, options.appliedIndex);
     this.#main = new MainFeed(options.toMain);
-    this.#handler = (type, flags, requestId, bytes, start, end) => this.#handle(type, flags, requestId, bytes, start, end);
+    this.#handler = (type, flags, requestId, bytes, start, end) =>
+      this.#handle(type, flags, requestId, bytes, start, end);
     this.#storageIndex = options.appliedIndex;
     this.#markerIndex = options.snapshotIndex;
   }
@@ -267,7 +272,14 @@ export class RaftLoop {
     }
   }
 
-  #handle(type: number, flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+  #handle(
+    type: number,
+    flags: number,
+    requestId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     switch (type) {
       case RecordType.propose:
         this.#propose(flags, requestId, bytes, start, end);
@@ -336,8 +348,11 @@ export class RaftLoop {
     this.#main.noteLeader();
     const id = nodeId.toString(16);
     const leader = leaderId.toString(16);
-    if (this.#consensus.isLeader) this.#options.log("info", `${id} became leader at term ${term}`, { logger: "raft" });
-    this.#options.log("info", `raft.node: ${id} elected leader ${leader} at term ${term}`, { logger: "raft" });
+    if (this.#consensus.isLeader)
+      this.#options.log("info", `${id} became leader at term ${term}`, { logger: "raft" });
+    this.#options.log("info", `raft.node: ${id} elected leader ${leader} at term ${term}`, {
+      logger: "raft",
+    });
   }
 
   #startFlush(): void {

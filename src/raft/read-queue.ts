@@ -23,7 +23,14 @@ export class ReadQueue {
   }
 
   /** The payload is copied. */
-  push(context: number, flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+  push(
+    context: number,
+    flags: number,
+    requestId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.#reads.push({ requestId, flags, payload: bytes.slice(start, end), context, index: -1 });
     this.#bytes += end - start;
   }

@@ -7,7 +7,9 @@ import { TermTable } from "./term-table.ts";
 
 const NODE = 0xaf277c1dfad997d2n;
 
-function startVoter(options: { commit?: number; term?: number; baseIndex?: number; baseTerm?: number; terms?: number[] } = {}) {
+function startVoter(
+  options: { commit?: number; term?: number; baseIndex?: number; baseTerm?: number; terms?: number[] } = {},
+) {
   const appended: string[] = [];
   const voter = new SingleVoter({
     nodeId: NODE,
@@ -16,7 +18,8 @@ function startVoter(options: { commit?: number; term?: number; baseIndex?: numbe
     baseTerm: options.baseTerm ?? 0,
     terms: options.terms ?? [1],
     sink: {
-      appendEntry: (type, term, index, _bytes, start, end) => appended.push(`${term}/${index} type ${type}, ${end - start} B`),
+      appendEntry: (type, term, index, _bytes, start, end) =>
+        appended.push(`${term}/${index} type ${type}, ${end - start} B`),
     },
   });
   return { voter, appended };
@@ -30,7 +33,10 @@ describe("one voter", () => {
     assert.equal(voter.propose(EntryType.normal, DATA, 0, 10), 0, "no leader before start");
     voter.start();
     assert.deepEqual(appended, ["2/2 type 0, 0 B"]);
-    assert.deepEqual([voter.term, voter.leaderId, voter.isLeader, voter.lastIndex, voter.commitIndex], [2, NODE, true, 2, 1]);
+    assert.deepEqual(
+      [voter.term, voter.leaderId, voter.isLeader, voter.lastIndex, voter.commitIndex],
+      [2, NODE, true, 2, 1],
+    );
     const ready = voter.ready();
     assert.ok(ready.hardStateChanged && ready.leaderChanged);
     assert.deepEqual(ready.hardState, { term: 2, vote: NODE, commit: 1 });
@@ -72,7 +78,10 @@ describe("one voter", () => {
     assert.equal(voter.commitIndex, 8);
     voter.start();
     assert.deepEqual(appended, ["4/11 type 0, 0 B"]);
-    assert.deepEqual([8, 9, 10, 11, 12].map((index) => voter.termAt(index)), [2, 3, 3, 4, 0]);
+    assert.deepEqual(
+      [8, 9, 10, 11, 12].map((index) => voter.termAt(index)),
+      [2, 3, 3, 4, 0],
+    );
     assert.throws(() => startVoter({ commit: 7, terms: [1] }), /commit index beyond the log: 7, 1/);
   });
 });
@@ -80,10 +89,22 @@ describe("one voter", () => {
 describe("term table", () => {
   test("knows terms across changes, truncation and release", () => {
     const table = new TermTable(10, 2);
-    for (const [index, term] of [[11, 2], [12, 3], [13, 3], [14, 5]] as const) table.append(index, term);
-    assert.deepEqual([9, 10, 11, 12, 13, 14, 15].map((index) => table.termAt(index)), [0, 2, 2, 3, 3, 5, 0]);
+    for (const [index, term] of [
+      [11, 2],
+      [12, 3],
+      [13, 3],
+      [14, 5],
+    ] as const)
+      table.append(index, term);
+    assert.deepEqual(
+      [9, 10, 11, 12, 13, 14, 15].map((index) => table.termAt(index)),
+      [0, 2, 2, 3, 3, 5, 0],
+    );
     table.append(13, 6);
-    assert.deepEqual([table.lastIndex, table.lastTerm, table.termAt(12), table.termAt(13), table.termAt(14)], [13, 6, 3, 6, 0]);
+    assert.deepEqual(
+      [table.lastIndex, table.lastTerm, table.termAt(12), table.termAt(13), table.termAt(14)],
+      [13, 6, 3, 6, 0],
+    );
     table.release(12);
     assert.deepEqual([table.termAt(11), table.termAt(12), table.termAt(13)], [0, 3, 6]);
     assert.throws(() => table.append(15, 6), /consecutive/);
@@ -99,7 +120,10 @@ test("bootstrap entries are etcd's bytes, ascending by id", () => {
   const [first, second] = encodeBootstrapEntries(members) as [Uint8Array, Uint8Array];
   // Read from the WAL of an etcd 3.6 that was started with this member.
   const context = '{"id":7383792418829112008,"peerURLs":["http://127.0.0.1:42380"],"name":"n1"}';
-  assert.equal(Buffer.from(first).toString("hex"), "0800100018c8a5a0dcd782a0bc66224c" + Buffer.from(context).toString("hex"));
+  assert.equal(
+    Buffer.from(first).toString("hex"),
+    "0800100018c8a5a0dcd782a0bc66224c" + Buffer.from(context).toString("hex"),
+  );
   assert.match(Buffer.from(second).toString(), /"id":17293822569102704640,.*"name":"b\\u003c\\u0026"/);
   assert.deepEqual(bootstrapHardState(2), { term: 1, vote: 0n, commit: 2 });
 });

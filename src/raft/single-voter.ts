@@ -45,7 +45,13 @@ export class SingleVoter implements Consensus {
 
   constructor(start: SingleVoterStart) {
     this.nodeId = start.nodeId;
-    this.confState = { voters: [start.nodeId], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+    this.confState = {
+      voters: [start.nodeId],
+      learners: [],
+      votersOutgoing: [],
+      learnersNext: [],
+      autoLeave: false,
+    };
     this.#sink = start.sink;
     this.#terms = new TermTable(start.baseIndex, start.baseTerm);
     for (const term of start.terms) this.#terms.append(this.#terms.lastIndex + 1, term);
@@ -53,7 +59,12 @@ export class SingleVoter implements Consensus {
     this.#vote = start.hardState.vote;
     // The commit index lags behind in storage, and applied state is committed by definition.
     this.#commit = Math.max(start.hardState.commit, start.baseIndex);
-    assert(this.#commit <= this.#terms.lastIndex, "commit index beyond the log", this.#commit, this.#terms.lastIndex);
+    assert(
+      this.#commit <= this.#terms.lastIndex,
+      "commit index beyond the log",
+      this.#commit,
+      this.#terms.lastIndex,
+    );
     this.#commitReported = this.#commit;
     this.#ready = {
       hardStateChanged: false,

@@ -55,7 +55,12 @@ export class TermTable {
   }
 
   #truncate(index: number): void {
-    assert(index > this.#firstIndexes[0], "cannot truncate below the start of the log", index, this.#firstIndexes[0]);
+    assert(
+      index > this.#firstIndexes[0],
+      "cannot truncate below the start of the log",
+      index,
+      this.#firstIndexes[0],
+    );
     while (this.#firstIndexes[this.#firstIndexes.length - 1] >= index) {
       this.#firstIndexes.pop();
       this.#terms.pop();

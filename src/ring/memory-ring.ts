@@ -47,7 +47,14 @@ export class MemoryRing implements RingWriter, RingReader {
     this.#append(type, flags, requestId, this.bytes.slice(0, length));
   }
 
-  write(type: number, flags: number, requestId: number, payload: Uint8Array, start: number, end: number): boolean {
+  write(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     if (!this.#fits(end - start)) return false;
     this.#append(type, flags, requestId, payload.slice(start, end));
     return true;

@@ -13,7 +13,11 @@ interface Ends {
 
 function sharedRing(bytes: number): Ends & { memory: SharedArrayBuffer } {
   const memory = createRingMemory(bytes);
-  return { memory, writer: new SharedRingWriter(memory, new Doorbell(createDoorbellMemory())), reader: new SharedRingReader(memory) };
+  return {
+    memory,
+    writer: new SharedRingWriter(memory, new Doorbell(createDoorbellMemory())),
+    reader: new SharedRingReader(memory),
+  };
 }
 
 function memoryRing(bytes: number): Ends {
@@ -31,14 +35,20 @@ function collect(reader: RingReader, max = Infinity): Array<[number, number, num
 
 const text = (s: string): Uint8Array => Buffer.from(s, "latin1");
 
-for (const [name, make] of [["shared", sharedRing], ["memory", memoryRing]] as const) {
+for (const [name, make] of [
+  ["shared", sharedRing],
+  ["memory", memoryRing],
+] as const) {
   describe(`${name} ring`, () => {
     test("hands over records in order, with type, flags and a 48-bit request id", () => {
       const { writer, reader } = make(4096);
       ok(writer.write(1, 2, 0xffff_ffff_ffff, text("hello"), 0, 5));
       ok(writer.write(2, 0, 7, text(""), 0, 0));
       writer.publish();
-      deepEqual(collect(reader), [[1, 2, 0xffff_ffff_ffff, "hello"], [2, 0, 7, ""]]);
+      deepEqual(collect(reader), [
+        [1, 2, 0xffff_ffff_ffff, "hello"],
+        [2, 0, 7, ""],
+      ]);
       ok(reader.isEmpty());
     });
 
@@ -81,8 +91,14 @@ for (const [name, make] of [["shared", sharedRing], ["memory", memoryRing]] as c
       const { writer, reader } = make(4096);
       for (let i = 0; i < 5; i++) writer.write(1, 0, i, text("x"), 0, 1);
       writer.publish();
-      deepEqual(collect(reader, 2).map((r) => r[2]), [0, 1]);
-      deepEqual(collect(reader).map((r) => r[2]), [2, 3, 4]);
+      deepEqual(
+        collect(reader, 2).map((r) => r[2]),
+        [0, 1],
+      );
+      deepEqual(
+        collect(reader).map((r) => r[2]),
+        [2, 3, 4],
+      );
     });
 
     test("a throwing handler loses only the record it threw on", () => {
@@ -94,7 +110,10 @@ for (const [name, make] of [["shared", sharedRing], ["memory", memoryRing]] as c
           if (id === 1) throw new Error("handler");
         }, 10),
       );
-      deepEqual(collect(reader).map((r) => r[2]), [2]);
+      deepEqual(
+        collect(reader).map((r) => r[2]),
+        [2],
+      );
     });
 
     test("roomAvailable resolves after a drain", async () => {
@@ -116,13 +135,17 @@ for (const [name, make] of [["shared", sharedRing], ["memory", memoryRing]] as c
       for (let step = 0; step < 20_000; step++) {
         const length = prng.chance(0.05) ? prng.below(writer.payloadBytesMax) : prng.below(60);
         const payload = new Uint8Array(length).fill(step & 0xff);
-        if (writer.write(step & 0x7f, 0, step, payload, 0, length)) sent.push(`${step & 0x7f} ${step} ${length} ${step & 0xff}`);
+        if (writer.write(step & 0x7f, 0, step, payload, 0, length))
+          sent.push(`${step & 0x7f} ${step} ${length} ${step & 0xff}`);
         if (prng.chance(0.3)) writer.publish();
         if (prng.chance(0.3)) {
-          reader.drain((type, _flags, id, bytes, start, end) => {
-            const fill = end > start ? bytes[end - 1] : id & 0xff;
-            got.push(`${type} ${id} ${end - start} ${fill}`);
-          }, 1 + prng.below(20));
+          reader.drain(
+            (type, _flags, id, bytes, start, end) => {
+              const fill = end > start ? bytes[end - 1] : id & 0xff;
+              got.push(`${type} ${id} ${end - start} ${fill}`);
+            },
+            1 + prng.below(20),
+          );
         }
       }
       writer.publish();

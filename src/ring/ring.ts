@@ -26,7 +26,14 @@ export interface RingWriter {
    * Copies a whole payload in, in numbered parts when it is longer than {@link inlineBytesMax}. Returns false, with nothing
    * written, when there is no room. A payload longer than the whole ring never fits: see {@link payloadBytesMax}.
    */
-  write(type: number, flags: number, requestId: number, payload: Uint8Array, start: number, end: number): boolean;
+  write(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean;
   /** Longest payload that {@link write} can ever take. */
   readonly payloadBytesMax: number;
   /** Makes all committed records visible to the consumer and wakes it if it sleeps. Once a batch, not once a record. */

@@ -126,7 +126,14 @@ export class SharedRingWriter implements RingWriter {
     this.#recordsSincePublish++;
   }
 
-  write(type: number, flags: number, requestId: number, payload: Uint8Array, start: number, end: number): boolean {
+  write(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     const length = end - start;
     if (length > this.inlineBytesMax) return this.#writeParts(type, flags, requestId, payload, start, end);
     const offset = this.reserve(length);
@@ -136,8 +143,20 @@ export class SharedRingWriter implements RingWriter {
     return true;
   }
 
-  #writeParts(type: number, flags: number, requestId: number, payload: Uint8Array, start: number, end: number): boolean {
-    assert(end - start <= this.payloadBytesMax, "payload longer than the ring takes", end - start, this.payloadBytesMax);
+  #writeParts(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    assert(
+      end - start <= this.payloadBytesMax,
+      "payload longer than the ring takes",
+      end - start,
+      this.payloadBytesMax,
+    );
     // A quarter of the ring a part: at most three, and a filler of less than a quarter.
     if (!this.#hasUnits(this.#unitsForParts(end - start))) return false;
     let part = 0;
@@ -156,7 +175,7 @@ export class SharedRingWriter implements RingWriter {
   #unitsForParts(length: number): number {
     let units = 0;
     let position = this.#tail & (this.#capacityUnits - 1);
-    for (let rest = length; rest > 0; ) {
+    for (let rest = length; rest > 0;) {
       const take = Math.min(this.inlineBytesMax, rest);
       const need = paddedUnits(take);
       const toEnd = this.#capacityUnits - position;
@@ -182,12 +201,12 @@ export class SharedRingWriter implements RingWriter {
     if (this.#tail === this.#publishedTail) return;
     const stats = this.#stats;
     const depth = ((this.#tail - this.#headSeen) >>> 0) << 3;
-    if (depth > (stats[STAT_DEPTH_MAX])) stats[STAT_DEPTH_MAX] = depth;
-    stats[STAT_RECORDS] = (stats[STAT_RECORDS]) + this.#recordsSincePublish;
+    if (depth > stats[STAT_DEPTH_MAX]) stats[STAT_DEPTH_MAX] = depth;
+    stats[STAT_RECORDS] = stats[STAT_RECORDS] + this.#recordsSincePublish;
     this.#recordsSincePublish = 0;
     this.#publishedTail = this.#tail;
     Atomics.store(this.#control, TAIL, this.#tail | 0);
-    if (this.#doorbell.ring()) stats[STAT_WAKE_UPS] = (stats[STAT_WAKE_UPS]) + 1;
+    if (this.#doorbell.ring()) stats[STAT_WAKE_UPS] = stats[STAT_WAKE_UPS] + 1;
   }
 
   freeBytes(): number {
@@ -235,7 +254,7 @@ export class SharedRingWriter implements RingWriter {
   }
 
   #countFullWait(): void {
-    this.#stats[STAT_FULL_WAITS] = (this.#stats[STAT_FULL_WAITS]) + 1;
+    this.#stats[STAT_FULL_WAITS] = this.#stats[STAT_FULL_WAITS] + 1;
   }
 }
 
@@ -285,7 +304,7 @@ export class SharedRingReader implements RingReader {
     // A filler in the last 8 bytes announces -8 bytes of payload: its header is cut short.
     this.#head = (this.#head + ((RECORD_HEADER_BYTES + (length | 0) + 7) >>> 3)) >>> 0;
     if (type === TYPE_FILLER) return 0;
-    const requestId = (this.#words[word + 2]) + (this.#words[word + 3]) * 0x1_0000_0000;
+    const requestId = this.#words[word + 2] + this.#words[word + 3] * 0x1_0000_0000;
     const start = (position << 3) + RECORD_HEADER_BYTES;
     const flags = typeAndFlags >>> 16;
     if ((flags & FLAG_MORE_PARTS) === 0 && this.#nextPart === 0) {
@@ -295,8 +314,20 @@ export class SharedRingReader implements RingReader {
     return this.#takePart(handler, type, flags, requestId, start, length);
   }
 
-  #takePart(handler: RecordHandler, type: number, flags: number, requestId: number, start: number, length: number): number {
-    assert(flags >>> PART_SHIFT === this.#nextPart, "parts out of order", flags >>> PART_SHIFT, this.#nextPart);
+  #takePart(
+    handler: RecordHandler,
+    type: number,
+    flags: number,
+    requestId: number,
+    start: number,
+    length: number,
+  ): number {
+    assert(
+      flags >>> PART_SHIFT === this.#nextPart,
+      "parts out of order",
+      flags >>> PART_SHIFT,
+      this.#nextPart,
+    );
     // Parts but the last are all as long as the first, and there are at most four.
     this.#partial ??= new Uint8Array(length * 4);
     this.#partial.set(this.#bytes.subarray(start, start + length), this.#partialBytes);

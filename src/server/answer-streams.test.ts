@@ -94,7 +94,10 @@ test("a connection has so many answers open; the others wait without credit and 
   const { streams, add, take, taken } = setUp();
   const calls = Array.from({ length: STREAMS_PER_CONNECTION_MAX + 2 }, () => add("a"));
   const other = add("b");
-  deepEqual(taken().map(([id]) => id), [...calls.slice(0, STREAMS_PER_CONNECTION_MAX), other].map((call) => call.state));
+  deepEqual(
+    taken().map(([id]) => id),
+    [...calls.slice(0, STREAMS_PER_CONNECTION_MAX), other].map((call) => call.state),
+  );
   streams.receive(0, BYTES, 0, BYTES.length);
   deepEqual(taken(), [], "ended by apply, but not taken");
   take(calls[0]);
@@ -107,22 +110,35 @@ test("a connection has so many answers open; the others wait without credit and 
 
 test("all places taken: connections have turns, and who has not read for seconds loses his", () => {
   const { streams, add, take, taken } = setUp();
-  const holders = Array.from({ length: STREAMS_OPEN_MAX }, (_, i) => add(`holder ${Math.floor(i / STREAMS_PER_CONNECTION_MAX)}`));
+  const holders = Array.from({ length: STREAMS_OPEN_MAX }, (_, i) =>
+    add(`holder ${Math.floor(i / STREAMS_PER_CONNECTION_MAX)}`),
+  );
   const [, moreOfB, ofC] = [add("b"), add("b"), add("c")];
   equal(taken().length, STREAMS_OPEN_MAX);
   streams.receive(0, BYTES, 0, BYTES.length);
   streams.receive(1, BYTES, 0, BYTES.length);
   take(holders[0]);
   take(holders[1]);
-  deepEqual(taken().map(([id]) => id), [STREAMS_OPEN_MAX, ofC.state], "one of b, then one of c");
+  deepEqual(
+    taken().map(([id]) => id),
+    [STREAMS_OPEN_MAX, ofC.state],
+    "one of b, then one of c",
+  );
   for (const holder of [2, 3]) streams.receive(holder, BYTES, 0, 100);
   deepEqual(streams.stalled(0), []);
   holders[2].waitingBytes -= 1;
   deepEqual(streams.stalled(STREAM_STALL_CONTENDED_MS_MAX), []);
-  deepEqual(streams.stalled(STREAM_STALL_CONTENDED_MS_MAX + 1), [3], "waiting for apply, or reading slowly, is no stall");
+  deepEqual(
+    streams.stalled(STREAM_STALL_CONTENDED_MS_MAX + 1),
+    [3],
+    "waiting for apply, or reading slowly, is no stall",
+  );
   taken();
   streams.remove(3);
-  deepEqual(taken().map(([id]) => id), [moreOfB.state]);
+  deepEqual(
+    taken().map(([id]) => id),
+    [moreOfB.state],
+  );
 });
 
 test("without others that wait, a client may pause for a minute", () => {

@@ -67,7 +67,14 @@ export class AnswerStreams {
   add(id: number, call: Call, totalBytes: number, nowMs: number): void {
     const connection = this.#connectionOf(call.remote);
     const stream: Stream = {
-      id, call, connection, open: false, leftBytes: totalBytes, owedBytes: 0, seenPendingBytes: 0, progressMs: nowMs,
+      id,
+      call,
+      connection,
+      open: false,
+      leftBytes: totalBytes,
+      owedBytes: 0,
+      seenPendingBytes: 0,
+      progressMs: nowMs,
     };
     this.#streams.set(id, stream);
     connection.waiting.add(stream);
@@ -83,7 +90,8 @@ export class AnswerStreams {
     stream.owedBytes += end - start;
     assert(stream.leftBytes >= 0, "a streamed answer is longer than announced", id);
     const pendingBytes = stream.call.sendPart(bytes, start, end);
-    if (stream.leftBytes === 0 ? pendingBytes === 0 : pendingBytes <= STREAM_PENDING_BYTES_MAX) this.#proceed(stream);
+    if (stream.leftBytes === 0 ? pendingBytes === 0 : pendingBytes <= STREAM_PENDING_BYTES_MAX)
+      this.#proceed(stream);
   }
 
   /** The client has taken all that waited for this call. */
@@ -142,7 +150,8 @@ export class AnswerStreams {
 
   #connectionOf(remote: string): Connection {
     let connection = this.#connections.get(remote);
-    if (connection === undefined) this.#connections.set(remote, (connection = { remote, open: 0, waiting: new Set() }));
+    if (connection === undefined)
+      this.#connections.set(remote, (connection = { remote, open: 0, waiting: new Set() }));
     return connection;
   }
 

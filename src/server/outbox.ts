@@ -64,10 +64,10 @@ export class Outbox {
 
   async #drainQueue(): Promise<void> {
     while (this.#queue.length > 0) {
-      await this.ring.roomAvailable((this.#queue[0] as QueuedRecord).payload.length);
+      await this.ring.roomAvailable(this.#queue[0].payload.length);
       let sent = 0;
       for (; sent < this.#queue.length; sent++) {
-        const { type, requestId, payload } = this.#queue[sent] as QueuedRecord;
+        const { type, requestId, payload } = this.#queue[sent];
         if (!this.ring.write(type, 0, requestId, payload, 0, payload.length)) break;
         this.#queuedBytes -= payload.length;
       }

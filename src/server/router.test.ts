@@ -47,7 +47,9 @@ afterEach(() => {
   routers = [];
 });
 
-function setUp(options: { raftRingBytes?: number; requestBytesMax?: number; requestTimeoutMs?: number } = {}) {
+function setUp(
+  options: { raftRingBytes?: number; requestBytesMax?: number; requestTimeoutMs?: number } = {},
+) {
   const toRaft = new MemoryRing(options.raftRingBytes ?? 1 << 20);
   const toApply = new MemoryRing(1 << 20);
   const fromApply = new MemoryRing(1 << 20);
@@ -105,8 +107,14 @@ test("answers reach the call that asked, whatever their order; a second answer g
   answer(fromApply, RecordType.response, FIRST_ID, text("first"));
   answer(fromApply, RecordType.response, FIRST_ID, text("again"));
   router.drainInboxes();
-  deepEqual(calls.map((call) => call.sent), ["first", "", "third"]);
-  deepEqual(calls.map((call) => call.status?.code), [0, undefined, 0]);
+  deepEqual(
+    calls.map((call) => call.sent),
+    ["first", "", "third"],
+  );
+  deepEqual(
+    calls.map((call) => call.status?.code),
+    [0, undefined, 0],
+  );
   equal(router.pendingRequests, 1);
 });
 
@@ -134,14 +142,24 @@ test("linearizable reads go to raft, serializable ones to apply", () => {
   const { router, toRaft, toApply } = setUp();
   router.read(new FakeCall(), ReadKind.range, true, text("lin"), 0, 3);
   router.read(new FakeCall(), ReadKind.txn, false, text("ser"), 0, 3);
-  deepEqual(records(toRaft).map((r) => r.payload.toString("latin1")), ["\x01lin"]);
-  deepEqual(records(toApply).map((r) => r.payload.toString("latin1")), ["\x02ser"]);
+  deepEqual(
+    records(toRaft).map((r) => r.payload.toString("latin1")),
+    ["\x01lin"],
+  );
+  deepEqual(
+    records(toApply).map((r) => r.payload.toString("latin1")),
+    ["\x02ser"],
+  );
 });
 
 test("a full ring pauses the sockets, keeps the order and loses nothing", async () => {
   const { router, toRaft } = setUp({ raftRingBytes: 1024 });
   const paused: boolean[] = [];
-  router.attach({ flush: () => {}, setPaused: (on: boolean) => paused.push(on), drain: async () => {} } satisfies ServerTransport);
+  router.attach({
+    flush: () => {},
+    setPaused: (on: boolean) => paused.push(on),
+    drain: async () => {},
+  } satisfies ServerTransport);
   const bodies = Array.from({ length: 40 }, (_, i) => text(`body ${String(i).padStart(60, "0")}`));
   for (const body of bodies) router.propose(new FakeCall(), RaftField.put, body, 0, body.length);
   deepEqual(paused, [true]);
@@ -150,7 +168,10 @@ test("a full ring pauses the sockets, keeps the order and loses nothing", async 
     for (const record of records(toRaft)) ids.push(record.id);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  deepEqual(ids, bodies.map((_, i) => FIRST_ID + i));
+  deepEqual(
+    ids,
+    bodies.map((_, i) => FIRST_ID + i),
+  );
   deepEqual(paused, [true, false]);
 });
 
@@ -163,17 +184,26 @@ test("a streamed answer gets credit back as long as the client reads, and ends a
   head.writeDoubleLE(6);
   answer(fromApply, RecordType.streamHead, FIRST_ID, head);
   router.drainInboxes();
-  deepEqual(records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]), [[RecordType.credit, STREAM_WINDOW_BYTES]]);
+  deepEqual(
+    records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]),
+    [[RecordType.credit, STREAM_WINDOW_BYTES]],
+  );
   answer(fromApply, RecordType.streamData, FIRST_ID, text("ab"));
   router.drainInboxes();
-  deepEqual(records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]), [[RecordType.credit, 2]]);
+  deepEqual(
+    records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]),
+    [[RecordType.credit, 2]],
+  );
   call.waitingBytes = STREAM_PENDING_BYTES_MAX + 1;
   answer(fromApply, RecordType.streamData, FIRST_ID, text("cd"));
   router.drainInboxes();
   deepEqual(records(toApply), []);
   call.waitingBytes = 0;
   router.drained(call);
-  deepEqual(records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]), [[RecordType.credit, 2]]);
+  deepEqual(
+    records(toApply).map((r) => [r.type, r.payload.readUInt32LE()]),
+    [[RecordType.credit, 2]],
+  );
   equal(call.status, null);
   answer(fromApply, RecordType.streamData, FIRST_ID, text("ef"));
   router.drainInboxes();
@@ -187,7 +217,10 @@ test("cancelling tells apply and forgets the call", () => {
   router.read(call, ReadKind.range, false, text("q"), 0, 1);
   router.cancel(call);
   router.cancel(call);
-  deepEqual(records(toApply).map((r) => r.type), [RecordType.read, RecordType.cancel]);
+  deepEqual(
+    records(toApply).map((r) => r.type),
+    [RecordType.read, RecordType.cancel],
+  );
   answer(fromApply, RecordType.response, FIRST_ID, text("late"));
   router.drainInboxes();
   equal(call.sent, "");
@@ -200,7 +233,10 @@ test("thousands of requests may wait while the oldest is still there", () => {
   equal(router.pendingRequests, 5000);
   for (const i of [4999, 0, 4096]) answer(fromApply, RecordType.response, FIRST_ID + i, text(`#${i}`));
   router.drainInboxes();
-  deepEqual([0, 4096, 4999].map((i) => calls[i]?.sent), ["#0", "#4096", "#4999"]);
+  deepEqual(
+    [0, 4096, 4999].map((i) => calls[i]?.sent),
+    ["#0", "#4096", "#4999"],
+  );
 });
 
 test("stopping fails what waits and what still comes", () => {
@@ -210,5 +246,6 @@ test("stopping fails what waits and what still comes", () => {
   router.read(waiting, ReadKind.barrier, true, text(""), 0, 0);
   router.stop();
   router.read(late, ReadKind.barrier, true, text(""), 0, 0);
-  for (const call of [waiting, late]) deepEqual(call.status, { code: 14, message: "etcdserver: server stopped" });
+  for (const call of [waiting, late])
+    deepEqual(call.status, { code: 14, message: "etcdserver: server stopped" });
 });

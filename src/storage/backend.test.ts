@@ -16,7 +16,8 @@ import { writeRevisionKey } from "./revision-key.ts";
 const implementations = {
   lmdb: (directory: string) => openLmdbBackend(join(directory, "db")),
   // A map that is far too small, so that it has to grow under an open transaction.
-  "lmdb with a growing map": (directory: string) => openLmdbBackend(join(directory, "db"), { mapBytes: 128 * 1024 }),
+  "lmdb with a growing map": (directory: string) =>
+    openLmdbBackend(join(directory, "db"), { mapBytes: 128 * 1024 }),
   memory: () => openMemoryBackend(),
 };
 
@@ -141,7 +142,10 @@ for (const [name, open] of Object.entries(implementations)) {
     sizes.forEach((size, i) => {
       const value = reader.getRevision(2 + i, 0, false);
       assert.equal(value?.length, size);
-      assert.equal(value?.every((byte) => byte === i + 1), true);
+      assert.equal(
+        value?.every((byte) => byte === i + 1),
+        true,
+      );
     });
     const lengths: number[] = [];
     reader.scanRevisions(0, (_main, _sub, _tombstone, value, length) => {
@@ -169,7 +173,11 @@ for (const [name, open] of Object.entries(implementations)) {
       backend.commit(round + 1, 1);
     }
     reader.refresh();
-    assert.deepEqual(scan(reader), [...model].map(([at, value]) => `${at}/0=${value}`), `seed ${seed}`);
+    assert.deepEqual(
+      scan(reader),
+      [...model].map(([at, value]) => `${at}/0=${value}`),
+      `seed ${seed}`,
+    );
     const { allocatedBytes, inUseBytes } = backend.size();
     assert.ok(inUseBytes > 0 && inUseBytes <= allocatedBytes, `${inUseBytes} of ${allocatedBytes} bytes`);
   });

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,7 +17,12 @@ import { CheckpointWriter, writeCheckpoint } from "./checkpoint-writer.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "concord-checkpoint-"));
 const path = join(directory, "index.ckpt");
-const header = { layoutVersion: 3, consistentIndex: 2 ** 40, revision: 2 ** 41 + 1, identity: "cluster/member" };
+const header = {
+  layoutVersion: 3,
+  consistentIndex: 2 ** 40,
+  revision: 2 ** 41 + 1,
+  identity: "cluster/member",
+};
 const expected = { layoutVersion: 3, identity: "cluster/member", consistentIndexMax: 2 ** 40 };
 const chunks = [new Uint8Array(5000).map((_, i) => i), new Uint8Array(0), Uint8Array.from([1, 2, 3])];
 
@@ -36,7 +49,10 @@ test("what does not fit the backend is refused with the reason", () => {
   writeCheckpoint(path, header, chunks);
   assert.match(reason({ ...expected, layoutVersion: 4 }), /has layout version 3, expected 4$/);
   assert.match(reason({ ...expected, identity: "other" }), /belongs to cluster\/member, expected other$/);
-  assert.match(reason({ ...expected, consistentIndexMax: 5 }), /is ahead of the database: index \d+, expected at most 5$/);
+  assert.match(
+    reason({ ...expected, consistentIndexMax: 5 }),
+    /is ahead of the database: index \d+, expected at most 5$/,
+  );
 });
 
 test("every flipped byte and every truncation is found", () => {

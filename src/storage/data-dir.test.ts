@@ -32,7 +32,10 @@ test("an existing directory with other permissions is used, with etcd's warning"
   mkdirSync(path);
   chmodSync(path, 0o755);
   const directory = openDataDirectory(path);
-  assert.match(directory.warnings[0], /exist, but the permission is "drwxr-xr-x"\. The recommended permission is "-rwx------"/);
+  assert.match(
+    directory.warnings[0],
+    /exist, but the permission is "drwxr-xr-x"\. The recommended permission is "-rwx------"/,
+  );
   directory.release();
 });
 
@@ -43,7 +46,9 @@ test("a second member on the directory fails naming it and the holder; kill -9 o
     globalThis.held = openDataDirectory(${JSON.stringify(path)});
     process.stdout.write("held");
     setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   await new Promise((resolve) => child.stdout.once("data", resolve));
   assert.throws(
     () => openDataDirectory(path),
@@ -68,10 +73,18 @@ test("no space and no directory are errors that name it", () => {
   const path = join(base, "full");
   assert.throws(
     () => openDataDirectory(path, { freeBytesMin: Number.MAX_SAFE_INTEGER }),
-    new RegExp(`data directory ${path} has \\d+ bytes of free space, at least ${Number.MAX_SAFE_INTEGER} are needed`),
+    new RegExp(
+      `data directory ${path} has \\d+ bytes of free space, at least ${Number.MAX_SAFE_INTEGER} are needed`,
+    ),
   );
   const file = join(base, "file");
   writeFileSync(file, "");
-  assert.throws(() => openDataDirectory(file), new RegExp(`cannot use data directory ${file}: .*not a directory`));
-  assert.throws(() => openDataDirectory(join(file, "below")), new RegExp(`cannot use data directory ${file}/below: ENOTDIR`));
+  assert.throws(
+    () => openDataDirectory(file),
+    new RegExp(`cannot use data directory ${file}: .*not a directory`),
+  );
+  assert.throws(
+    () => openDataDirectory(join(file, "below")),
+    new RegExp(`cannot use data directory ${file}/below: ENOTDIR`),
+  );
 });

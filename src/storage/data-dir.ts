@@ -98,12 +98,15 @@ function checkFreeSpace(root: string, bytesMin: number): void {
   const { bavail, bsize } = statfsSync(root);
   const freeBytes = bavail * bsize;
   if (freeBytes >= bytesMin) return;
-  throw new Error(`data directory ${root} has ${freeBytes} bytes of free space, at least ${bytesMin} are needed`);
+  throw new Error(
+    `data directory ${root} has ${freeBytes} bytes of free space, at least ${bytesMin} are needed`,
+  );
 }
 
 /** What a crash left half written; never the only copy of anything. */
 function removeTemporaryFiles(snapPath: string): void {
   for (const name of readdirSync(snapPath)) {
-    if (name.startsWith("tmp") || name.endsWith(".tmp")) rmSync(join(snapPath, name), { force: true, recursive: true });
+    if (name.startsWith("tmp") || name.endsWith(".tmp"))
+      rmSync(join(snapPath, name), { force: true, recursive: true });
   }
 }

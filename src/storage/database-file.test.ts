@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -34,12 +44,15 @@ function refuses(content: Uint8Array, message: RegExp): void {
   rmSync(path, { force: true });
   rmSync(`${path}-lock`, { force: true });
   writeFileSync(path, content);
-  assert.throws(() => openLmdbBackend(path), (error) => {
-    assert.ok(error instanceof DatabaseFileError);
-    assert.match(error.message, message);
-    assert.ok(error.message.includes(path));
-    return true;
-  });
+  assert.throws(
+    () => openLmdbBackend(path),
+    (error) => {
+      assert.ok(error instanceof DatabaseFileError);
+      assert.match(error.message, message);
+      assert.ok(error.message.includes(path));
+      return true;
+    },
+  );
   assert.deepEqual(readFileSync(path), Buffer.from(content));
   assert.deepEqual(readdirSync(directory), ["db"]);
 }
@@ -62,7 +75,10 @@ test("a truncated file is refused, whatever is missing", () => {
     refuses(whole.subarray(0, length), new RegExp(`${expected} ${length} `));
   }
   for (const length of [4096 + 24, 4096, 100]) {
-    refuses(whole.subarray(0, length), new RegExp(`truncated: expected at least \\d+ bytes.*found ${length}`));
+    refuses(
+      whole.subarray(0, length),
+      new RegExp(`truncated: expected at least \\d+ bytes.*found ${length}`),
+    );
   }
 });
 

@@ -68,7 +68,9 @@ function checkPages(path: string, fd: number, fileBytes: number): DatabaseFile {
   const first = readMeta(path, fd, 0, fileBytes);
   const pageBytes = first.getUint32(META_PAGE_SIZE, true);
   if (pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX || (pageBytes & (pageBytes - 1)) !== 0) {
-    throw new DatabaseFileError(`database file ${path} is damaged: page 0 gives a page size of ${pageBytes} bytes`);
+    throw new DatabaseFileError(
+      `database file ${path} is damaged: page 0 gives a page size of ${pageBytes} bytes`,
+    );
   }
   const second = readMeta(path, fd, pageBytes, fileBytes);
   const meta = readUint64(second, META_TXN_ID) > readUint64(first, META_TXN_ID) ? second : first;
@@ -111,11 +113,15 @@ function readMeta(path: string, fd: number, offset: number, fileBytes: number): 
   if (!isOurs) {
     throw new DatabaseFileError(
       `${path} is not a database file: expected magic ${LMDB_MAGIC.toString(16)} in page ${pageNumber}, found ` +
-        (length >= PAGE_HEADER_BYTES + 4 ? view.getUint32(META_MAGIC, true).toString(16) : `only ${length} bytes`),
+        (length >= PAGE_HEADER_BYTES + 4
+          ? view.getUint32(META_MAGIC, true).toString(16)
+          : `only ${length} bytes`),
     );
   }
   if ((page.readUInt16LE(18) & PAGE_FLAG_META) === 0) {
-    throw new DatabaseFileError(`database file ${path} is damaged: page ${pageNumber} is not marked as a meta page`);
+    throw new DatabaseFileError(
+      `database file ${path} is damaged: page ${pageNumber} is not marked as a meta page`,
+    );
   }
   const version = view.getUint32(META_VERSION, true) & 0xffff;
   if (version !== LMDB_DATA_VERSION) {

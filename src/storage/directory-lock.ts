@@ -44,9 +44,12 @@ export class DirectoryLock {
           `data directory ${directory} is in use by another member${describeHolder(holderPath)} (lock file ${path})`,
         );
       }
-      throw new Error(`cannot lock data directory ${directory} (lock file ${path}): ${(error as Error).message}`, {
-        cause: error,
-      });
+      throw new Error(
+        `cannot lock data directory ${directory} (lock file ${path}): ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
     }
     writeFileSync(holderPath, `${process.pid}\n`, { mode: 0o600 });
     return new DirectoryLock(database, holderPath);

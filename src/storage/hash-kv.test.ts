@@ -66,12 +66,14 @@ test("what a compaction deletes does not change the hash, whether it is gone or 
 });
 
 test("a tombstone at the compacted revision does not count, a later one does", () => {
-  const at = (compactRevision: number, skip: string[]): number => hash({ revision: 15, compactRevision, keeps: null }, 9, skip);
+  const at = (compactRevision: number, skip: string[]): number =>
+    hash({ revision: 15, compactRevision, keeps: null }, 9, skip);
   assert.equal(at(11, []), at(11, ["11/0t"]));
   assert.notEqual(at(10, []), at(10, ["11/0t"]));
 });
 
 test("records behind the revision do not count", () => {
-  const upTo = (revision: number, skip: string[]): number => hash({ revision, compactRevision: -1, keeps }, 9, skip);
+  const upTo = (revision: number, skip: string[]): number =>
+    hash({ revision, compactRevision: -1, keeps }, 9, skip);
   assert.equal(upTo(13, []), upTo(13, ["14/0", "14/1", "14/2t", "15/0"]));
 });

@@ -50,7 +50,13 @@ export class HashKv {
     return this.#done;
   }
 
-  readonly #visit = (main: number, sub: number, tombstone: boolean, bytes: Uint8Array, length: number): boolean => {
+  readonly #visit = (
+    main: number,
+    sub: number,
+    tombstone: boolean,
+    bytes: Uint8Array,
+    length: number,
+  ): boolean => {
     if (main > this.#options.revision) return false;
     if (this.#left-- === 0) {
       this.#done = false;

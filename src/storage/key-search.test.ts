@@ -55,9 +55,17 @@ test(`searches agree with a walk over all keys (CONCORD_SEED=${SEED})`, () => {
       const sought = prng.below(2) === 0 ? keys[prng.below(keys.length)] : randomKey(prng, kind);
       const key = new SearchKey(new Uint8Array(sought));
       const above = keys.findIndex((each, index) => index > 0 && Buffer.compare(each, sought) > 0);
-      assert.equal(page.find(key), (above === -1 ? keys.length : above) - 1, `branch, seed ${SEED}, round ${round}`);
+      assert.equal(
+        page.find(key),
+        (above === -1 ? keys.length : above) - 1,
+        `branch, seed ${SEED}, round ${round}`,
+      );
       const notBelow = keys.findIndex((each) => Buffer.compare(each, sought) >= 0);
-      assert.equal(findInLeaf(key, page.view, 0), notBelow === -1 ? keys.length : notBelow, `leaf, seed ${SEED}, round ${round}`);
+      assert.equal(
+        findInLeaf(key, page.view, 0),
+        notBelow === -1 ? keys.length : notBelow,
+        `leaf, seed ${SEED}, round ${round}`,
+      );
     }
   }
 });

@@ -65,7 +65,8 @@ class LmdbBackend implements BackendWriter {
     this.#pendingBytes += key.length + value.length + RECORD_OVERHEAD_BYTES;
     try {
       const { key: store } = this.#environment.buckets;
-      const appended = this.#append === undefined ? store.putSync(key, value, APPEND) : this.#append.append(key, value);
+      const appended =
+        this.#append === undefined ? store.putSync(key, value, APPEND) : this.#append.append(key, value);
       if (!appended) store.putSync(key, value); // a replay after a restart: the key is there, or below others
     } catch (error) {
       this.#fail("cannot write to", error);
@@ -120,7 +121,9 @@ class LmdbBackend implements BackendWriter {
     const neededBytes = this.#pendingBytes + COMMIT_OVERHEAD_BYTES;
     this.#pendingBytes = 0;
     if (bavail * bsize >= neededBytes) return;
-    throw new Error(`no space left on device: ${bavail * bsize} bytes are free, the commit takes up to ${neededBytes}`);
+    throw new Error(
+      `no space left on device: ${bavail * bsize} bytes are free, the commit takes up to ${neededBytes}`,
+    );
   }
 
   size(): { allocatedBytes: number; inUseBytes: number } {

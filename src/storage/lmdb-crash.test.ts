@@ -26,7 +26,10 @@ function verifyConsistentCut(path: string): number {
     return true;
   });
   const oldest = Math.max(1, consistentIndex - 50 + 1);
-  assert.deepEqual([...counts.keys()], Array.from({ length: consistentIndex - oldest + 1 }, (_, i) => oldest + i));
+  assert.deepEqual(
+    [...counts.keys()],
+    Array.from({ length: consistentIndex - oldest + 1 }, (_, i) => oldest + i),
+  );
   assert.ok([...counts.values()].every((count) => count === 20));
   const last = reader.get("cluster", Buffer.from("last"));
   assert.equal(Buffer.from(last ?? "0").toString(), String(consistentIndex));
@@ -63,9 +66,14 @@ test("a file that cannot grow is an error with file and cause, and the last comm
   const path = join(directory, "db");
   // Node ignores SIGXFSZ, so a write beyond the limit fails as on a full disk. `ulimit -f` counts in blocks of 512 or 1024.
   const command = `ulimit -f 600; exec "$0" "$@"`;
-  const child = spawnSync("/bin/sh", ["-c", command, process.execPath, CHILD, path, "1500"], { encoding: "latin1" });
+  const child = spawnSync("/bin/sh", ["-c", command, process.execPath, CHILD, path, "1500"], {
+    encoding: "latin1",
+  });
   assert.equal(child.status, 3, child.stderr);
-  assert.match(child.stderr, new RegExp(`^cannot (commit to|write to) database file ${path}: (File too large|Input/output error)`));
+  assert.match(
+    child.stderr,
+    new RegExp(`^cannot (commit to|write to) database file ${path}: (File too large|Input/output error)`),
+  );
   const acknowledged = Number(child.stdout.trim().split("\n").at(-1));
   assert.ok(acknowledged >= 1);
   assert.ok(statSync(path).size <= 600 * 1024);

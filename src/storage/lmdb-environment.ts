@@ -38,7 +38,12 @@ export interface LmdbStore {
   readonly env: { readonly address: number };
   readonly db: {
     readonly dbi: number;
-    stat(): { pageSize: number; treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number };
+    stat(): {
+      pageSize: number;
+      treeBranchPageCount: number;
+      treeLeafPageCount: number;
+      overflowPages: number;
+    };
   };
 }
 

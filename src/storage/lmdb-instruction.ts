@@ -70,7 +70,8 @@ export class InstructionPut {
     const low = new Uint8Array(17).fill(0xfe);
     const high = new Uint8Array(18).fill(0xff);
     const value = Uint8Array.from({ length: 300 }, (_, i) => i);
-    if (!put.append(low, value) || !put.append(high, value.subarray(0, 1)) || put.append(low, value)) return false;
+    if (!put.append(low, value) || !put.append(high, value.subarray(0, 1)) || put.append(low, value))
+      return false;
     const found = store.getBinary(low);
     return found !== undefined && Buffer.compare(found, value) === 0 && store.getBinary(high)?.length === 1;
   }

@@ -22,7 +22,9 @@ test("a thread that never returns to its event loop sees every commit and leaves
     backend.putRevision(key, new Uint8Array(2000));
   };
   put(1); // a write transaction is open while the reader opens: it must not wait for it
-  const worker = new Worker(join(import.meta.dirname, "testdata", "blocked-reader.ts"), { workerData: { path, memory } });
+  const worker = new Worker(join(import.meta.dirname, "testdata", "blocked-reader.ts"), {
+    workerData: { path, memory },
+  });
   const failed = new Promise<never>((_, reject) => worker.once("error", reject));
   failed.catch(() => {});
   const ask = async (request: number): Promise<number> => {

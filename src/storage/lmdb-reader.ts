@@ -7,7 +7,13 @@
  */
 import { BUCKETS, type BackendReader, type BucketName } from "../mvcc/backend.ts";
 import { describeError } from "./io-error.ts";
-import { type LmdbReadOptions, type LmdbReadTransaction, type LmdbStore, native, openMainTree } from "./lmdb-environment.ts";
+import {
+  type LmdbReadOptions,
+  type LmdbReadTransaction,
+  type LmdbStore,
+  native,
+  openMainTree,
+} from "./lmdb-environment.ts";
 import { PageFile } from "./page-file.ts";
 import { TREE_BYTES } from "./page-layout.ts";
 import { PageReader, type SnapshotPin } from "./page-reader.ts";

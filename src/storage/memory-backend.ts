@@ -3,7 +3,13 @@
  * contract of `backend.ts`: readers see nothing before its commit. Unlike LMDB's, they see the newest commit without
  * `refresh`, so a scan must not be interrupted by a commit.
  */
-import { type BackendReader, type BackendWriter, BUCKETS, type BucketName, type RevisionVisitor } from "../mvcc/backend.ts";
+import {
+  type BackendReader,
+  type BackendWriter,
+  BUCKETS,
+  type BucketName,
+  type RevisionVisitor,
+} from "../mvcc/backend.ts";
 import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
 import {
   readRevisionMain,

@@ -30,14 +30,18 @@ export class OverflowReader {
   read(value: OverflowValue): Uint8Array {
     const length = PAGE_HEADER_BYTES + value.length;
     if (length > value.pages * this.#file.pageBytes) {
-      throw this.#file.damaged(value.pageNumber, `has ${value.pages} pages for a value of ${value.length} bytes`);
+      throw this.#file.damaged(
+        value.pageNumber,
+        `has ${value.pages} pages for a value of ${value.length} bytes`,
+      );
     }
     const bytes = this.#room(value.pageNumber, length);
     if (this.#file.read(value.pageNumber, length, bytes) < length) throw this.#file.missing(value.pageNumber);
     const view = new DataView(bytes.buffer);
     checkHeader(this.#file, view, 0, PAGE_FLAG_OVERFLOW, value);
     const pages = view.getUint32(PAGE_OVERFLOW_PAGES, true);
-    if (pages !== value.pages) throw this.#file.damaged(value.pageNumber, `has ${pages} pages, expected ${value.pages}`);
+    if (pages !== value.pages)
+      throw this.#file.damaged(value.pageNumber, `has ${pages} pages, expected ${value.pages}`);
     return bytes.subarray(PAGE_HEADER_BYTES, length);
   }
 

@@ -42,10 +42,18 @@ test("every snapshot is one commit's state while another thread commits and page
   }
   assert.ifError(failures[0]);
   const [, snapshots, scans, gets, lastCommit, skipped] = words;
-  context.diagnostic(`${writer.commits} commits, ${snapshots} snapshots, ${scans} scans, ${gets} gets, ${skipped} with commits between`);
-  assert.ok(snapshots > 100 && scans > 1 && skipped > 10 && lastCommit > writer.commits / 2, "the checker kept up");
+  context.diagnostic(
+    `${writer.commits} commits, ${snapshots} snapshots, ${scans} scans, ${gets} gets, ${skipped} with commits between`,
+  );
+  assert.ok(
+    snapshots > 100 && scans > 1 && skipped > 10 && lastCommit > writer.commits / 2,
+    "the checker kept up",
+  );
   const { allocatedBytes } = backend.size();
-  assert.ok(allocatedBytes < (writer.commits * COMMIT_BYTES) / 4, `pages were used again: ${allocatedBytes} bytes`);
+  assert.ok(
+    allocatedBytes < (writer.commits * COMMIT_BYTES) / 4,
+    `pages were used again: ${allocatedBytes} bytes`,
+  );
   backend.close();
   rmSync(directory, { recursive: true });
 });

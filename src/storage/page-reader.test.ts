@@ -48,7 +48,8 @@ function readAll(bytes: Uint8Array): { records: number; found: number } {
     let records = 0;
     reader.scanRevisions(0, () => ++records > 0);
     let found = 0;
-    for (let main = 2; main < RECORDS + 20; main += 7) found += reader.getRevision(main, 0, false) === undefined ? 0 : 1;
+    for (let main = 2; main < RECORDS + 20; main += 7)
+      found += reader.getRevision(main, 0, false) === undefined ? 0 : 1;
     reader.get("cluster", Buffer.from("name"));
     return { records, found };
   } finally {
@@ -59,7 +60,8 @@ function readAll(bytes: Uint8Array): { records: number; found: number } {
 /** The page of this kind that a walk from the root meets first. */
 function firstPage(flag: number): number {
   let page = root;
-  while (whole.readUInt16LE(page * PAGE_BYTES + FLAGS_AT) !== flag) page = whole.readUInt32LE(nodeOf(page, 0));
+  while (whole.readUInt16LE(page * PAGE_BYTES + FLAGS_AT) !== flag)
+    page = whole.readUInt32LE(nodeOf(page, 0));
   return page;
 }
 
@@ -82,12 +84,15 @@ function firstLargeNode(): number {
 function refuses(change: (bytes: Buffer) => void, message: RegExp): void {
   const bytes = Buffer.from(whole);
   change(bytes);
-  assert.throws(() => readAll(bytes), (error) => {
-    assert.ok(error instanceof DamagedPageError, String(error));
-    assert.match(error.message, message);
-    assert.ok(error.message.includes(path));
-    return true;
-  });
+  assert.throws(
+    () => readAll(bytes),
+    (error) => {
+      assert.ok(error instanceof DamagedPageError, String(error));
+      assert.match(error.message, message);
+      assert.ok(error.message.includes(path));
+      return true;
+    },
+  );
 }
 
 test("the file as it was written is read in full", () => {
@@ -96,13 +101,28 @@ test("the file as it was written is read in full", () => {
 
 test("pages that are not what the tree says", () => {
   const leaf = firstPage(0x02) * PAGE_BYTES;
-  refuses((bytes) => bytes.writeUInt32LE(0xffffff, nodeOf(root, 1)), /page 16777215 is in use and lies behind the end/);
-  refuses((bytes) => bytes.writeUInt16LE(0xffff, nodeOf(root, 1) + 4), /is damaged: page 281\d+ is in use and lies behind the end/);
+  refuses(
+    (bytes) => bytes.writeUInt32LE(0xffffff, nodeOf(root, 1)),
+    /page 16777215 is in use and lies behind the end/,
+  );
+  refuses(
+    (bytes) => bytes.writeUInt16LE(0xffff, nodeOf(root, 1) + 4),
+    /is damaged: page 281\d+ is in use and lies behind the end/,
+  );
   refuses((bytes) => bytes.writeUInt32LE(root, nodeOf(root, 1)), /page \d+ has flags 0x1, expected 0x2/);
   refuses((bytes) => bytes.writeUInt16LE(0x01, leaf + FLAGS_AT), /page \d+ has flags 0x1, expected 0x2/);
-  refuses((bytes) => bytes.writeUInt16LE(0x08, root * PAGE_BYTES + FLAGS_AT), /page \d+ has flags 0x8, expected 0x1/);
-  refuses((bytes) => bytes.copy(bytes, leaf, leaf + PAGE_BYTES, leaf + 2 * PAGE_BYTES), /page \d+ says that it is page \d+/);
-  refuses((bytes) => bytes.writeUInt32LE(pin.stamp + 1, leaf + 8), /was written by commit \d+, later than \d+/);
+  refuses(
+    (bytes) => bytes.writeUInt16LE(0x08, root * PAGE_BYTES + FLAGS_AT),
+    /page \d+ has flags 0x8, expected 0x1/,
+  );
+  refuses(
+    (bytes) => bytes.copy(bytes, leaf, leaf + PAGE_BYTES, leaf + 2 * PAGE_BYTES),
+    /page \d+ says that it is page \d+/,
+  );
+  refuses(
+    (bytes) => bytes.writeUInt32LE(pin.stamp + 1, leaf + 8),
+    /was written by commit \d+, later than \d+/,
+  );
   refuses((bytes) => bytes.fill(0, leaf, leaf + PAGE_BYTES), /says that it is page 0/);
 });
 
@@ -131,13 +151,22 @@ test("overflow pages that do not hold the value", () => {
   const overflow = whole.readUInt32LE(data);
   const at = overflow * PAGE_BYTES;
   refuses((bytes) => bytes.writeUInt32LE(9, at + 20), new RegExp(`page ${overflow} has 9 pages, expected 3`));
-  refuses((bytes) => bytes.writeUInt16LE(0x02, at + FLAGS_AT), new RegExp(`page ${overflow} has flags 0x2, expected 0x4`));
-  refuses((bytes) => bytes.writeUInt32LE(0xfffffff0, node), new RegExp(`page ${overflow} has 3 pages for a value of 4294967280 bytes`));
+  refuses(
+    (bytes) => bytes.writeUInt16LE(0x02, at + FLAGS_AT),
+    new RegExp(`page ${overflow} has flags 0x2, expected 0x4`),
+  );
+  refuses(
+    (bytes) => bytes.writeUInt32LE(0xfffffff0, node),
+    new RegExp(`page ${overflow} has 3 pages for a value of 4294967280 bytes`),
+  );
   refuses((bytes) => bytes.writeUInt32LE(0xfffff, data), /page 1048575 is in use and lies behind the end/);
-  refuses((bytes) => {
-    bytes.writeUInt32LE(0x40000000, node);
-    bytes.writeUInt32LE(0x100000, data + 16);
-  }, new RegExp(`page ${overflow} is in use and lies behind the end`));
+  refuses(
+    (bytes) => {
+      bytes.writeUInt32LE(0x40000000, node);
+      bytes.writeUInt32LE(0x100000, data + 16);
+    },
+    new RegExp(`page ${overflow} is in use and lies behind the end`),
+  );
 });
 
 test("a file cut short anywhere", () => {
@@ -150,7 +179,7 @@ test("bytes changed at random are read, or refused with file and page", (context
   context.diagnostic(`CONCORD_SEED=${SEED}`);
   const prng = new Prng(SEED);
   let refused = 0;
-  for (const until = performance.now() + FUZZ_MS; performance.now() < until; ) {
+  for (const until = performance.now() + FUZZ_MS; performance.now() < until;) {
     const bytes = Buffer.from(whole);
     for (let i = prng.below(30); i >= 0; i--) {
       const page = 2 + prng.below(whole.length / PAGE_BYTES - 2);
@@ -161,7 +190,10 @@ test("bytes changed at random are read, or refused with file and page", (context
     try {
       readAll(bytes);
     } catch (error) {
-      assert.ok(error instanceof DamagedPageError && error.message.includes(path), `seed ${SEED}: ${String(error)}`);
+      assert.ok(
+        error instanceof DamagedPageError && error.message.includes(path),
+        `seed ${SEED}: ${String(error)}`,
+      );
       refused++;
     }
   }
@@ -174,5 +206,8 @@ test("a closed reader says so", () => {
   assert.notEqual(reader.getRevision(2, 0, false), undefined);
   reader.close();
   assert.throws(() => reader.getRevision(2, 0, false), /is closed/);
-  assert.throws(() => new PageFile(join(directory, "none"), PAGE_BYTES), /cannot open the database file .*none/);
+  assert.throws(
+    () => new PageFile(join(directory, "none"), PAGE_BYTES),
+    /cannot open the database file .*none/,
+  );
 });

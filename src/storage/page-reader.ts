@@ -75,7 +75,8 @@ export class PageReader implements BackendReader {
       const main = readRevisionMain(bytes, keyAt);
       const sub = readRevisionSub(bytes, keyAt);
       const isTombstone = keyLength === TOMBSTONE_KEY_BYTES;
-      if (!isTombstone && keyLength !== REVISION_KEY_BYTES) throw cursor.damaged(`has a revision key of ${keyLength} bytes`);
+      if (!isTombstone && keyLength !== REVISION_KEY_BYTES)
+        throw cursor.damaged(`has a revision key of ${keyLength} bytes`);
       if (main < lastMain || (main === lastMain && sub < lastSub)) {
         throw cursor.damaged(`has revision ${main}/${sub} behind ${lastMain}/${lastSub}`);
       }

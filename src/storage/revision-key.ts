@@ -54,6 +54,7 @@ export function readUint64BE(bytes: Uint8Array, offset: number): number {
   const high =
     bytes[offset] * 0x1000000 + ((bytes[offset + 1] << 16) | (bytes[offset + 2] << 8) | bytes[offset + 3]);
   const low =
-    bytes[offset + 4] * 0x1000000 + ((bytes[offset + 5] << 16) | (bytes[offset + 6] << 8) | bytes[offset + 7]);
+    bytes[offset + 4] * 0x1000000 +
+    ((bytes[offset + 5] << 16) | (bytes[offset + 6] << 8) | bytes[offset + 7]);
   return high * TWO_32 + low;
 }

@@ -118,7 +118,9 @@ export class RingSink implements StorageSink {
 
   #writeLong(type: number, payload: Uint8Array, length: number): void {
     if (length > this.#ring.payloadBytesMax) {
-      throw new RangeError(`record of ${length} bytes for storage, the ring takes ${this.#ring.payloadBytesMax}`);
+      throw new RangeError(
+        `record of ${length} bytes for storage, the ring takes ${this.#ring.payloadBytesMax}`,
+      );
     }
     while (!this.#ring.write(type, 0, 0, payload, 0, length)) {
       this.#ring.publish();

@@ -20,7 +20,9 @@ class Setup {
   readonly loop: StorageLoop;
   nowMs = 1000;
 
-  constructor(options: { batchIntervalMs?: number; batchOpsMax?: number; acknowledgementBytes?: number } = {}) {
+  constructor(
+    options: { batchIntervalMs?: number; batchOpsMax?: number; acknowledgementBytes?: number } = {},
+  ) {
     this.acknowledgements = new MemoryRing(options.acknowledgementBytes ?? 4096);
     this.loop = new StorageLoop({
       backend: this.backend,

@@ -178,7 +178,12 @@ export class StorageLoop {
   }
 
   #applied(consistentIndex: number, bytes: Uint8Array, start: number): void {
-    assert(consistentIndex >= this.#consistentIndex, "consistent index", this.#consistentIndex, consistentIndex);
+    assert(
+      consistentIndex >= this.#consistentIndex,
+      "consistent index",
+      this.#consistentIndex,
+      consistentIndex,
+    );
     const view = viewOf(bytes);
     const offset = bytes.byteOffset + start;
     this.#consistentIndex = consistentIndex;

@@ -65,7 +65,13 @@ function leafNodeEnd(page: DataView, node: number): number {
 }
 
 /** Checks what all pages of trees have in common. `kind` is the one flag expected. @throws DamagedPageError */
-export function checkHeader(file: PageFile, page: DataView, base: number, kind: number, claim: PageClaim): void {
+export function checkHeader(
+  file: PageFile,
+  page: DataView,
+  base: number,
+  kind: number,
+  claim: PageClaim,
+): void {
   const { pageNumber, stamp } = claim;
   const found = readUint64(page, base);
   if (found !== pageNumber) throw file.damaged(pageNumber, `says that it is page ${found}`);

@@ -63,8 +63,16 @@ export function addGrpcMetrics(
   const addSum = (name: string, help: string, read: (counted: MethodCounters) => number): void => {
     metrics.addCounter(name, help, () => list.reduce((sum, m) => sum + read(m.counters), 0));
   };
-  addSum("etcd_network_client_grpc_received_bytes_total", "Bytes of messages from clients.", (counted) => counted.bytesReceived);
-  addSum("etcd_network_client_grpc_sent_bytes_total", "Bytes of messages to clients.", (counted) => counted.bytesSent);
+  addSum(
+    "etcd_network_client_grpc_received_bytes_total",
+    "Bytes of messages from clients.",
+    (counted) => counted.bytesReceived,
+  );
+  addSum(
+    "etcd_network_client_grpc_sent_bytes_total",
+    "Bytes of messages to clients.",
+    (counted) => counted.bytesSent,
+  );
   metrics.add({
     name: "grpc_server_handled_total",
     help: "RPCs that ended on the server, whatever their outcome.",

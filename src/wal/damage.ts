@@ -11,7 +11,13 @@
 import { crc32c } from "../base/crc32c.ts";
 import { parseFrame } from "./segment-reader.ts";
 import type { Frame, SegmentReader } from "./segment-reader.ts";
-import { FRAME_HEADER_BYTES, SECTOR_BYTES, WalRecordType, decodeHardState, decodeSnapshotMarker } from "./wal-format.ts";
+import {
+  FRAME_HEADER_BYTES,
+  SECTOR_BYTES,
+  WalRecordType,
+  decodeHardState,
+  decodeSnapshotMarker,
+} from "./wal-format.ts";
 
 /** True if the frame at the reader's offset looks like a write that a crash has torn. */
 export function looksTorn(reader: SegmentReader): boolean {
@@ -65,7 +71,9 @@ export function findDurableIndexBehind(reader: SegmentReader, lastIndex: number)
 }
 
 function provenIndex(bytes: Uint8Array, frame: Frame): number {
-  if (frame.type === WalRecordType.state) return decodeHardState(bytes, frame.dataStart, frame.dataEnd)?.commit ?? 0;
-  if (frame.type === WalRecordType.snapshot) return decodeSnapshotMarker(bytes, frame.dataStart, frame.dataEnd)?.index ?? 0;
+  if (frame.type === WalRecordType.state)
+    return decodeHardState(bytes, frame.dataStart, frame.dataEnd)?.commit ?? 0;
+  if (frame.type === WalRecordType.snapshot)
+    return decodeSnapshotMarker(bytes, frame.dataStart, frame.dataEnd)?.index ?? 0;
   return 0;
 }

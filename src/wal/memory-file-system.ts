@@ -35,14 +35,16 @@ export class MemoryFileSystem implements WalFileSystem {
 
   list(directory: string): string[] {
     const names: string[] = [];
-    for (const filePath of this.files.keys()) if (path.dirname(filePath) === directory) names.push(path.basename(filePath));
+    for (const filePath of this.files.keys())
+      if (path.dirname(filePath) === directory) names.push(path.basename(filePath));
     return names;
   }
 
   open(filePath: string, options: WalOpenOptions): WalFile {
     if (options.write && this.readOnly) throw new Error(`EROFS: read-only file system, open '${filePath}'`);
     let stored = this.files.get(filePath);
-    if (stored === undefined && !options.create) throw new Error(`ENOENT: no such file or directory, open '${filePath}'`);
+    if (stored === undefined && !options.create)
+      throw new Error(`ENOENT: no such file or directory, open '${filePath}'`);
     if (stored === undefined || options.create) {
       stored = { current: new Uint8Array(0), durable: new Uint8Array(0) };
       this.files.set(filePath, stored);
@@ -125,7 +127,8 @@ class MemoryFile implements WalFile {
     // The bytes are in the page cache before the disk has them: a crash in between tears the write.
     let fits = Math.min(end - start, this.#system.bytesLeft);
     // A write that fails half-way has taken whole sectors.
-    if (fits < end - start) fits = Math.max(0, Math.floor((position + fits) / SECTOR_BYTES) * SECTOR_BYTES - position);
+    if (fits < end - start)
+      fits = Math.max(0, Math.floor((position + fits) / SECTOR_BYTES) * SECTOR_BYTES - position);
     this.#store(bytes.subarray(start, start + fits), position);
     this.#system.bytesLeft -= fits;
     if (this.#durable) await this.#system.beforeWrite?.(this.path, end - start);

@@ -19,7 +19,14 @@ export class MemoryLog implements LogStorage {
     return this.#open.mustSync;
   }
 
-  appendEntry(type: number, term: number, index: number, bytes: Uint8Array, start: number, end: number): void {
+  appendEntry(
+    type: number,
+    term: number,
+    index: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.#open.keepEntry(type, term, index, bytes, start, end);
     this.#open.mustSync = true;
   }

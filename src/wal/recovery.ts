@@ -88,19 +88,29 @@ export function readWal(
  * Segments from the last one that begins at or below `afterIndex`. All that are there must be consecutive, also those that are
  * not read: segments are deleted from the oldest on, so a gap anywhere means that somebody else has taken one away.
  */
-function selectSegments(all: Segment[], directory: string, afterIndex: number): { all: Segment[]; read: Segment[] } {
+function selectSegments(
+  all: Segment[],
+  directory: string,
+  afterIndex: number,
+): { all: Segment[]; read: Segment[] } {
   if (all.length === 0) throw new WalError("no segment found", directory);
   const start = all.findLastIndex((segment) => segment.firstIndex <= afterIndex);
   if (start < 0) {
     const first = all[0];
-    throw new WalError(`entries ${afterIndex + 1} to ${first.firstIndex - 1} are missing before the first segment`, first.path);
+    throw new WalError(
+      `entries ${afterIndex + 1} to ${first.firstIndex - 1} are missing before the first segment`,
+      first.path,
+    );
   }
   for (let at = 1; at < all.length; at++) {
     const previous = all[at - 1];
     const segment = all[at];
     if (segment.sequence !== previous.sequence + 1) {
       const missing = path.join(directory, segmentName(previous.sequence + 1, 0)).slice(0, -21);
-      throw new WalError(`segment ${missing}-*.wal is missing between ${path.basename(previous.path)} and`, segment.path);
+      throw new WalError(
+        `segment ${missing}-*.wal is missing between ${path.basename(previous.path)} and`,
+        segment.path,
+      );
     }
   }
   return { all, read: all.slice(start) };
@@ -169,7 +179,12 @@ class LogReader {
 
   /** Throws unless the damage is a torn tail. */
   #judgeDamage(reader: SegmentReader, segment: Segment, isLast: boolean): void {
-    if (!isLast) throw new WalError(`${reader.problem}; the log goes on in a later segment`, segment.path, reader.offset);
+    if (!isLast)
+      throw new WalError(
+        `${reader.problem}; the log goes on in a later segment`,
+        segment.path,
+        reader.offset,
+      );
     const lost = findDurableIndexBehind(reader, this.lastIndex);
     if (lost > 0) {
       const what = `${reader.problem}; entries ${this.lastIndex + 1} to ${lost} were durable and are damaged`;
@@ -191,13 +206,24 @@ class LogReader {
     const offset = reader.offset;
     if (type === WalRecordType.entry) this.#takeEntry(reader, segmentPath);
     else if (type === WalRecordType.state) {
-      this.#hardState = decoded(decodeHardState(reader.bytes, dataStart, dataEnd), "hard state", segmentPath, offset);
+      this.#hardState = decoded(
+        decodeHardState(reader.bytes, dataStart, dataEnd),
+        "hard state",
+        segmentPath,
+        offset,
+      );
     } else if (type === WalRecordType.snapshot) {
-      const marker = decoded(decodeSnapshotMarker(reader.bytes, dataStart, dataEnd), "snapshot", segmentPath, offset);
+      const marker = decoded(
+        decodeSnapshotMarker(reader.bytes, dataStart, dataEnd),
+        "snapshot",
+        segmentPath,
+        offset,
+      );
       this.#takeSnapshot(marker, segmentPath, offset);
     } else if (type === WalRecordType.metadata) {
       this.#takeMetadata(reader.bytes.slice(dataStart, dataEnd), segmentPath, offset);
-    } else if (type !== WalRecordType.crc) throw new WalError(`unknown record type ${type} before`, segmentPath, offset);
+    } else if (type !== WalRecordType.crc)
+      throw new WalError(`unknown record type ${type} before`, segmentPath, offset);
   }
 
   #takeEntry(reader: SegmentReader, segmentPath: string): void {
@@ -224,7 +250,15 @@ class LogReader {
     this.#keep(reader, segmentPath, type, term, index, start, end);
   }
 
-  #keep(reader: SegmentReader, segmentPath: string, type: number, term: number, index: number, start: number, end: number): void {
+  #keep(
+    reader: SegmentReader,
+    segmentPath: string,
+    type: number,
+    term: number,
+    index: number,
+    start: number,
+    end: number,
+  ): void {
     this.#entryIndex = index;
     if (index <= this.#afterIndex) {
       if (index === this.#afterIndex) this.#afterTerm = term;
@@ -232,11 +266,16 @@ class LogReader {
       return;
     }
     // A later entry replaces an earlier one of the same index and everything behind it.
-    while (this.#batches.length > 0 && (this.#batches.at(-1) as WalBatch).firstIndex >= index) this.#batches.pop();
+    while (this.#batches.length > 0 && (this.#batches.at(-1) as WalBatch).firstIndex >= index)
+      this.#batches.pop();
     let batch = this.#batches.at(-1);
     const expected = batch === undefined ? this.#afterIndex + 1 : batch.lastIndex + 1;
     if (index > expected) {
-      throw new WalError(`entries ${expected} to ${index - 1} are missing before`, segmentPath, reader.offset);
+      throw new WalError(
+        `entries ${expected} to ${index - 1} are missing before`,
+        segmentPath,
+        reader.offset,
+      );
     }
     if (batch === undefined || batch.usedBytes >= KEPT_BATCH_BYTES) {
       batch = new WalBatch();
@@ -250,7 +289,11 @@ class LogReader {
   #takeSnapshot(marker: SnapshotMarker, segmentPath: string, offset: number): void {
     if (marker.index === this.#afterIndex && marker.index > 0) {
       if (this.#afterTerm !== 0 && this.#afterTerm !== marker.term) {
-        throw new WalError(`snapshot marker ${marker.index} has term ${marker.term}, its entry ${this.#afterTerm}`, segmentPath, offset);
+        throw new WalError(
+          `snapshot marker ${marker.index} has term ${marker.term}, its entry ${this.#afterTerm}`,
+          segmentPath,
+          offset,
+        );
       }
       this.#afterTerm = marker.term;
     }
@@ -313,7 +356,11 @@ function openOrExplain(fileSystem: WalFileSystem, filePath: string) {
  * Makes the last segment ready for appending at `tail.offset`: a torn tail is copied aside and cut off, and the file extended
  * with zeros to a whole segment, so that a later torn write can be told from damage.
  */
-export async function prepareTail(fileSystem: WalFileSystem, tail: WalTail, segmentBytes: number): Promise<void> {
+export async function prepareTail(
+  fileSystem: WalFileSystem,
+  tail: WalTail,
+  segmentBytes: number,
+): Promise<void> {
   const segment = tail.segments.at(-1) as Segment;
   if (!tail.torn && tail.fileBytes >= segmentBytes) return;
   const file = fileSystem.open(segment.path, { create: false, write: true, durable: false });
@@ -335,7 +382,7 @@ async function copyFile(fileSystem: WalFileSystem, from: string, to: string, len
   const target = fileSystem.open(to, { create: true, write: true, durable: false });
   const buffer = new Uint8Array(COPY_BYTES);
   try {
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       const read = source.read(buffer, 0, Math.min(COPY_BYTES, length - at), at);
       if (read === 0) break;
       await target.write(buffer, 0, read, at);

@@ -42,7 +42,13 @@ export function parseFrame(bytes: Uint8Array, at: number, end: number, frame: Fr
 }
 
 /** Reads `08 type 10 crc [1a length]`; `available` is where known bytes end, `recordEnd` where the record must end. */
-function parseRecordHeader(bytes: Uint8Array, start: number, recordEnd: number, available: number, frame: Frame): boolean {
+function parseRecordHeader(
+  bytes: Uint8Array,
+  start: number,
+  recordEnd: number,
+  available: number,
+  frame: Frame,
+): boolean {
   wire.reset(bytes, start, available);
   if (wire.tag() !== 0x08) return false;
   frame.type = wire.uint32();
@@ -134,7 +140,10 @@ export class SegmentReader {
   damagedFrameEnd(): number {
     if (this.fileBytes - this.offset < FRAME_HEADER_BYTES) return this.fileBytes;
     const recordBytes = frameRecordBytes(this.bytes, this.load(this.offset, FRAME_HEADER_BYTES));
-    return Math.min(this.fileBytes, this.offset + FRAME_HEADER_BYTES + recordBytes + paddingBytes(recordBytes % 8));
+    return Math.min(
+      this.fileBytes,
+      this.offset + FRAME_HEADER_BYTES + recordBytes + paddingBytes(recordBytes % 8),
+    );
   }
 
   /** True if every byte of the file in [from, to) is zero. */
@@ -150,7 +159,8 @@ export class SegmentReader {
 
   /** Makes the file's [position, position + length) available; returns where it begins in {@link bytes}. */
   load(position: number, length: number): number {
-    if (position >= this.#windowStart && position + length <= this.#windowEnd) return position - this.#windowStart;
+    if (position >= this.#windowStart && position + length <= this.#windowEnd)
+      return position - this.#windowStart;
     this.#moveWindow(position, length);
     const wanted = Math.min(this.bytes.length, this.fileBytes - position);
     let filled = this.#windowEnd - position;

@@ -168,7 +168,12 @@ export class WalBatch implements EntryBatch {
       this.firstIndex = index;
       this.count = 0;
     } else if (index < this.firstIndex + this.count) this.count = index - this.firstIndex;
-    assert(index === this.firstIndex + this.count, "entry indexes must be consecutive", index, this.lastIndex);
+    assert(
+      index === this.firstIndex + this.count,
+      "entry indexes must be consecutive",
+      index,
+      this.lastIndex,
+    );
     if (this.count === this.#types.length) this.#growTable();
     const i = this.count++;
     this.#types[i] = type;

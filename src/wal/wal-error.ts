@@ -8,7 +8,8 @@ export class WalError extends Error {
 
   constructor(what: string, path: string, offset = -1, cause?: unknown) {
     const place = offset < 0 ? path : `${path} at byte ${offset}`;
-    const why = cause === undefined ? "" : `: ${cause instanceof Error ? cause.message : JSON.stringify(cause)}`;
+    const why =
+      cause === undefined ? "" : `: ${cause instanceof Error ? cause.message : JSON.stringify(cause)}`;
     super(`wal: ${what}: ${place}${why}`, cause === undefined ? undefined : { cause });
     this.path = path;
     this.offset = offset;

@@ -230,4 +230,3 @@ export function writeEntryHeader(
 export function recordBytes(crc: number, dataBytes: number): number {
   return 2 + 1 + varintBytes(crc) + 1 + varintBytes(dataBytes) + dataBytes;
 }
-

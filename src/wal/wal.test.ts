@@ -14,7 +14,13 @@ import type { Wal, WalOptions } from "./wal.ts";
 
 const METADATA = { nodeId: 0xddd67b312462fd7bn, clusterId: 0x73841b4a9097c907n };
 const DIRECTORY = "/data/member/wal";
-const CONF_STATE = { voters: [METADATA.nodeId], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+const CONF_STATE = {
+  voters: [METADATA.nodeId],
+  learners: [],
+  votersOutgoing: [],
+  learnersNext: [],
+  autoLeave: false,
+};
 const FIRST_SEGMENT = path.join(DIRECTORY, segmentName(0, 0));
 
 function text(value: string): Uint8Array {
@@ -47,7 +53,11 @@ function inMemory(more: WalOptions = {}): { fileSystem: MemoryFileSystem; option
 }
 
 async function rejectsNaming(run: Promise<unknown>, pattern: RegExp): Promise<void> {
-  await assert.rejects(run, (error: unknown) => error instanceof WalError && pattern.test(error.message) || assert.fail(String(error)));
+  await assert.rejects(
+    run,
+    (error: unknown) =>
+      (error instanceof WalError && pattern.test(error.message)) || assert.fail(String(error)),
+  );
 }
 
 describe("files", () => {
@@ -58,7 +68,9 @@ describe("files", () => {
       "0400000000000084 0804100000000000",
       "1f00000000000081 080110ebfac190091a1508fbfa8ba392e69eebdd01108792df84a9e986c27300",
       "0e00000000000082 0805109497e080071a04080010000000",
-    ].join("").replaceAll(" ", "");
+    ]
+      .join("")
+      .replaceAll(" ", "");
     const bytes = fileSystem.contents(FIRST_SEGMENT);
     assert.equal(Buffer.from(bytes).toString("hex", 0, expected.length / 2), expected);
     assert.equal(bytes.length, 4096);
@@ -67,7 +79,11 @@ describe("files", () => {
 
   test("founding entries are there as soon as the WAL is, without a flush", async () => {
     const { fileSystem, options } = inMemory();
-    const founding = ["one", "two"].map((data) => ({ type: EntryType.confChange, term: 1, data: text(data) }));
+    const founding = ["one", "two"].map((data) => ({
+      type: EntryType.confChange,
+      term: 1,
+      data: text(data),
+    }));
     await createWal(DIRECTORY, METADATA, { ...options, founding });
     fileSystem.crash(new Prng(1));
     const { wal, contents } = await openWal(DIRECTORY, 0, options);
@@ -78,7 +94,10 @@ describe("files", () => {
   test("a folder that holds something else is refused, and left as it is", async () => {
     const { fileSystem, options } = inMemory();
     fileSystem.open(path.join(DIRECTORY, "notes.txt"), { create: true, write: true, durable: false });
-    await rejectsNaming(createWal(DIRECTORY, METADATA, options), /notes\.txt is no log; .*cannot create a log in.*member\/wal/);
+    await rejectsNaming(
+      createWal(DIRECTORY, METADATA, options),
+      /notes\.txt is no log; .*cannot create a log in.*member\/wal/,
+    );
     assert.deepEqual(fileSystem.list(DIRECTORY), ["notes.txt"]);
   });
 
@@ -88,7 +107,10 @@ describe("files", () => {
     append(wal, 1, "written and not synced");
     await flush(wal);
     await openWal(DIRECTORY, 0, options);
-    assert.deepEqual(fileSystem.trace.slice(-2), [`sync ${path.basename(FIRST_SEGMENT)}`, "syncDirectory wal"]);
+    assert.deepEqual(fileSystem.trace.slice(-2), [
+      `sync ${path.basename(FIRST_SEGMENT)}`,
+      "syncDirectory wal",
+    ]);
     fileSystem.crash(new Prng(1));
     const { contents } = await openWal(DIRECTORY, 0, options);
     assert.deepEqual(listEntries(contents.entries), ["1/1 written and not synced"]);
@@ -109,7 +131,10 @@ describe("files", () => {
     assert.deepEqual(listEntries(contents.entries), ["2/4 value 4", "2/5 value 5", "2/6 "]);
     assert.deepEqual(contents.metadata, METADATA);
     assert.deepEqual(contents.hardState, { term: 2, vote: METADATA.nodeId, commit: 6 });
-    assert.deepEqual(contents.snapshots, [{ index: 0, term: 0, confState: null }, { index: 3, term: 1, confState: CONF_STATE }]);
+    assert.deepEqual(contents.snapshots, [
+      { index: 0, term: 0, confState: null },
+      { index: 3, term: 1, confState: CONF_STATE },
+    ]);
     assert.equal(contents.afterTerm, 1);
     assert.equal(contents.lastIndex, 6);
     append(again, 7, "after the restart", 3);
@@ -147,7 +172,7 @@ describe("files", () => {
     const names = fileSystem.list(DIRECTORY).toSorted();
     assert.ok(names.length >= 3, names.join());
     assert.match(names[1], /^0000000000000001-00000000000000(?!00)[0-9a-f]{2}\.wal$/);
-    const firstOfSecond = Number.parseInt((names[1]).slice(17, 33), 16);
+    const firstOfSecond = Number.parseInt(names[1].slice(17, 33), 16);
     const { wal: again, contents } = await openWal(DIRECTORY, firstOfSecond, options);
     assert.equal(contents.entries[0]?.firstIndex, firstOfSecond + 1);
     assert.deepEqual(contents.hardState, { term: 1, vote: METADATA.nodeId, commit: 0 });
@@ -165,7 +190,12 @@ describe("files", () => {
     append(wal, 2, "in the next segment");
     await flush(wal);
     const named = segmentName(1, 2);
-    assert.deepEqual(fileSystem.trace, [`sync ${segmentName(0, 0)}`, "sync 0.tmp", `rename 0.tmp ${named}`, "syncDirectory wal"]);
+    assert.deepEqual(fileSystem.trace, [
+      `sync ${segmentName(0, 0)}`,
+      "sync 0.tmp",
+      `rename 0.tmp ${named}`,
+      "syncDirectory wal",
+    ]);
     assert.ok(fileSystem.contents(FIRST_SEGMENT).length >= 5000);
   });
 
@@ -185,7 +215,10 @@ describe("files", () => {
     await wal.releaseTo(60);
     assert.deepEqual(wal.segmentPaths, before.slice(-2));
     await wal.close();
-    await rejectsNaming(openWal(DIRECTORY, 3, options), /entries 4 to \d+ are missing before the first segment.*\.wal/);
+    await rejectsNaming(
+      openWal(DIRECTORY, 3, options),
+      /entries 4 to \d+ are missing before the first segment.*\.wal/,
+    );
     assert.equal((await openWal(DIRECTORY, 60, options)).contents.lastIndex, 60);
   });
 
@@ -202,7 +235,10 @@ describe("files", () => {
     }
     await wal.close();
     assert.equal(walExists(directory), true);
-    assert.ok(fs.readdirSync(directory).every((name) => name.endsWith(".wal")), "no temporary file stays");
+    assert.ok(
+      fs.readdirSync(directory).every((name) => name.endsWith(".wal")),
+      "no temporary file stays",
+    );
     assert.equal(fs.statSync(path.join(directory, segmentName(0, 0))).mode & 0o777, 0o600);
     assert.equal(fs.statSync(directory).mode & 0o777, 0o700);
     const { contents } = await openWal(directory, 0, options);
@@ -255,7 +291,10 @@ describe("flushing", () => {
     await flush(wal);
     fileSystem.bytesLeft = 1000;
     append(wal, 2, "does not fit ".repeat(100));
-    await rejectsNaming(wal.flush(), /cannot write: \/data\/member\/wal\/0{16}-0{16}\.wal at byte \d+: ENOSPC/);
+    await rejectsNaming(
+      wal.flush(),
+      /cannot write: \/data\/member\/wal\/0{16}-0{16}\.wal at byte \d+: ENOSPC/,
+    );
     fileSystem.bytesLeft = 1e9;
     append(wal, 3, "nobody knows what the disk holds");
     await rejectsNaming(wal.flush(), /ENOSPC/);
@@ -279,7 +318,9 @@ describe("flushing", () => {
 
 describe("damage", () => {
   /** Ten flushed entries over some segments; each batch carries the commit index that was durable before it. */
-  async function writtenLog(segmentBytes = 2048): Promise<{ fileSystem: MemoryFileSystem; options: WalOptions; paths: string[] }> {
+  async function writtenLog(
+    segmentBytes = 2048,
+  ): Promise<{ fileSystem: MemoryFileSystem; options: WalOptions; paths: string[] }> {
     const { fileSystem, options } = inMemory({ segmentBytes });
     const wal = await createWal(DIRECTORY, METADATA, options);
     for (let index = 1; index <= 10; index++) {
@@ -291,7 +332,11 @@ describe("damage", () => {
     return { fileSystem, options, paths: wal.segmentPaths };
   }
 
-  async function change(at: number, segment: number, edit: (bytes: Uint8Array, at: number) => Uint8Array | void) {
+  async function change(
+    at: number,
+    segment: number,
+    edit: (bytes: Uint8Array, at: number) => Uint8Array | void,
+  ) {
     const written = await writtenLog();
     const target = written.paths.at(segment) as string;
     const bytes = written.fileSystem.contents(target);
@@ -305,9 +350,15 @@ describe("damage", () => {
 
   test("a flipped bit in an earlier segment is refused with file and offset, and nothing is touched", async () => {
     const { fileSystem, options, target, before } = await change(700, 0, flip);
-    await rejectsNaming(openWal(DIRECTORY, 0, options), /checksum mismatch; the log goes on .*0{16}-0{16}\.wal at byte \d+$/);
+    await rejectsNaming(
+      openWal(DIRECTORY, 0, options),
+      /checksum mismatch; the log goes on .*0{16}-0{16}\.wal at byte \d+$/,
+    );
     assert.deepEqual(fileSystem.contents(target), before);
-    assert.equal(fileSystem.list(DIRECTORY).some((name) => name.endsWith(".broken")), false);
+    assert.equal(
+      fileSystem.list(DIRECTORY).some((name) => name.endsWith(".broken")),
+      false,
+    );
   });
 
   test("a flipped length field that points beyond the file is refused when later records prove the loss", async () => {
@@ -317,7 +368,10 @@ describe("damage", () => {
     const firstEntry = Buffer.from(bytes).indexOf(Buffer.from([0x08, 2, 0x10])) - 8;
     bytes[firstEntry + 3] = 0x40;
     fileSystem.overwrite(paths.at(-1) as string, bytes);
-    await rejectsNaming(openWal(DIRECTORY, 0, options), new RegExp(`beyond the end of the file.* at byte ${firstEntry}`));
+    await rejectsNaming(
+      openWal(DIRECTORY, 0, options),
+      new RegExp(`beyond the end of the file.* at byte ${firstEntry}`),
+    );
   });
 
   test("zeroed records in the middle, which etcd takes for the end of the log, are refused", async () => {
@@ -330,7 +384,10 @@ describe("damage", () => {
   test("a missing segment is refused by name", async () => {
     const { fileSystem, options, paths } = await writtenLog();
     await fileSystem.remove(paths[1]);
-    await rejectsNaming(openWal(DIRECTORY, 0, options), /segment \/data\/member\/wal\/0000000000000001-\*\.wal is missing between/);
+    await rejectsNaming(
+      openWal(DIRECTORY, 0, options),
+      /segment \/data\/member\/wal\/0000000000000001-\*\.wal is missing between/,
+    );
   });
 
   test("a segment of another log is refused", async () => {
@@ -358,7 +415,10 @@ describe("damage", () => {
     bytes.fill(0x33, 512, 1024);
     fileSystem.overwrite(FIRST_SEGMENT, bytes);
     const lines: string[] = [];
-    const { wal: again, contents } = await openWal(DIRECTORY, 0, { ...options, log: (level, message) => lines.push(`${level} ${message}`) });
+    const { wal: again, contents } = await openWal(DIRECTORY, 0, {
+      ...options,
+      log: (level, message) => lines.push(`${level} ${message}`),
+    });
     assert.deepEqual(listEntries(contents.entries), ["1/1 acknowledged"]);
     assert.match(contents.repaired as string, /data behind the end of the log: .*\.wal at byte \d+/);
     assert.deepEqual(lines, ["warn repairing the log"]);
@@ -366,6 +426,9 @@ describe("damage", () => {
     append(again, 2, "next");
     await flush(again);
     await again.close();
-    assert.deepEqual(listEntries((await openWal(DIRECTORY, 0, options)).contents.entries), ["1/1 acknowledged", "1/2 next"]);
+    assert.deepEqual(listEntries((await openWal(DIRECTORY, 0, options)).contents.entries), [
+      "1/1 acknowledged",
+      "1/2 next",
+    ]);
   });
 });

@@ -65,19 +65,31 @@ export function walExists(directory: string, fileSystem: WalFileSystem = nodeFil
 
 export interface CreateWalOptions extends WalOptions {
   /** Entries 1, 2, … that the log begins with; durable when {@link createWal} resolves. */
-  readonly founding?: ReadonlyArray<{ readonly type: number; readonly term: number; readonly data: Uint8Array }>;
+  readonly founding?: ReadonlyArray<{
+    readonly type: number;
+    readonly term: number;
+    readonly data: Uint8Array;
+  }>;
 }
 
 /**
  * Creates a WAL in `directory`, which must be empty or not there. It is built beside it and renamed, so it appears whole, with
  * its founding entries, or not at all. Throws {@link WalError}.
  */
-export async function createWal(directory: string, metadata: WalMetadata, options: CreateWalOptions = {}): Promise<Wal> {
+export async function createWal(
+  directory: string,
+  metadata: WalMetadata,
+  options: CreateWalOptions = {},
+): Promise<Wal> {
   const fileSystem = options.fileSystem ?? nodeFileSystem;
   if (walExists(directory, fileSystem)) throw new WalError("a log exists already", directory);
   // The folder is replaced by a rename, and what lies in it would be lost.
   const [other] = fileSystem.list(directory);
-  if (other !== undefined) throw new WalError(`${other} is no log; remove it, or name another folder: cannot create a log in`, directory);
+  if (other !== undefined)
+    throw new WalError(
+      `${other} is no log; remove it, or name another folder: cannot create a log in`,
+      directory,
+    );
   const metadataBytes = encodeMetadata(metadata);
   const batch = new WalBatch();
   batch.appendCrc(0);
@@ -102,7 +114,12 @@ export async function createWal(directory: string, metadata: WalMetadata, option
     torn: false,
     fileBytes: options.segmentBytes ?? SEGMENT_BYTES,
   };
-  return new Wal(directory, tail, { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: founding.length }, options);
+  return new Wal(
+    directory,
+    tail,
+    { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: founding.length },
+    options,
+  );
 }
 
 async function buildFirstSegment(
@@ -114,7 +131,11 @@ async function buildFirstSegment(
   const temporary = `${path.normalize(directory)}.tmp`;
   await fileSystem.remove(temporary);
   await fileSystem.makeDirectory(temporary);
-  const file = fileSystem.open(path.join(temporary, segmentName(0, 0)), { create: true, write: true, durable: false });
+  const file = fileSystem.open(path.join(temporary, segmentName(0, 0)), {
+    create: true,
+    write: true,
+    durable: false,
+  });
   try {
     // A hole, not written zeros: the first segment must not delay the start.
     await file.truncate(segmentBytes);
@@ -142,7 +163,8 @@ export async function openWal(
   const { contents, tail } = readWal(fileSystem, directory, afterIndex);
   const last = tail.segments.at(-1) as Segment;
   try {
-    if (contents.repaired !== null) options.log?.("warn", "repairing the log", { path: last.path, error: contents.repaired });
+    if (contents.repaired !== null)
+      options.log?.("warn", "repairing the log", { path: last.path, error: contents.repaired });
     await prepareTail(fileSystem, tail, options.segmentBytes ?? SEGMENT_BYTES);
     if (options.unsafeNoFsync !== true) await syncRead(fileSystem, last.path);
     for (const name of ["0.tmp", "1.tmp"]) await fileSystem.remove(path.join(directory, name));
@@ -248,7 +270,14 @@ export class Wal implements EntrySink {
   }
 
   /** {@inheritDoc EntrySink.appendEntry} */
-  appendEntry(type: number, term: number, index: number, bytes: Uint8Array, start: number, end: number): void {
+  appendEntry(
+    type: number,
+    term: number,
+    index: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.#crc = this.#open.appendEntry(this.#crc, type, term, index, bytes, start, end);
     this.#lastIndex = index;
     if (index <= this.#durableIndex) this.#durableIndex = index - 1;
@@ -351,7 +380,10 @@ export class Wal implements EntrySink {
       if (batch.opensSegment) await this.#writeNextSegment(batch);
       else await this.#file.write(batch.bytes, 0, batch.usedBytes, position);
     } catch (error) {
-      this.#failure = error instanceof WalError ? error : new WalError("cannot write", this.#currentSegment().path, position, error);
+      this.#failure =
+        error instanceof WalError
+          ? error
+          : new WalError("cannot write", this.#currentSegment().path, position, error);
       throw this.#failure;
     } finally {
       this.#inFlight = null;
@@ -394,7 +426,10 @@ export class Wal implements EntrySink {
   #noteFlushed(tookMs: number, bytes: number): void {
     this.#options.onFlush?.(tookMs, bytes);
     if (tookMs < SLOW_SYNC_MS) return;
-    this.#options.log?.("warn", "slow fdatasync", { took: `${(tookMs / 1000).toFixed(3)}s`, "expected-duration": "1s" });
+    this.#options.log?.("warn", "slow fdatasync", {
+      took: `${(tookMs / 1000).toFixed(3)}s`,
+      "expected-duration": "1s",
+    });
   }
 
   #currentSegment(): Segment {
@@ -403,7 +438,11 @@ export class Wal implements EntrySink {
 
   #openForAppend(filePath: string, create: boolean): WalFile {
     try {
-      return this.#fileSystem.open(filePath, { create, write: true, durable: this.#options.unsafeNoFsync !== true });
+      return this.#fileSystem.open(filePath, {
+        create,
+        write: true,
+        durable: this.#options.unsafeNoFsync !== true,
+      });
     } catch (error) {
       throw new WalError("cannot open for writing", filePath, -1, error);
     }

@@ -27,7 +27,9 @@ test("a member on grpc-js", { timeout: 120_000 }, async (t) => {
   await t.test("a cancelled range leaves the connection usable", () => cancel(member, client));
   await t.test("etcd's errors keep code and text", () => errors(client));
   await t.test("npm etcd3", () => withEtcd3(member));
-  await t.test("what was acknowledged is there after a restart on the native transport", () => restart(t, member));
+  await t.test("what was acknowledged is there after a restart on the native transport", () =>
+    restart(t, member),
+  );
 });
 
 /** `/health` is served on an address of its own: grpc-js cannot share its port with HTTP/1.1. */
@@ -59,7 +61,9 @@ async function txn(client: EtcdClient): Promise<void> {
   const key = bytes("js/txn");
   const attempt = () =>
     client.call(KV.method.txn, {
-      compare: [{ key, target: Compare_CompareTarget.CREATE, targetUnion: { case: "createRevision", value: 0n } }],
+      compare: [
+        { key, target: Compare_CompareTarget.CREATE, targetUnion: { case: "createRevision", value: 0n } },
+      ],
       success: [{ request: { case: "requestPut", value: { key, value: bytes("mine") } } }],
       failure: [{ request: { case: "requestRange", value: { key } } }],
     });
@@ -73,25 +77,36 @@ async function txn(client: EtcdClient): Promise<void> {
 
 async function bigRanges(client: EtcdClient): Promise<void> {
   const value = Buffer.alloc(VALUE_BYTES, "v");
-  const puts = Array.from({ length: KEYS }, (_, i) => client.call(KV.method.put, { key: bytes(`big/${i}`), value }));
+  const puts = Array.from({ length: KEYS }, (_, i) =>
+    client.call(KV.method.put, { key: bytes(`big/${i}`), value }),
+  );
   await Promise.all(puts);
   const whole = await client.call(KV.method.range, ALL);
   assert.equal(whole.kvs.length, KEYS);
   assert.ok(whole.kvs.every((kv) => kv.value.length === VALUE_BYTES));
   const limits = Array.from({ length: CALLS_AT_ONCE }, (_, i) => 50 + i);
-  const parts = await Promise.all(limits.map((limit) => client.call(KV.method.range, { ...ALL, limit: BigInt(limit) })));
-  assert.deepEqual(parts.map((part) => part.kvs.length), limits);
+  const parts = await Promise.all(
+    limits.map((limit) => client.call(KV.method.range, { ...ALL, limit: BigInt(limit) })),
+  );
+  assert.deepEqual(
+    parts.map((part) => part.kvs.length),
+    limits,
+  );
   assert.ok(parts.every((part) => part.more && part.count === BigInt(KEYS)));
 }
 
 async function cancel(member: Member, client: EtcdClient): Promise<void> {
-  const raw = new Client(member.address, credentials.createInsecure(), { "grpc.max_receive_message_length": -1 });
+  const raw = new Client(member.address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": -1,
+  });
   const same = (value: Buffer): Buffer => value;
   const request = Buffer.concat([Buffer.of(0x0a, 4), ALL.key, Buffer.of(0x12, 4), ALL.rangeEnd]);
   const codes = await Promise.all(
     Array.from({ length: 50 }, (_, i) => {
       return new Promise<number>((resolve) => {
-        const call = raw.makeUnaryRequest("/etcdserverpb.KV/Range", same, same, request, (error) => resolve(error?.code ?? 0));
+        const call = raw.makeUnaryRequest("/etcdserverpb.KV/Range", same, same, request, (error) =>
+          resolve(error?.code ?? 0),
+        );
         // Some before they are sent, some while their answer is on its way.
         if (i % 2 === 0) call.cancel();
         else call.once("metadata", () => call.cancel());
@@ -106,9 +121,21 @@ async function cancel(member: Member, client: EtcdClient): Promise<void> {
 async function errors(client: EtcdClient): Promise<void> {
   const cases = [
     [client.call(KV.method.put, { key: bytes("") }), 3, "etcdserver: key is not provided"],
-    [client.call(KV.method.range, { key: bytes("x"), revision: 1n << 40n }), 11, "etcdserver: mvcc: required revision is a future revision"],
-    [client.call(KV.method.put, { key: bytes("x"), value: Buffer.alloc(1_600_000) }), 3, "etcdserver: request is too large"],
-    [client.callBytes("/etcdserverpb.Lease/LeaseLeases", Buffer.alloc(0)), 12, "unknown method LeaseLeases for service etcdserverpb.Lease"],
+    [
+      client.call(KV.method.range, { key: bytes("x"), revision: 1n << 40n }),
+      11,
+      "etcdserver: mvcc: required revision is a future revision",
+    ],
+    [
+      client.call(KV.method.put, { key: bytes("x"), value: Buffer.alloc(1_600_000) }),
+      3,
+      "etcdserver: request is too large",
+    ],
+    [
+      client.callBytes("/etcdserverpb.Lease/LeaseLeases", Buffer.alloc(0)),
+      12,
+      "unknown method LeaseLeases for service etcdserverpb.Lease",
+    ],
   ] as const;
   for (const [call, code, message] of cases) {
     await assert.rejects(call, (error) => {

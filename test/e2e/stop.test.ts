@@ -20,23 +20,32 @@ function open(port: number, text: string): Socket {
   return socket;
 }
 
-test("a member stops while clients hold connections, half requests and answers that nobody reads", { timeout: 60_000 }, async (t) => {
-  const member = await startMember(t, { dataDir: memoryDir(t) });
-  const client = new EtcdClient(member.address);
-  t.after(() => client.close());
-  const value = Buffer.alloc(1_000_000, "x");
-  for (let i = 0; i < 3; i++) await client.call(KV.method.put, { key: Buffer.from(`big/${i}`), value });
-  const sockets = ["", "GET /health HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"].map((text) => open(member.ports.client, text));
-  const reader = await Http2Peer.connect(member.ports.client);
-  reader.socket.pause();
-  reader.request(1, "/etcdserverpb.KV/Range", Buffer.from([0x0a, 1, 0, 0x12, 1, 0]));
-  await client.call(KV.method.range, { key: Buffer.from("big/0") });
+test(
+  "a member stops while clients hold connections, half requests and answers that nobody reads",
+  { timeout: 60_000 },
+  async (t) => {
+    const member = await startMember(t, { dataDir: memoryDir(t) });
+    const client = new EtcdClient(member.address);
+    t.after(() => client.close());
+    const value = Buffer.alloc(1_000_000, "x");
+    for (let i = 0; i < 3; i++) await client.call(KV.method.put, { key: Buffer.from(`big/${i}`), value });
+    const sockets = ["", "GET /health HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"].map(
+      (text) => open(member.ports.client, text),
+    );
+    const reader = await Http2Peer.connect(member.ports.client);
+    reader.socket.pause();
+    reader.request(1, "/etcdserverpb.KV/Range", Buffer.from([0x0a, 1, 0, 0x12, 1, 0]));
+    await client.call(KV.method.range, { key: Buffer.from("big/0") });
 
-  const stopped = performance.now();
-  const exit = await member.stop();
-  assert.deepEqual(exit, { code: 0, signal: null }, member.log);
-  assert.ok(performance.now() - stopped < STOP_MS_MAX);
-  await assert.rejects(client.call(KV.method.range, { key: Buffer.from("big/0") }), (error) => failureOf(error).code === UNAVAILABLE);
-  for (const socket of sockets) socket.destroy();
-  reader.close();
-});
+    const stopped = performance.now();
+    const exit = await member.stop();
+    assert.deepEqual(exit, { code: 0, signal: null }, member.log);
+    assert.ok(performance.now() - stopped < STOP_MS_MAX);
+    await assert.rejects(
+      client.call(KV.method.range, { key: Buffer.from("big/0") }),
+      (error) => failureOf(error).code === UNAVAILABLE,
+    );
+    for (const socket of sockets) socket.destroy();
+    reader.close();
+  },
+);

@@ -27,13 +27,24 @@ import { KvModel, ModelError } from "./kv-model.ts";
 import { CLUSTER_ID, MachineFixture, MEMBER_ID, TERM, TestLeases } from "./machine-fixture.ts";
 import { MemorySource } from "./memory-source.ts";
 import { NaiveStore } from "./naive-store.ts";
-import { randomDeleteRange, randomPut, randomRange, randomTxn, type Surroundings } from "./random-requests.ts";
+import {
+  randomDeleteRange,
+  randomPut,
+  randomRange,
+  randomTxn,
+  type Surroundings,
+} from "./random-requests.ts";
 import { modelCheckDeleteRange, modelCheckPut, modelCheckRange, modelCheckTxn } from "./validation-model.ts";
 
 const LEASES = [7n, 0x7fff_ffff_ffff_fff1n];
 const OPS_MAX = 8;
 
-const header = (revision: bigint) => ({ clusterId: CLUSTER_ID, memberId: MEMBER_ID, revision, raftTerm: BigInt(TERM) });
+const header = (revision: bigint) => ({
+  clusterId: CLUSTER_ID,
+  memberId: MEMBER_ID,
+  revision,
+  raftTerm: BigInt(TERM),
+});
 
 /** One world: the model and two machines. */
 class World {
@@ -51,13 +62,19 @@ class World {
     this.fixtures.forEach((fixture, i) => {
       const answer = fixture.answer(ids[i]);
       assert.equal(answer.errorId, expected.errorId, `${what}: error, store ${i}`);
-      assert.ok(answer.announced < 0 || answer.announced === answer.bytes.length, `${what}: announced length, store ${i}`);
+      assert.ok(
+        answer.announced < 0 || answer.announced === answer.bytes.length,
+        `${what}: announced length, store ${i}`,
+      );
       assert.deepEqual(Buffer.from(answer.bytes), Buffer.from(expected.bytes), `${what}: answer, store ${i}`);
     });
   }
 }
 
-function expectedOf<Desc extends DescMessage>(schema: Desc, run: () => MessageShape<Desc>): { bytes: Uint8Array; errorId: number } {
+function expectedOf<Desc extends DescMessage>(
+  schema: Desc,
+  run: () => MessageShape<Desc>,
+): { bytes: Uint8Array; errorId: number } {
   try {
     return { bytes: toBinary(schema, run()), errorId: ErrorId.none };
   } catch (error) {
@@ -73,7 +90,11 @@ function stepPut(world: World, prng: Prng, around: Surroundings): void {
   assert.equal(checkPut(bytes, 0, bytes.length), error);
   if (error !== ErrorId.none) return;
   const expected = expectedOf(PutResponseSchema, () => world.model.put(request));
-  world.expectAnswer("put", world.fixtures.map((fixture) => fixture.apply(RaftField.put, bytes)), expected);
+  world.expectAnswer(
+    "put",
+    world.fixtures.map((fixture) => fixture.apply(RaftField.put, bytes)),
+    expected,
+  );
 }
 
 function stepRange(world: World, prng: Prng, around: Surroundings): void {
@@ -83,7 +104,11 @@ function stepRange(world: World, prng: Prng, around: Surroundings): void {
   assert.equal(checkRange(bytes, 0, bytes.length), error);
   if (error !== ErrorId.none) return;
   const expected = expectedOf(RangeResponseSchema, () => world.model.range(request));
-  world.expectAnswer("range", world.fixtures.map((fixture) => fixture.read(ReadKind.range, bytes)), expected);
+  world.expectAnswer(
+    "range",
+    world.fixtures.map((fixture) => fixture.read(ReadKind.range, bytes)),
+    expected,
+  );
 }
 
 function stepDeleteRange(world: World, prng: Prng): void {
@@ -93,7 +118,11 @@ function stepDeleteRange(world: World, prng: Prng): void {
   assert.equal(checkDeleteRange(bytes, 0, bytes.length), error);
   if (error !== ErrorId.none) return;
   const expected = expectedOf(DeleteRangeResponseSchema, () => world.model.deleteRange(request));
-  world.expectAnswer("delete", world.fixtures.map((fixture) => fixture.apply(RaftField.deleteRange, bytes)), expected);
+  world.expectAnswer(
+    "delete",
+    world.fixtures.map((fixture) => fixture.apply(RaftField.deleteRange, bytes)),
+    expected,
+  );
 }
 
 function stepTxn(world: World, prng: Prng, around: Surroundings): void {
@@ -104,7 +133,9 @@ function stepTxn(world: World, prng: Prng, around: Surroundings): void {
   if (error !== ErrorId.none) return;
   const expected = expectedOf(TxnResponseSchema, () => world.model.txn(request));
   const isRead = classifyTxn(bytes, 0, bytes.length) !== TxnRoute.write;
-  const ids = world.fixtures.map((fixture) => (isRead ? fixture.read(ReadKind.txn, bytes) : fixture.apply(RaftField.txn, bytes)));
+  const ids = world.fixtures.map((fixture) =>
+    isRead ? fixture.read(ReadKind.txn, bytes) : fixture.apply(RaftField.txn, bytes),
+  );
   world.expectAnswer("txn", ids, expected);
 }
 
@@ -115,7 +146,11 @@ function stepCompact(world: World, prng: Prng): void {
     world.model.compact(Number(revision));
     return create(CompactionResponseSchema, { header: header(BigInt(world.model.revision)) });
   });
-  world.expectAnswer("compact", world.fixtures.map((fixture) => fixture.apply(RaftField.compaction, bytes)), expected);
+  world.expectAnswer(
+    "compact",
+    world.fixtures.map((fixture) => fixture.apply(RaftField.compaction, bytes)),
+    expected,
+  );
 }
 
 function run(seed: number, steps: number, valueBytesMax: number): void {
@@ -139,7 +174,10 @@ function run(seed: number, steps: number, valueBytesMax: number): void {
 
 const seed = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
 
-for (const [steps, valueBytesMax] of [[1500, 40], [200, 60_000]] as const) {
+for (const [steps, valueBytesMax] of [
+  [1500, 40],
+  [200, 60_000],
+] as const) {
   test(`random requests with values up to ${valueBytesMax} B answer as the model does (seed ${seed})`, () => {
     for (let round = 0; round < 3; round++) run(seed + round, steps, valueBytesMax);
   });

@@ -66,7 +66,7 @@ function run(input: Uint8Array, nextLength: () => number): Outcome {
     keepalive: { keepaliveMinTimeMs: 1, keepaliveIntervalMs: 0, keepaliveTimeoutMs: 0 },
     nowMs: 0,
   });
-  for (let at = 0; at < input.length; ) {
+  for (let at = 0; at < input.length;) {
     const end = Math.min(input.length, at + nextLength());
     // A copy, overwritten afterwards: nothing may keep what was only borrowed.
     const chunk = new Uint8Array(input.subarray(at, end));
@@ -99,11 +99,13 @@ function conversation(prng: Prng): Buffer {
     else if (choice === 7) parts.push(frame(8, 0, prng.below(2) * id, Buffer.of(0, 0, prng.below(256), 1)));
     else if (choice === 8) parts.push(frame(6, 0, 0, randomBytes(prng, 8)));
     else if (choice === 9) parts.push(frame(3, 0, id, randomBytes(prng, 4)));
-    else if (choice === 10) parts.push(frame(4, 0, 0, Buffer.of(0, 4, 0, 0, prng.below(256), prng.below(256))));
+    else if (choice === 10)
+      parts.push(frame(4, 0, 0, Buffer.of(0, 4, 0, 0, prng.below(256), prng.below(256))));
     else parts.push(frame(prng.below(16), prng.below(256), id, randomBytes(prng, prng.below(40))));
   }
   const bytes = Buffer.concat(parts);
-  for (let i = prng.chance(0.5) ? prng.below(4) : 0; i > 0; i--) bytes[prng.below(bytes.length)] = prng.below(256);
+  for (let i = prng.chance(0.5) ? prng.below(4) : 0; i > 0; i--)
+    bytes[prng.below(bytes.length)] = prng.below(256);
   return bytes;
 }
 
@@ -131,11 +133,18 @@ test("the HPACK decoder survives random and mutated blocks, with its table in bo
   let decoded = 0;
   for (let round = 0; performance.now() < deadline || round < 100; round++) {
     encoder.begin();
-    for (let i = prng.below(8); i > 0; i--) encoder.add(`name-${prng.below(40)}`, "v".repeat(prng.below(200)), prng.chance(0.7));
-    const block = prng.chance(0.2) ? randomBytes(prng, prng.below(200)) : Buffer.from(encoder.bytes.subarray(0, encoder.length));
-    for (let i = prng.below(3); i > 0 && block.length > 0; i--) block[prng.below(block.length)] = prng.below(256);
+    for (let i = prng.below(8); i > 0; i--)
+      encoder.add(`name-${prng.below(40)}`, "v".repeat(prng.below(200)), prng.chance(0.7));
+    const block = prng.chance(0.2)
+      ? randomBytes(prng, prng.below(200))
+      : Buffer.from(encoder.bytes.subarray(0, encoder.length));
+    for (let i = prng.below(3); i > 0 && block.length > 0; i--)
+      block[prng.below(block.length)] = prng.below(256);
     const result = decoder.decode(block, 0, block.length);
-    assert.ok(decoder.table.bytes <= HEADER_TABLE_BYTES_MAX && decoder.table.length <= 128, `FUZZ_SEED=${seed}`);
+    assert.ok(
+      decoder.table.bytes <= HEADER_TABLE_BYTES_MAX && decoder.table.length <= 128,
+      `FUZZ_SEED=${seed}`,
+    );
     if (result !== null) decoded++;
     if (result === null || prng.chance(0.05)) {
       decoder = new HpackDecoder();

@@ -102,7 +102,9 @@ export class KvModel {
   }
 
   #fullHeader() {
-    return create(PutResponseSchema, { header: this.#header(BigInt(this.revision)) }).header as NonNullable<PutResponse["header"]>;
+    return create(PutResponseSchema, { header: this.#header(BigInt(this.revision)) }).header as NonNullable<
+      PutResponse["header"]
+    >;
   }
 
   #opHeader(write: Write) {
@@ -123,7 +125,8 @@ export class KvModel {
   #put(write: Write, request: PutRequest): PutResponse {
     const key = toKeyText(request.key);
     const previous = write.state.get(key);
-    if ((request.ignoreValue || request.ignoreLease) && previous === undefined) throw new ModelError(ErrorId.keyNotFound);
+    if ((request.ignoreValue || request.ignoreLease) && previous === undefined)
+      throw new ModelError(ErrorId.keyNotFound);
     const main = BigInt(this.revision + 1);
     write.state.set(
       key,
@@ -155,10 +158,11 @@ export class KvModel {
 
   #range(state: State, current: number, request: RangeRequest): RangeResponse {
     if (request.revision > BigInt(current)) throw new ModelError(ErrorId.futureRev);
-    if (request.revision > 0n && request.revision < BigInt(this.compactRevision)) throw new ModelError(ErrorId.compacted);
+    if (request.revision > 0n && request.revision < BigInt(this.compactRevision))
+      throw new ModelError(ErrorId.compacted);
     // In a txn that has written, the next revision is the txn's own state.
     const old = request.revision > 0n && request.revision <= BigInt(this.revision);
-    const at = old ? (this.#states[Number(request.revision)]) : state;
+    const at = old ? this.#states[Number(request.revision)] : state;
     const all = select(at, request.key, request.rangeEnd);
     const response = create(RangeResponseSchema, { count: BigInt(all.length) });
     if (request.countOnly) return response;
@@ -172,8 +176,14 @@ export class KvModel {
   }
 
   #fetch(all: KeyValue[], request: RangeRequest): KeyValue[] {
-    const filters = [request.minModRevision, request.maxModRevision, request.minCreateRevision, request.maxCreateRevision];
-    const everything = request.sortOrder !== 0 || filters.some((filter) => filter !== 0n) || request.limit <= 0n;
+    const filters = [
+      request.minModRevision,
+      request.maxModRevision,
+      request.minCreateRevision,
+      request.maxCreateRevision,
+    ];
+    const everything =
+      request.sortOrder !== 0 || filters.some((filter) => filter !== 0n) || request.limit <= 0n;
     return everything ? all : all.slice(0, Number(request.limit) + 1);
   }
 
@@ -196,11 +206,14 @@ export class KvModel {
       if (op.case === "requestRange") {
         const { revision } = op.value;
         if (revision > BigInt(this.revision)) throw new ModelError(ErrorId.futureRev);
-        if (revision !== 0n && revision < BigInt(this.compactRevision)) throw new ModelError(ErrorId.compacted);
+        if (revision !== 0n && revision < BigInt(this.compactRevision))
+          throw new ModelError(ErrorId.compacted);
       } else if (op.case === "requestPut") {
         const exists = this.#current().has(toKeyText(op.value.key));
-        if ((op.value.ignoreValue || op.value.ignoreLease) && !exists) throw new ModelError(ErrorId.keyNotFound);
-        if (op.value.lease !== 0n && !this.leases.has(op.value.lease)) throw new ModelError(ErrorId.leaseNotFound);
+        if ((op.value.ignoreValue || op.value.ignoreLease) && !exists)
+          throw new ModelError(ErrorId.keyNotFound);
+        if (op.value.lease !== 0n && !this.leases.has(op.value.lease))
+          throw new ModelError(ErrorId.leaseNotFound);
       } else if (op.case === "requestTxn") this.#check(op.value, paths);
     }
   }
@@ -213,7 +226,8 @@ export class KvModel {
     const response = create(TxnResponseSchema, { header: {}, succeeded: paths.get(request) === true });
     for (const { request: op } of this.#path(request, paths)) {
       const answer = create(ResponseOpSchema);
-      if (op.case === "requestPut") answer.response = { case: "responsePut", value: this.#put(write, op.value) };
+      if (op.case === "requestPut")
+        answer.response = { case: "responsePut", value: this.#put(write, op.value) };
       else if (op.case === "requestDeleteRange") {
         answer.response = { case: "responseDeleteRange", value: this.#deleteRange(write, op.value) };
       } else if (op.case === "requestTxn") {
@@ -236,7 +250,10 @@ function select(state: State, key: Uint8Array, rangeEnd: Uint8Array): KeyValue[]
     if (to === "") return text === from;
     return text >= from && (to === "\0" || text < to);
   };
-  return [...state.keys()].filter(isIn).toSorted().map((text) => state.get(text) as KeyValue);
+  return [...state.keys()]
+    .filter(isIn)
+    .toSorted()
+    .map((text) => state.get(text) as KeyValue);
 }
 
 function filterKvs(kvs: KeyValue[], request: RangeRequest): KeyValue[] {
@@ -253,7 +270,9 @@ function filterKvs(kvs: KeyValue[], request: RangeRequest): KeyValue[] {
 function sortKvs(kvs: KeyValue[], request: RangeRequest): KeyValue[] {
   if (request.sortTarget === 0 && request.sortOrder !== 2) return kvs;
   const by = (kv: KeyValue): string | bigint =>
-    [toKeyText(kv.key), kv.version, kv.createRevision, kv.modRevision, toKeyText(kv.value)][request.sortTarget];
+    [toKeyText(kv.key), kv.version, kv.createRevision, kv.modRevision, toKeyText(kv.value)][
+      request.sortTarget
+    ];
   const keys = kvs.map(by);
   const isLess = (a: number, b: number): boolean => keys[a] < keys[b];
   const order = goSort(kvs.length, request.sortOrder === 2 ? (a, b) => isLess(b, a) : isLess);

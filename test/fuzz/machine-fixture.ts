@@ -31,7 +31,8 @@ export class TestLeases implements LeaseHooks {
   }
   detach(low: number, high: number, bytes: Uint8Array, start: number, end: number): void {
     const key = String.fromCharCode(...bytes.subarray(start, end));
-    if (this.keys.get(key) !== String(toInt64(low, high))) throw new Error(`${key} is not attached to ${toInt64(low, high)}`);
+    if (this.keys.get(key) !== String(toInt64(low, high)))
+      throw new Error(`${key} is not attached to ${toInt64(low, high)}`);
     this.keys.delete(key);
   }
 }
@@ -93,7 +94,8 @@ export class MachineFixture {
     for (let credits = 0; credits < CREDITS_MAX; credits++) {
       while (this.machine.runSlice());
       const answer = this.sink.answers.get(id);
-      if (answer !== undefined && (answer.announced < 0 || answer.bytes.length === answer.announced)) return this.sink.take(id);
+      if (answer !== undefined && (answer.announced < 0 || answer.bytes.length === answer.announced))
+        return this.sink.take(id);
       this.machine.credit(id, CREDIT_BYTES);
     }
     throw new Error(`request ${id} has no whole answer after all its credit`);

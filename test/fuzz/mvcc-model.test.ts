@@ -26,13 +26,21 @@ interface OpenCursor {
 
 /** The encoding by protobuf-es: an implementation that is not ours. */
 function encode(change: NaiveRevision): Uint8Array {
-  return toBinary(KeyValueSchema, create(KeyValueSchema, {
-    key: bytesOf(change.key),
-    ...(change.tombstone ? {} : {
-      createRevision: BigInt(change.createRevision), modRevision: BigInt(change.main), version: BigInt(change.version),
-      value: bytesOf(change.value), lease: change.lease,
+  return toBinary(
+    KeyValueSchema,
+    create(KeyValueSchema, {
+      key: bytesOf(change.key),
+      ...(change.tombstone
+        ? {}
+        : {
+            createRevision: BigInt(change.createRevision),
+            modRevision: BigInt(change.main),
+            version: BigInt(change.version),
+            value: bytesOf(change.value),
+            lease: change.lease,
+          }),
     }),
-  }));
+  );
 }
 
 class Run {
@@ -57,7 +65,8 @@ class Run {
     else if (choice < 68) this.readKey();
     else if (choice < 76) this.openCursor();
     else if (choice < 84) this.advanceCursors();
-    else if (choice < 90) this.commit(this.backend.committed + prng.below(this.model.revision - this.backend.committed + 1));
+    else if (choice < 90)
+      this.commit(this.backend.committed + prng.below(this.model.revision - this.backend.committed + 1));
     else if (choice < 93) this.compact();
     else if (choice < 97) this.store.compactSlice(prng.below(40));
     else if (choice < 98) this.saveCheckpoint();
@@ -112,7 +121,16 @@ class Run {
     const lease = prng.chance(0.8) ? 0n : (BigInt(prng.nextUint32()) << 31n) + BigInt(prng.below(5));
     const kb = bytesOf(`##${key}#`);
     const vb = bytesOf(`#${value}##`);
-    this.store.put(kb, 2, kb.length - 1, vb, 1, vb.length - 2, Number(lease & 0xffff_ffffn), Number(lease >> 32n));
+    this.store.put(
+      kb,
+      2,
+      kb.length - 1,
+      vb,
+      1,
+      vb.length - 2,
+      Number(lease & 0xffff_ffffn),
+      Number(lease >> 32n),
+    );
     this.model.put(key, value, lease);
   }
 
@@ -123,7 +141,8 @@ class Run {
     assert.equal(this.store.count(range, revision), expected.length, "count");
     const size = this.store.measure(range, revision, 1e9, { keys: 0, encodedBytes: 0 });
     assert.deepEqual(size, {
-      keys: expected.length, encodedBytes: expected.reduce((sum, change) => sum + encode(change).length, 0),
+      keys: expected.length,
+      encodedBytes: expected.reduce((sum, change) => sum + encode(change).length, 0),
     });
     const open = { cursor: this.store.openCursor(range, revision), expected, given: 0 };
     this.advance(open, Infinity);
@@ -133,7 +152,10 @@ class Run {
   readKey(): void {
     const key = this.key();
     const revision = this.revision();
-    const [expected] = this.model.range({ key: bytesOf(key), end: null }, revision === 0 ? Infinity : revision);
+    const [expected] = this.model.range(
+      { key: bytesOf(key), end: null },
+      revision === 0 ? Infinity : revision,
+    );
     const kb = bytesOf(key);
     assert.equal(this.store.lookup(kb, 0, kb.length, revision, this.meta), expected !== undefined);
     if (expected !== undefined) this.checkMeta(expected);
@@ -144,9 +166,15 @@ class Run {
     assert.deepEqual(
       { ...meta, keyId: 0, location: 0, encodedBytes: 0 },
       {
-        keyId: 0, location: 0, encodedBytes: 0, createRevision: expected.createRevision, modRevision: expected.main,
-        sub: expected.sub, version: expected.version,
-        leaseLow: Number(expected.lease & 0xffff_ffffn), leaseHigh: Number(expected.lease >> 32n),
+        keyId: 0,
+        location: 0,
+        encodedBytes: 0,
+        createRevision: expected.createRevision,
+        modRevision: expected.main,
+        sub: expected.sub,
+        version: expected.version,
+        leaseLow: Number(expected.lease & 0xffff_ffffn),
+        leaseHigh: Number(expected.lease >> 32n),
       },
     );
     const end = this.store.copyKeyValue(meta, target, 3);
@@ -208,9 +236,14 @@ class Run {
       left.map(({ main, sub, tombstone }) => ({ main, sub, tombstone })),
       this.model.revisions.map(({ main, sub, tombstone }) => ({ main, sub, tombstone })),
     );
-    for (const [index, change] of this.model.revisions.entries()) assert.deepEqual(left[index].bytes, encode(change));
+    for (const [index, change] of this.model.revisions.entries())
+      assert.deepEqual(left[index].bytes, encode(change));
     const stats = this.store.stats();
-    assert.equal(stats.keys, new Set(this.model.revisions.map((change) => change.key)).size, "keys in the index");
+    assert.equal(
+      stats.keys,
+      new Set(this.model.revisions.map((change) => change.key)).size,
+      "keys in the index",
+    );
     assert.equal(stats.olderRevisions, left.length - stats.keys, "older revisions in the index");
     assert.equal(stats.openCursors, 0);
   }
@@ -232,7 +265,8 @@ class Run {
     let after = 0;
     if (withCheckpoint && this.checkpoint !== null) {
       const loaded = store.loadCheckpoint(this.checkpoint.chunks, {
-        revision: this.model.revision, scheduledCompactRevision: compactRevision,
+        revision: this.model.revision,
+        scheduledCompactRevision: compactRevision,
       });
       if (loaded.refusal !== undefined) assert.ok(this.checkpoint.revision < compactRevision, loaded.refusal);
       else {

@@ -38,7 +38,12 @@ export class NaiveMvcc {
     const main = this.revision + 1;
     const live = last !== undefined && !last.tombstone;
     this.revisions.push({
-      main, sub: this.#txnSub++, key, tombstone: false, value, lease,
+      main,
+      sub: this.#txnSub++,
+      key,
+      tombstone: false,
+      value,
+      lease,
       createRevision: live ? last.createRevision : main,
       version: live ? last.version + 1 : 1,
     });
@@ -48,7 +53,16 @@ export class NaiveMvcc {
     const live = this.range(range, Infinity);
     for (const { key } of live) {
       const main = this.revision + 1;
-      this.revisions.push({ main, sub: this.#txnSub++, key, tombstone: true, value: "", lease: 0n, createRevision: 0, version: 0 });
+      this.revisions.push({
+        main,
+        sub: this.#txnSub++,
+        key,
+        tombstone: true,
+        value: "",
+        lease: 0n,
+        createRevision: 0,
+        version: 0,
+      });
     }
     return live.length;
   }
@@ -65,9 +79,12 @@ export class NaiveMvcc {
     const unbounded = range.end !== null && (end === "\0" || end === "");
     const newest = new Map<string, NaiveRevision>();
     for (const change of this.revisions) {
-      if (change.main <= revision && change.key >= start && (unbounded || change.key < end)) newest.set(change.key, change);
+      if (change.main <= revision && change.key >= start && (unbounded || change.key < end))
+        newest.set(change.key, change);
     }
-    return [...newest.values()].filter((change) => !change.tombstone).sort((a, b) => (a.key < b.key ? -1 : 1));
+    return [...newest.values()]
+      .filter((change) => !change.tombstone)
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   compact(revision: number): void {
@@ -120,7 +137,9 @@ export class NaiveBackend implements RevisionSink, RevisionSource {
   getRevision(main: number, sub: number, tombstone: boolean): Uint8Array | undefined {
     this.reads++;
     const found = this.stored.get(`${main}/${sub}`);
-    return found !== undefined && main <= this.committed && found.tombstone === tombstone ? found.bytes : undefined;
+    return found !== undefined && main <= this.committed && found.tombstone === tombstone
+      ? found.bytes
+      : undefined;
   }
 
   sorted(): StoredRevision[] {

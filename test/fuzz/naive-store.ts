@@ -53,7 +53,16 @@ export class NaiveStore implements MvccStore {
     return this.revision;
   }
 
-  put(kb: Uint8Array, ks: number, ke: number, vb: Uint8Array, vs: number, ve: number, low: number, high: number): void {
+  put(
+    kb: Uint8Array,
+    ks: number,
+    ke: number,
+    vb: Uint8Array,
+    vs: number,
+    ve: number,
+    low: number,
+    high: number,
+  ): void {
     const key = toKeyText(kb.subarray(ks, ke));
     const previous = this.#at(key, Infinity);
     const main = this.revision + 1;
@@ -68,13 +77,27 @@ export class NaiveStore implements MvccStore {
       version: BigInt(version),
       lease,
     });
-    this.#add(key, { main, sub: this.#sub++, encoded: toBinary(KeyValueSchema, message), createRevision, version, lease });
+    this.#add(key, {
+      main,
+      sub: this.#sub++,
+      encoded: toBinary(KeyValueSchema, message),
+      createRevision,
+      version,
+      lease,
+    });
   }
 
   deleteRange(range: KeyRange): number {
     const doomed = this.#live(range, Infinity).map(([key]) => key);
     for (const key of doomed) {
-      this.#add(key, { main: this.revision + 1, sub: this.#sub++, encoded: null, createRevision: 0, version: 0, lease: 0n });
+      this.#add(key, {
+        main: this.revision + 1,
+        sub: this.#sub++,
+        encoded: null,
+        createRevision: 0,
+        version: 0,
+        lease: 0n,
+      });
     }
     return doomed.length;
   }

@@ -5,7 +5,13 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { checkDeleteRange, checkPut, checkRange } from "../../src/apply/validate-kv.ts";
 import { checkTxn } from "../../src/apply/validate-txn.ts";
 import { Prng } from "../../src/base/prng.ts";
-import { CompactionView, CompareView, DeleteRangeView, PutView, RangeView } from "../../src/proto/kv-decode.ts";
+import {
+  CompactionView,
+  CompareView,
+  DeleteRangeView,
+  PutView,
+  RangeView,
+} from "../../src/proto/kv-decode.ts";
 import { OpKind, TxnArena } from "../../src/proto/kv-txn-decode.ts";
 import { RequestHeaderSchema, InternalRaftRequestSchema } from "../../src/proto/gen/raft_internal_pb.ts";
 import {
@@ -20,7 +26,13 @@ import {
   type TxnRequest,
   TxnRequestSchema,
 } from "../../src/proto/gen/rpc_pb.ts";
-import { isV2Request, RaftField, raftRequestBytes, RaftRequestView, writeRaftRequest } from "../../src/proto/raft-request.ts";
+import {
+  isV2Request,
+  RaftField,
+  raftRequestBytes,
+  RaftRequestView,
+  writeRaftRequest,
+} from "../../src/proto/raft-request.ts";
 import { randomDeleteRange, randomPut, randomRange, randomTxn } from "./random-requests.ts";
 
 const seed = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
@@ -48,7 +60,14 @@ function compareRange(bytes: Uint8Array, view: RangeView, expected: RangeRequest
   assert.equal(hex(bytes.subarray(view.keyStart, view.keyEnd)), hex(expected.key));
   assert.equal(hex(bytes.subarray(view.rangeEndStart, view.rangeEndEnd)), hex(expected.rangeEnd));
   assert.equal(view.hasRangeEnd, expected.rangeEnd.length > 0);
-  for (const name of ["limit", "revision", "minModRevision", "maxModRevision", "minCreateRevision", "maxCreateRevision"] as const) {
+  for (const name of [
+    "limit",
+    "revision",
+    "minModRevision",
+    "maxModRevision",
+    "minCreateRevision",
+    "maxCreateRevision",
+  ] as const) {
     assert.equal(view[name], Number(expected[name]), name);
   }
   for (const name of ["sortOrder", "sortTarget", "serializable", "keysOnly", "countOnly"] as const) {
@@ -69,8 +88,10 @@ function compareCompare(bytes: Uint8Array, view: CompareView, expected: Compare)
   const { targetUnion } = expected;
   const fields = { version: 4, createRevision: 5, modRevision: 6, value: 7, lease: 8 };
   assert.equal(view.unionField, targetUnion.case === undefined ? 0 : fields[targetUnion.case]);
-  if (targetUnion.case === "value") assert.equal(hex(bytes.subarray(view.valueStart, view.valueEnd)), hex(targetUnion.value));
-  else if (targetUnion.case === "lease") assert.equal(lease(view.leaseLow, view.leaseHigh), targetUnion.value);
+  if (targetUnion.case === "value")
+    assert.equal(hex(bytes.subarray(view.valueStart, view.valueEnd)), hex(targetUnion.value));
+  else if (targetUnion.case === "lease")
+    assert.equal(lease(view.leaseLow, view.leaseHigh), targetUnion.value);
   else if (targetUnion.case !== undefined) assert.equal(view.number, Number(targetUnion.value));
 }
 
@@ -144,7 +165,10 @@ test(`the envelope of a proposal is Go's, and is read back (seed ${seed})`, () =
       create(InternalRaftRequestSchema, { header: create(RequestHeaderSchema, { ID: id }), put: value }),
     );
     const written = new Uint8Array(raftRequestBytes(RaftField.put, payload.length, low, high));
-    assert.equal(writeRaftRequest(written, 0, RaftField.put, payload, 0, payload.length, low, high), written.length);
+    assert.equal(
+      writeRaftRequest(written, 0, RaftField.put, payload, 0, payload.length, low, high),
+      written.length,
+    );
     assert.equal(hex(written), hex(expected));
     const around = embed(written);
     assert.ok(view.decode(around.bytes, around.start, around.end));
@@ -155,10 +179,24 @@ test(`the envelope of a proposal is Go's, and is read back (seed ${seed})`, () =
 
 test("a v2 Request is told from an InternalRaftRequest", () => {
   const text = (value: string): number[] => [value.length, ...new TextEncoder().encode(value)];
-  const v2 = Uint8Array.from([0x08, 5, 0x12, ...text("PUT"), 0x1a, ...text("/0/members/1/attributes"), 0x22, ...text("{}"), 0x28, 0]);
+  const v2 = Uint8Array.from([
+    0x08,
+    5,
+    0x12,
+    ...text("PUT"),
+    0x1a,
+    ...text("/0/members/1/attributes"),
+    0x22,
+    ...text("{}"),
+    0x28,
+    0,
+  ]);
   assert.ok(isV2Request(v2, 0, v2.length));
   assert.equal(new RaftRequestView().decode(v2, 0, v2.length), false);
-  const put2 = toBinary(InternalRaftRequestSchema, create(InternalRaftRequestSchema, { put: { key: Uint8Array.of(1) } }));
+  const put2 = toBinary(
+    InternalRaftRequestSchema,
+    create(InternalRaftRequestSchema, { put: { key: Uint8Array.of(1) } }),
+  );
   assert.equal(isV2Request(put2, 0, put2.length), false);
 });
 
@@ -194,8 +232,14 @@ test(`hostile bytes never throw, never leave their slice, and what is accepted i
     assert.ok(from >= start && from <= to && to <= end, `${from}..${to} of ${start}..${end}`);
   };
   for (let i = 0; i < 4000; i++) {
-    const valid = prng.chance(0.5) ? toBinary(TxnRequestSchema, randomTxn(prng, AROUND)) : toBinary(PutRequestSchema, randomPut(prng, AROUND));
-    const { bytes, start, end } = embed(prng.chance(0.1) ? Uint8Array.from({ length: prng.below(60) }, () => prng.below(256)) : spoil(prng, valid));
+    const valid = prng.chance(0.5)
+      ? toBinary(TxnRequestSchema, randomTxn(prng, AROUND))
+      : toBinary(PutRequestSchema, randomPut(prng, AROUND));
+    const { bytes, start, end } = embed(
+      prng.chance(0.1)
+        ? Uint8Array.from({ length: prng.below(60) }, () => prng.below(256))
+        : spoil(prng, valid),
+    );
     const own = bytes.slice(start, end);
     if (put.decode(bytes, start, end)) {
       assert.ok(decodes(PutRequestSchema, own), `put ${hex(own)}`);

@@ -5,7 +5,12 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { Prng } from "../../src/base/prng.ts";
 import { Doorbell, createDoorbellMemory } from "../../src/ring/doorbell.ts";
-import { SharedRingReader, SharedRingWriter, createRingMemory, readRingStats } from "../../src/ring/shared-ring.ts";
+import {
+  SharedRingReader,
+  SharedRingWriter,
+  createRingMemory,
+  readRingStats,
+} from "../../src/ring/shared-ring.ts";
 
 const RECORDS = 200_000;
 

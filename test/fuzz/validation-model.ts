@@ -1,6 +1,12 @@
 /** etcd's checks of KV requests as simply as they can be written, on decoded messages. Returns ErrorIds. */
 import { ErrorId } from "../../src/base/errors.ts";
-import type { DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest } from "../../src/proto/gen/rpc_pb.ts";
+import type {
+  DeleteRangeRequest,
+  PutRequest,
+  RangeRequest,
+  RequestOp,
+  TxnRequest,
+} from "../../src/proto/gen/rpc_pb.ts";
 import { toKeyText } from "./naive-store.ts";
 
 export function modelCheckPut(request: PutRequest): number {
@@ -22,7 +28,9 @@ export function modelCheckDeleteRange(request: DeleteRangeRequest): number {
 export function modelCheckTxn(request: TxnRequest, opsMax: number): number {
   const error = checkOps(request, opsMax);
   if (error !== ErrorId.none) return error;
-  return writesOf(request.success) === null || writesOf(request.failure) === null ? ErrorId.duplicateKey : ErrorId.none;
+  return writesOf(request.success) === null || writesOf(request.failure) === null
+    ? ErrorId.duplicateKey
+    : ErrorId.none;
 }
 
 function checkOps(request: TxnRequest, opsMax: number): number {
@@ -67,7 +75,16 @@ function writesOf(ops: readonly RequestOp[]): Writes | null {
     if (success === null || failure === null) return null;
     const before = [...writes.puts];
     if (!success.puts.every((key) => isFree(key, before, writes.deletes))) return null;
-    if (!failure.puts.every((key) => isFree(key, before.filter((put) => !success.puts.includes(put)), writes.deletes))) return null;
+    if (
+      !failure.puts.every((key) =>
+        isFree(
+          key,
+          before.filter((put) => !success.puts.includes(put)),
+          writes.deletes,
+        ),
+      )
+    )
+      return null;
     writes.puts.push(...success.puts, ...failure.puts);
     writes.deletes.push(...success.deletes, ...failure.deletes);
   }

@@ -33,7 +33,13 @@ function randomData(prng: Prng): Uint8Array {
   return data;
 }
 
-async function writeBatches(wal: Wal, prng: Prng, model: Model, term: number, batches: number): Promise<void> {
+async function writeBatches(
+  wal: Wal,
+  prng: Prng,
+  model: Model,
+  term: number,
+  batches: number,
+): Promise<void> {
   for (let batch = 0; batch < batches; batch++) {
     const count = 1 + prng.below(8);
     for (let i = 0; i < count; i++) {
@@ -102,7 +108,10 @@ async function damageRound(seed: number): Promise<string> {
     await wal.close();
     model.spokenFor = model.acknowledged;
   }
-  const paths = fileSystem.list(DIRECTORY).filter((name) => name.endsWith(".wal")).map((name) => `${DIRECTORY}/${name}`);
+  const paths = fileSystem
+    .list(DIRECTORY)
+    .filter((name) => name.endsWith(".wal"))
+    .map((name) => `${DIRECTORY}/${name}`);
   const target = prng.pick(paths);
   const before = fileSystem.contents(target);
   const damaged = damage(before, prng, lastUsedByte(before));
@@ -112,17 +121,24 @@ async function damageRound(seed: number): Promise<string> {
     const { wal: again, contents } = await openWal(DIRECTORY, 0, options);
     const held = checkContents(contents.entries, model);
     // The hard state that speaks for the entries before the last write counts only together with the record before it.
-    const isStrict = !damaged.what.startsWith("cut") && (target !== lastSegment(fileSystem) || damageEnd(damaged.what) < provenUpTo - 64);
+    const isStrict =
+      !damaged.what.startsWith("cut") &&
+      (target !== lastSegment(fileSystem) || damageEnd(damaged.what) < provenUpTo - 64);
     const promised = isStrict ? model.spokenFor : Math.min(model.spokenFor, contents.hardState.commit);
-    assert.ok(held >= promised, `${damaged.what} in ${target}: only ${held} of ${promised} entries, no error`);
-    if (isStrict && held < model.acknowledged) assert.notEqual(contents.repaired, null, `${damaged.what} in ${target}`);
+    assert.ok(
+      held >= promised,
+      `${damaged.what} in ${target}: only ${held} of ${promised} entries, no error`,
+    );
+    if (isStrict && held < model.acknowledged)
+      assert.notEqual(contents.repaired, null, `${damaged.what} in ${target}`);
     await writeBatches(again, prng, { ...model, entries: model.entries.slice(0, held) }, 2, 2);
     await again.close();
     assert.equal((await openWal(DIRECTORY, 0, options)).contents.repaired, null, "a repaired log is clean");
     return held < model.acknowledged ? "repaired" : "whole";
   } catch (error) {
     if (!isNamedError(error)) throw error;
-    for (const [name, bytes] of files) assert.deepEqual(fileSystem.contents(name), bytes, "an error leaves the files alone");
+    for (const [name, bytes] of files)
+      assert.deepEqual(fileSystem.contents(name), bytes, "an error leaves the files alone");
     return "refused";
   }
 }
@@ -143,7 +159,12 @@ function usedBytes(fileSystem: MemoryFileSystem): number {
 }
 
 /** Writes one more batch; returns where it begins in the segment it went to. */
-async function writeLastBatch(wal: Wal, fileSystem: MemoryFileSystem, prng: Prng, model: Model): Promise<number> {
+async function writeLastBatch(
+  wal: Wal,
+  fileSystem: MemoryFileSystem,
+  prng: Prng,
+  model: Model,
+): Promise<number> {
   const segment = lastSegment(fileSystem);
   const used = usedBytes(fileSystem);
   await writeBatches(wal, prng, model, 1, 1);
@@ -176,7 +197,10 @@ async function crashRound(seed: number): Promise<string> {
   fileSystem.crash(prng);
   const { contents } = await openWal(DIRECTORY, 0, options);
   const held = checkContents(contents.entries, model);
-  assert.ok(held >= model.acknowledged, `${held} of ${model.acknowledged} acknowledged entries after a crash`);
+  assert.ok(
+    held >= model.acknowledged,
+    `${held} of ${model.acknowledged} acknowledged entries after a crash`,
+  );
   return contents.repaired === null ? "clean" : "repaired";
 }
 
@@ -188,7 +212,9 @@ async function runFor(seconds: number, round: (seed: number) => Promise<string>)
       const outcome = await round(seed);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     } catch (error) {
-      throw new Error(`WAL_FUZZ_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new Error(`WAL_FUZZ_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
   return [...outcomes].map(([outcome, count]) => `${count} ${outcome}`).join(", ");

@@ -51,7 +51,8 @@ export function testTable(log: TableLog): ServiceTable {
       kind: "serverStreaming",
       onMessage(call, bytes, start, end) {
         const message = new Uint8Array(MANY_BYTES).fill(7);
-        for (let left = Number(text(bytes, start, end)); left > 0; left--) call.sendMessage(message, 0, MANY_BYTES);
+        for (let left = Number(text(bytes, start, end)); left > 0; left--)
+          call.sendMessage(message, 0, MANY_BYTES);
         call.end(0, "");
       },
     },

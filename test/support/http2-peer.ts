@@ -13,7 +13,12 @@ export interface Frame {
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /** Builds a frame. */
-export function frame(type: number, flags: number, streamId: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+export function frame(
+  type: number,
+  flags: number,
+  streamId: number,
+  payload: Uint8Array = Buffer.alloc(0),
+): Buffer {
   const header = Buffer.alloc(9);
   header.writeUIntBE(payload.length, 0, 3);
   header[3] = type;
@@ -115,7 +120,10 @@ export class Http2Peer {
     for (;;) {
       const found = this.frames.find(matches);
       if (found !== undefined) return found;
-      if (this.closed) throw new Error(`closed; frames: ${this.frames.map((each) => `${each.type}/${each.streamId}`).join(" ")}`);
+      if (this.closed)
+        throw new Error(
+          `closed; frames: ${this.frames.map((each) => `${each.type}/${each.streamId}`).join(" ")}`,
+        );
       await this.#change();
     }
   }
@@ -160,7 +168,12 @@ export class Http2Peer {
       const end = 9 + rest.readUIntBE(0, 3);
       if (rest.length < end) break;
       const payload = Buffer.from(rest.subarray(9, end));
-      this.frames.push({ type: rest[3], flags: rest[4], streamId: rest.readUInt32BE(5) & 0x7fff_ffff, payload });
+      this.frames.push({
+        type: rest[3],
+        flags: rest[4],
+        streamId: rest.readUInt32BE(5) & 0x7fff_ffff,
+        payload,
+      });
       rest = rest.subarray(end);
     }
     this.#rest = rest;

@@ -18,7 +18,14 @@ const keepAlive = setInterval(() => {}, 60_000);
 let expected = 0;
 let problem = "";
 
-function take(_type: number, _flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+function take(
+  _type: number,
+  _flags: number,
+  id: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
   if (id !== expected) problem ||= `expected ${expected}, got ${id}`;
   if (end > start && bytes[start] !== (id & 0xff)) problem ||= `payload of ${id}`;
   expected++;

@@ -64,7 +64,9 @@ function waitForSignal(): Promise<string> {
 function waitForUncaughtError(): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   process.on("uncaughtException", (error) => {
-    reject(new Error(`thread main: ${error instanceof Error ? error.stack : String(error)}`, { cause: error }));
+    reject(
+      new Error(`thread main: ${error instanceof Error ? error.stack : String(error)}`, { cause: error }),
+    );
   });
   promise.catch(() => undefined);
   return promise;
