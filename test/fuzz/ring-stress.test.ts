@@ -42,15 +42,15 @@ for (const mode of ["blocking", "async"] as const) {
       }
     }
     writer.publish();
-    let verdict = "";
-    while (verdict === "") {
+    const state = { verdict: "" };
+    while (state.verdict === "") {
       const sequence = bell.prepareSleep();
       reader.drain((_type, _flags, _id, bytes, start, end) => {
-        verdict = Buffer.from(bytes.subarray(start, end)).toString();
+        state.verdict = Buffer.from(bytes.subarray(start, end)).toString();
       }, 1);
-      if (verdict === "") await bell.sleepAsync(sequence);
+      if (state.verdict === "") await bell.sleepAsync(sequence);
     }
-    equal(verdict, "ok", `seed ${seed}, ${JSON.stringify(readRingStats(forth))}`);
+    equal(state.verdict, "ok", `seed ${seed}, ${JSON.stringify(readRingStats(forth))}`);
     await exited;
   });
 }

@@ -15,8 +15,7 @@ const reader = new SharedRingReader(forth);
 const bell = new Doorbell(consumerBell);
 // Atomics.waitAsync alone does not keep a thread alive.
 const keepAlive = setInterval(() => {}, 60_000);
-let expected = 0;
-let problem = "";
+const state = { expected: 0, problem: "" };
 
 function take(
   _type: number,
@@ -26,12 +25,12 @@ function take(
   start: number,
   end: number,
 ): void {
-  if (id !== expected) problem ||= `expected ${expected}, got ${id}`;
-  if (end > start && bytes[start] !== (id & 0xff)) problem ||= `payload of ${id}`;
-  expected++;
+  if (id !== state.expected) state.problem ||= `expected ${state.expected}, got ${id}`;
+  if (end > start && bytes[start] !== (id & 0xff)) state.problem ||= `payload of ${id}`;
+  state.expected++;
 }
 
-while (expected < records && problem === "") {
+while (state.expected < records && state.problem === "") {
   if (reader.drain(take, 64) > 0) continue;
   const sequence = bell.prepareSleep();
   if (!reader.isEmpty()) bell.awake();
@@ -39,7 +38,7 @@ while (expected < records && problem === "") {
   else await bell.sleepAsync(sequence);
 }
 const writer = new SharedRingWriter(back, new Doorbell(producerBell));
-const text = Buffer.from(problem || "ok");
+const text = Buffer.from(state.problem || "ok");
 writer.write(1, 0, 0, text, 0, text.length);
 writer.publish();
 clearInterval(keepAlive);
