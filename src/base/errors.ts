@@ -24,6 +24,27 @@ export const GrpcCode = {
   unauthenticated: 16,
 } as const;
 
+/** Names of the codes as Go prints them, by number. */
+export const GRPC_CODE_NAMES: readonly string[] = [
+  "OK",
+  "Canceled",
+  "Unknown",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Aborted",
+  "OutOfRange",
+  "Unimplemented",
+  "Internal",
+  "Unavailable",
+  "DataLoss",
+  "Unauthenticated",
+];
+
 /** One row: the gRPC code and the message as the client sees it. */
 export interface ErrorRow {
   readonly grpcCode: number;

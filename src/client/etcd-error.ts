@@ -1,26 +1,5 @@
 /** What a call rejects with: the gRPC status of a server, or what kept the call from reaching one. */
-import { ERRORS } from "../base/errors.ts";
-
-/** Names of the gRPC codes as Go prints them, by number. */
-const CODE_NAMES = [
-  "OK",
-  "Canceled",
-  "Unknown",
-  "InvalidArgument",
-  "DeadlineExceeded",
-  "NotFound",
-  "AlreadyExists",
-  "PermissionDenied",
-  "ResourceExhausted",
-  "FailedPrecondition",
-  "Aborted",
-  "OutOfRange",
-  "Unimplemented",
-  "Internal",
-  "Unavailable",
-  "DataLoss",
-  "Unauthenticated",
-];
+import { ERRORS, GRPC_CODE_NAMES } from "../base/errors.ts";
 
 /** Texts that stand for themselves, without the gRPC wrapper around them. */
 const KNOWN_TEXTS: ReadonlySet<string> = new Set(ERRORS.slice(1).map((row) => row.message));
@@ -33,7 +12,7 @@ export class EtcdError extends Error {
   readonly status: string;
 
   constructor(code: number, description: string, message?: string) {
-    const status = `rpc error: code = ${CODE_NAMES[code] ?? `Code(${code})`} desc = ${description}`;
+    const status = `rpc error: code = ${GRPC_CODE_NAMES[code] ?? `Code(${code})`} desc = ${description}`;
     super(message ?? (KNOWN_TEXTS.has(description) ? description : status));
     this.name = "EtcdError";
     this.code = code;

@@ -1,28 +1,8 @@
 /** `grpc_server_*`: calls by service and method. The transport counts in plain fields, the families read them at a scrape. */
+import { GRPC_CODE_NAMES } from "../base/errors.ts";
 import { createMethodCounters } from "../grpc/service.ts";
 import type { GrpcCounters, MethodCounters, MethodKind } from "../grpc/service.ts";
 import type { Metrics, Sample } from "./metrics.ts";
-
-/** Names of the gRPC codes as Go prints them; the index is the code. */
-const CODE_NAMES = [
-  "OK",
-  "Canceled",
-  "Unknown",
-  "InvalidArgument",
-  "DeadlineExceeded",
-  "NotFound",
-  "AlreadyExists",
-  "PermissionDenied",
-  "ResourceExhausted",
-  "FailedPrecondition",
-  "Aborted",
-  "OutOfRange",
-  "Unimplemented",
-  "Internal",
-  "Unavailable",
-  "DataLoss",
-  "Unauthenticated",
-] as const;
 
 const TYPE_LABELS: Readonly<Record<MethodKind, string>> = {
   unary: "unary",
@@ -82,7 +62,7 @@ export function addGrpcMetrics(
 }
 
 function samplesByCode({ labels, counters }: Method): Sample[] {
-  return CODE_NAMES.map((name, code) => {
+  return GRPC_CODE_NAMES.map((name, code) => {
     return { value: counters.handledByCode[code] ?? 0, labels: { ...labels, grpc_code: name } };
   });
 }
