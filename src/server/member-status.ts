@@ -16,5 +16,6 @@ export class MemberStatus {
   dbInUseBytes = 0;
   /** Consistent index that storage holds durably. */
   durableIndex = 0;
+  /** Requests that got no answer in time; what apply refuses is an answer. */
   proposalsFailed = 0;
 }

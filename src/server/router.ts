@@ -236,7 +236,6 @@ export class Router {
     const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
     const call = this.#pending.remove(id) ?? this.#streams.remove(id);
     if (call === null) return;
-    this.status.proposalsFailed++;
     call.end(row.grpcCode, text);
   }
 
@@ -300,6 +299,7 @@ export class Router {
     const row = ERRORS[errorId];
     assert(row !== undefined, "unknown error id", errorId);
     this.#pending.expire(startedBeforeMs, (call, id) => {
+      this.status.proposalsFailed++;
       call.end(row.grpcCode, row.message);
       if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
     });

@@ -28,14 +28,8 @@ export interface ServerStats {
   dbBytes: number;
   /** The part of them that holds data. */
   dbBytesInUse: number;
-  /** Keys that exist now. */
-  keys: number;
   currentRevision: number;
   compactRevision: number;
-  puts: number;
-  deletes: number;
-  ranges: number;
-  txns: number;
   healthSuccesses: number;
   healthFailures: number;
   /** `major.minor` that the cluster agreed on; empty until then. */
@@ -56,13 +50,8 @@ export function createServerStats(): ServerStats {
     proposalsFailed: 0,
     dbBytes: 0,
     dbBytesInUse: 0,
-    keys: 0,
     currentRevision: 0,
     compactRevision: 0,
-    puts: 0,
-    deletes: 0,
-    ranges: 0,
-    txns: 0,
     healthSuccesses: 0,
     healthFailures: 0,
     clusterVersion: "",
@@ -93,11 +82,6 @@ const FAMILIES: readonly (readonly [string, "gauge" | "counter", NumericField, s
     "dbBytesInUse",
     "Part of it that holds data, in bytes.",
   ],
-  ["etcd_mvcc_put_total", "counter", "puts", "Puts applied."],
-  ["etcd_mvcc_delete_total", "counter", "deletes", "Deletes applied."],
-  ["etcd_mvcc_range_total", "counter", "ranges", "Ranges answered."],
-  ["etcd_mvcc_txn_total", "counter", "txns", "Transactions executed."],
-  ["etcd_debugging_mvcc_keys_total", "gauge", "keys", "Keys that exist."],
   ["etcd_debugging_mvcc_current_revision", "gauge", "currentRevision", "Revision of the store."],
   ["etcd_debugging_mvcc_compact_revision", "gauge", "compactRevision", "Revision of the last compaction."],
   ["etcd_server_health_success", "counter", "healthSuccesses", "Health checks that succeeded."],
