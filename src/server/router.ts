@@ -6,6 +6,7 @@
 
 import { assert } from "../base/assert.ts";
 import { viewOf } from "../base/bytes.ts";
+import { copyBytes } from "../base/copy-bytes.ts";
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
@@ -112,7 +113,7 @@ export class Router {
     if (offset >= 0) {
       const target = outbox.ring.bytes;
       target[offset] = kind;
-      for (let from = start, to = offset + 1; from < end;) target[to++] = bytes[from++];
+      copyBytes(bytes, start, end, target, offset + 1);
       outbox.commit(RecordType.read, id, length);
       return;
     }
