@@ -25,6 +25,7 @@ export type RingName =
   | "raftToMain"
   | "applyToMain"
   | "applyToStorage"
+  | "applyToRaft"
   | "storageToApply"
   | "storageToRaft"
   | "storageToMain";

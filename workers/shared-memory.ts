@@ -34,6 +34,7 @@ export function createSharedMemory(requestBytesMax: number): SharedMemory {
       raftToMain: status(),
       applyToMain: message(),
       applyToStorage: message(),
+      applyToRaft: status(),
       storageToApply: status(),
       storageToRaft: status(),
       storageToMain: status(),

@@ -106,3 +106,19 @@ export function parseMember(json: Uint8Array): Member {
     isLearner: raw.isLearner ?? false,
   };
 }
+
+/** JSON of the `membership` record. Ids are lower-case hex. */
+export interface MembershipReport {
+  /** The applied index that it belongs to. */
+  readonly index: number;
+  readonly members: ReadonlyArray<{
+    readonly id: string;
+    readonly name: string;
+    readonly peerUrls: readonly string[];
+    readonly clientUrls: readonly string[];
+    readonly isLearner: boolean;
+  }>;
+  readonly removed: readonly string[];
+  /** `major.minor.0`, or empty while undecided. */
+  readonly clusterVersion: string;
+}

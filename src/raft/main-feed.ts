@@ -1,7 +1,7 @@
 import { RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import { LEADER_BYTES, writeLeader } from "./apply-feed.ts";
-import type { Consensus } from "./raft.ts";
+import type { SoleConsensus } from "./sole-consensus.ts";
 
 /** f64 commitIndex, f64 lastIndex, f64 term. */
 const STATUS_BYTES = 24;
@@ -43,7 +43,7 @@ export class MainFeed {
   }
 
   /** Sends what is new. False if there was no room for all of it. */
-  send(consensus: Consensus): boolean {
+  send(consensus: SoleConsensus): boolean {
     const refusals = this.#refusedIds.length;
     const done = this.#sendRefusals() && this.#sendLeader(consensus);
     const status = done ? this.#sendStatus(consensus) : 0;
@@ -64,7 +64,7 @@ export class MainFeed {
     return this.#refusedIds.length === 0;
   }
 
-  #sendLeader(consensus: Consensus): boolean {
+  #sendLeader(consensus: SoleConsensus): boolean {
     if (!this.#leaderChanged) return true;
     if (this.#ring.freeBytes() < LEADER_BYTES + STATUS_BYTES) return false;
     if (!writeLeader(this.#ring, consensus.term, consensus.leaderId, consensus.isLeader)) return false;
@@ -75,7 +75,7 @@ export class MainFeed {
   }
 
   /** 1 = sent, 0 = nothing new, -1 = no room. */
-  #sendStatus(consensus: Consensus): number {
+  #sendStatus(consensus: SoleConsensus): number {
     const { commitIndex, lastIndex, term } = consensus;
     // A new last index alone does not wake main: it goes along when that entry is committed.
     if (commitIndex === this.#commitIndex && term === this.#term) return 0;

@@ -9,7 +9,8 @@ import { createWal, openWal } from "../wal/wal.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { RaftLoop } from "./raft-loop.ts";
 import { UNAPPLIED_BYTES_MAX, startRaftLoop } from "./raft-loop.ts";
-import type { Consensus, EntryBatch } from "./raft.ts";
+import type { EntryBatch } from "./raft.ts";
+import type { SoleConsensus } from "./sole-consensus.ts";
 import { SingleVoter } from "./single-voter.ts";
 
 const NODE = 0xabcn;
@@ -34,7 +35,7 @@ interface StartOptions {
   appliedIndex?: number;
   snapshotCount?: number;
   segmentBytes?: number;
-  wrap?: (consensus: Consensus) => Consensus;
+  wrap?: (consensus: SoleConsensus) => SoleConsensus;
 }
 
 async function startMember(options: StartOptions = {}): Promise<Member> {
@@ -373,7 +374,7 @@ describe("raft loop", () => {
 });
 
 /** A member that knows no leader. */
-function leaderless(voter: Consensus): Consensus {
+function leaderless(voter: SoleConsensus): SoleConsensus {
   return {
     nodeId: voter.nodeId,
     term: voter.term,

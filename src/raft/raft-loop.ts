@@ -24,8 +24,9 @@ import { ApplyFeed, LEADER_BYTES, TRACE_CONTEXT_BYTES } from "./apply-feed.ts";
 import { LogWindow } from "./log-window.ts";
 import { MainFeed } from "./main-feed.ts";
 import { EntryType } from "./raft.ts";
-import type { ConfState, Consensus, EntryBatch, EntrySink, HardState } from "./raft.ts";
+import type { ConfState, EntryBatch, EntrySink, HardState } from "./raft.ts";
 import { ReadQueue } from "./read-queue.ts";
+import type { SoleConsensus } from "./sole-consensus.ts";
 
 /**
  * Most bytes of entries that are not yet durable or not yet handed to apply. It bounds the thread's memory; a disk that takes
@@ -74,7 +75,7 @@ export type LoopLog = (
 ) => void;
 
 export interface RaftLoopOptions {
-  readonly consensus: Consensus;
+  readonly consensus: SoleConsensus;
   readonly storage: LogStorage;
   /** Entries above `appliedIndex` that the log held at start, in order. */
   readonly recovered: readonly EntryBatch[];
@@ -116,7 +117,7 @@ export function startRaftLoop(options: RaftLoopOptions): RaftLoop {
 
 export class RaftLoop {
   readonly #options: RaftLoopOptions;
-  readonly #consensus: Consensus;
+  readonly #consensus: SoleConsensus;
   readonly #storage: LogStorage;
   readonly #window: LogWindow;
   readonly #reads = new ReadQueue();

@@ -1,10 +1,11 @@
 import { assert } from "../base/assert.ts";
 import { TermTable } from "./term-table.ts";
 import { EntryType } from "./raft.ts";
-import type { ConfState, Consensus, EntrySink, HardState, RaftMessage, Ready } from "./raft.ts";
+import type { ConfState, EntrySink, HardState } from "./raft.ts";
+import type { SoleConsensus, SoleMessage, SoleReady } from "./sole-consensus.ts";
 
 const NO_BYTES = new Uint8Array(0);
-const NO_MESSAGES: readonly RaftMessage[] = [];
+const NO_MESSAGES: readonly SoleMessage[] = [];
 
 /** Where a member's log stood when it started. */
 export interface SingleVoterStart {
@@ -22,12 +23,12 @@ export interface SingleVoterStart {
  * Consensus of one voter: it is its own quorum, so an entry is committed when its own storage holds it. As etcd does, it takes
  * leadership at term + 1 with a vote for itself and appends an empty entry, and vouches for reads only once that is committed.
  */
-export class SingleVoter implements Consensus {
+export class SingleVoter implements SoleConsensus {
   readonly nodeId: bigint;
   readonly confState: ConfState;
   readonly #sink: EntrySink;
   readonly #terms: TermTable;
-  readonly #ready: Ready;
+  readonly #ready: SoleReady;
 
   #term: number;
   #vote: bigint;
@@ -129,7 +130,7 @@ export class SingleVoter implements Consensus {
     return this.#commit >= this.#termStartIndex ? this.#commit : -1;
   }
 
-  step(message: RaftMessage): void {
+  step(message: SoleMessage): void {
     assert(false, "a member that is alone takes no messages", message.type, message.from);
   }
 
@@ -159,7 +160,7 @@ export class SingleVoter implements Consensus {
     );
   }
 
-  ready(): Ready {
+  ready(): SoleReady {
     const ready = this.#ready;
     ready.hardStateChanged = this.#hardStateChanged;
     ready.hardState.term = this.#term;

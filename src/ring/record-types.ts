@@ -23,6 +23,15 @@ export const RecordType = {
   /** main -> apply: the client has taken so many bytes of a streamed answer. Payload: u32 bytes. */
   credit: 4,
 
+  /** main -> raft. Payload: the bytes of one raftpb.ConfChange (V1) to propose; its ID holds the request id, which apply answers. */
+  proposeConfChange: 5,
+  /** main -> raft. Answers a {@link peerRequest}. Payload: u16 HTTP status, u8 content type (0 JSON, 1 protobuf, 2 text), u8 0, body. */
+  peerResponse: 6,
+  /** main -> raft. Payload: u64 id of the member that is to lead. No answer: main watches who leads. */
+  transferLeader: 7,
+  /** main -> raft, which answers with `response`. No payload. The answer: JSON of `RaftReport` in src/raft/raft-report.ts. */
+  raftReport: 8,
+
   // raft -> apply
   /** A committed entry. Request id = entry index. Payload: f64 term, u32 entry type (raftpb.EntryType), u32 zero, then the entry's data. */
   entry: 10,
@@ -42,6 +51,14 @@ export const RecordType = {
   raftStatus: 24,
   /** apply -> main. Payload: f64 appliedIndex, f64 revision, f64 compactRevision. Once a batch. */
   applyStatus: 25,
+  /** raft -> main. A peer's HTTP request that only main can answer. Request id: raft's own number. Payload: u8 PeerRequestKind, body. */
+  peerRequest: 26,
+
+  // apply -> raft
+  /** Whether the conf change of the entry before which raft waits is valid. Request id = entry index. Payload: u32 1 = apply it, 0 = it changes nothing. */
+  confChangeResult: 50,
+  /** The membership, at start and after each change, in front of its {@link confChangeResult}. Payload: JSON of `MembershipReport` in src/cluster/membership.ts. Also apply -> main. */
+  membership: 51,
 
   // apply -> storage
   /** Payload: u8 key length (17, or 18 for a tombstone), the key of bucket `key`, then the KeyValue bytes. Ascending keys. */
@@ -74,6 +91,20 @@ export const ReadKind = {
   hashKv: 4,
   /** No request: answers MemberListResponse. */
   memberList: 5,
+} as const;
+
+/** First byte of a `peerRequest` record. */
+export const PeerRequestKind = {
+  /** Body: u64 LE member id. */
+  promote: 1,
+  /** Body: JSON `{"revision":N}`. */
+  hashKv: 2,
+  /** Body: protobuf LeaseKeepAliveRequest. */
+  leaseKeepAlive: 3,
+  /** Body: protobuf LeaseInternalRequest. */
+  leaseTimeToLive: 4,
+  /** No body. */
+  downgradeEnabled: 5,
 } as const;
 
 /** Set on every part of a payload that was longer than a quarter of the ring, but the last. Ring-internal. */
