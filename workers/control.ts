@@ -6,7 +6,9 @@
 import * as Comlink from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { parentPort, type Worker } from "node:worker_threads";
+import type { ListenUrl } from "../src/config/urls.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
+import type { FoundingMember } from "../src/raft/bootstrap.ts";
 import type { Doorbell } from "../src/ring/doorbell.ts";
 import { type LogLevel, type Logger, workerLogger } from "../src/telemetry/logger.ts";
 
@@ -49,7 +51,23 @@ export interface MemberOptions {
   readonly clusterId: bigint;
   /** True when there is no WAL yet: the raft thread writes the first one. */
   readonly bootstrap: boolean;
+  /** With {@link bootstrap}: this member was added to a running cluster, so it begins with an empty log, which the leader fills. */
+  readonly joining: boolean;
+  /** All members that found the cluster, this one included, ascending by id; empty unless {@link bootstrap} and not {@link joining}. */
+  readonly foundingMembers: readonly FoundingMember[];
+  /**
+   * With {@link joining}: the other members of the running cluster, whom the log has not named yet. Raft must be able to answer
+   * them before it has. Empty otherwise.
+   */
+  readonly remotes: readonly RemoteMember[];
+  /** With a WAL: the log was cut at what is committed, and every other member is removed (--force-new-cluster). */
+  readonly forceNewCluster: boolean;
+  /** This member's advertised peer URLs, sorted. */
   readonly peerUrls: readonly string[];
+  /** Where the raft thread listens for peers. */
+  readonly listenPeerUrls: readonly ListenUrl[];
+  /** Snapshots from and for peers; empty in memory mode. */
+  readonly snapDir: string;
   /** First request id of this process; what carries a lower one comes from an earlier life and is not answered. */
   readonly firstRequestId: number;
   readonly snapshotCount: number;
@@ -58,8 +76,28 @@ export interface MemberOptions {
   readonly batchIntervalMs: number;
   readonly batchOpsMax: number;
   readonly valueCacheBytes: number;
+  /** One tick is also the heartbeat interval. */
   readonly tickMs: number;
+  readonly electionTicks: number;
+  /** --initial-election-tick-advance: a start skips most of the first election timeout. */
+  readonly initialElectionTickAdvance: boolean;
+  readonly preVote: boolean;
+  readonly learnersMax: number;
+  readonly strictReconfigCheck: boolean;
+  /** Entries kept behind a snapshot for slow followers. */
+  readonly snapshotCatchupEntries: number;
+  /** Snapshot files kept; 0 = all. */
+  readonly snapshotsMax: number;
+  /** A read of a peer's connection may take that long. */
+  readonly raftReadTimeoutMs: number;
+  readonly raftWriteTimeoutMs: number;
   readonly logLevel: LogLevel;
+}
+
+/** Another member, as a running cluster told it to one that joins. */
+export interface RemoteMember {
+  readonly id: bigint;
+  readonly peerUrls: readonly string[];
 }
 
 /** What storage found when it opened the database. */

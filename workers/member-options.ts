@@ -21,6 +21,7 @@ function firstRequestId(unixMs: number): number {
 export function memberOptions(config: Config, directory: DataDirectory | null): MemberOptions {
   const walDir = directory === null ? "" : walDirectory(config);
   const peerUrls = config.initialAdvertisePeerUrls.map((url) => url.text);
+  const bootstrap = directory === null || !walExists(walDir);
   const id = memberId(peerUrls, config.initialClusterToken, "", sha1);
   return {
     inMemory: config.inMemory,
@@ -30,8 +31,14 @@ export function memberOptions(config: Config, directory: DataDirectory | null): 
     name: config.name,
     memberId: id,
     clusterId: clusterId([id], sha1),
-    bootstrap: directory === null || !walExists(walDir),
+    bootstrap,
+    joining: false,
+    foundingMembers: bootstrap ? [{ id, name: config.name, peerUrls }] : [],
+    remotes: [],
+    forceNewCluster: config.forceNewCluster && !bootstrap,
     peerUrls,
+    listenPeerUrls: config.listenPeerUrls,
+    snapDir: directory?.snapPath ?? "",
     firstRequestId: firstRequestId(Date.now()),
     snapshotCount: config.snapshotCount,
     walsMax: config.walsMax,
@@ -40,6 +47,15 @@ export function memberOptions(config: Config, directory: DataDirectory | null): 
     batchOpsMax: config.backendBatchLimit,
     valueCacheBytes: config.valueCacheBytes,
     tickMs: config.heartbeatIntervalMs,
+    electionTicks: config.electionTicks,
+    initialElectionTickAdvance: config.initialElectionTickAdvance,
+    preVote: config.preVote,
+    learnersMax: config.learnersMax,
+    strictReconfigCheck: config.strictReconfigCheck,
+    snapshotCatchupEntries: config.snapshotCatchupEntries,
+    snapshotsMax: config.snapshotsMax,
+    raftReadTimeoutMs: config.raftReadTimeoutMs,
+    raftWriteTimeoutMs: config.raftWriteTimeoutMs,
     logLevel: config.logLevel as LogLevel,
   };
 }

@@ -36,7 +36,7 @@ export async function openLog(
     );
   }
   const { memberId, clusterId } = options;
-  const entries = encodeBootstrapEntries([{ id: memberId, name: options.name, peerUrls: options.peerUrls }]);
+  const entries = encodeBootstrapEntries(options.foundingMembers);
   const founding = entries.map((data) => ({ type: EntryType.confChange, term: BOOTSTRAP_TERM, data }));
   const storage: LogStorage = options.inMemory
     ? new MemoryLog()

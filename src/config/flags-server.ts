@@ -137,4 +137,13 @@ export const CONCORD_FLAGS = [
     ours: true,
     help: "Memory for the values of current keys; others are read from disk.",
   },
+  {
+    name: "auto-promote-learners",
+    type: "bool",
+    default: "false",
+    field: "autoPromoteLearners",
+    ours: true,
+    noEffectYet: true,
+    help: "The leader promotes learners that are in sync with it.",
+  },
 ] as const satisfies readonly FlagRow[];
