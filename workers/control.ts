@@ -104,6 +104,11 @@ export interface RemoteMember {
 export interface Recovered {
   readonly consistentIndex: number;
   readonly term: number;
+  /** The configuration at {@link consistentIndex}: ids of the members, from the same read. Empty in a new database. */
+  readonly voters: readonly bigint[];
+  readonly learners: readonly bigint[];
+  /** Members that were removed, and whose ids never come back. */
+  readonly removed: readonly bigint[];
 }
 
 export interface StorageControl {

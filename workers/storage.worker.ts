@@ -7,6 +7,7 @@
 import { flushCompileCache } from "node:module";
 import { dirname } from "node:path";
 import { workerData } from "node:worker_threads";
+import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
@@ -59,9 +60,18 @@ const control: StorageControl = {
     // The log comes next, and must never be found without the database: its name must survive a power cut too.
     syncDirectory(dirname(options.databasePath));
     const reader = backend.reader();
-    const recovered = recover(reader);
+    const { consistentIndex, term, members, membersRemoved } = recover(reader);
     reader.close();
-    return Promise.resolve({ consistentIndex: recovered.consistentIndex, term: recovered.term });
+    const membership = new Membership();
+    membership.restore(members, membersRemoved, "");
+    const all = [...membership.members.values()];
+    return Promise.resolve({
+      consistentIndex,
+      term,
+      voters: all.filter(({ isLearner }) => !isLearner).map(({ id }) => id),
+      learners: all.filter(({ isLearner }) => isLearner).map(({ id }) => id),
+      removed: [...membership.removed],
+    });
   },
 
   run(recovered): void {

@@ -79,6 +79,9 @@ export async function startMember(
   }
 }
 
+/** What a member finds that keeps nothing on disk. */
+const NOTHING_RECOVERED: Recovered = { consistentIndex: 0, term: 0, voters: [], learners: [], removed: [] };
+
 /** A started thread. */
 interface Thread {
   readonly worker: Worker;
@@ -126,7 +129,7 @@ class Supervisor {
     const storage = inMemory ? null : this.#startThread<StorageControl>("storage");
     this.#storage = storage;
 
-    const recovered: Recovered = storage === null ? { consistentIndex: 0, term: 0 } : await storage.open();
+    const recovered: Recovered = storage === null ? NOTHING_RECOVERED : await storage.open();
     const [log, opened] = await Promise.all([raft.open(recovered), apply.open()]);
     const { identity } = log;
     this.#logStart(identity, opened);

@@ -70,6 +70,8 @@ export interface CreateWalOptions extends WalOptions {
     readonly term: number;
     readonly data: Uint8Array;
   }>;
+  /** Hard state behind the founding entries; without it a crash would leave founders that know of no commit. */
+  readonly hardState?: HardState;
 }
 
 /**
@@ -100,6 +102,8 @@ export async function createWal(
   for (const [i, { type, term, data }] of founding.entries()) {
     crc = batch.appendEntry(crc, type, term, i + 1, data, 0, data.length);
   }
+  const hardState = options.hardState ?? { term: 0, vote: 0n, commit: 0 };
+  if (hardState.term > 0) crc = batch.appendRecord(crc, WalRecordType.state, encodeHardState(hardState));
   try {
     await buildFirstSegment(fileSystem, directory, batch, options.segmentBytes ?? SEGMENT_BYTES);
   } catch (error) {
@@ -114,12 +118,7 @@ export async function createWal(
     torn: false,
     fileBytes: options.segmentBytes ?? SEGMENT_BYTES,
   };
-  return new Wal(
-    directory,
-    tail,
-    { hardState: { term: 0, vote: 0n, commit: 0 }, lastIndex: founding.length },
-    options,
-  );
+  return new Wal(directory, tail, { hardState: { ...hardState }, lastIndex: founding.length }, options);
 }
 
 async function buildFirstSegment(
