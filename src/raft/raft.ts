@@ -118,9 +118,15 @@ export interface EntryStore extends EntrySink {
   readonly firstIndex: number;
   /**
    * Entries from `first` to at most `last`, as many as their raftpb.Entry encodings fit in `bytesMax`, but at least one.
-   * `first` must not be below {@link firstIndex}.
+   * `first` must not be below {@link firstIndex}. What they hold stays as it is until the next {@link Consensus.advance}, even if
+   * entries are replaced or compacted meanwhile: messages that carry them wait for it.
    */
   slices(first: number, last: number, bytesMax: number): readonly EntrySlice[];
+  /**
+   * A snapshot takes the place of the whole log: everything is forgotten, and the next entry is `snapshot.index + 1`. Called when
+   * the core accepts the snapshot, so that entries which follow in the same turn find their place behind it.
+   */
+  startAfter(snapshot: SnapshotMeta): void;
 }
 
 /**
@@ -223,8 +229,13 @@ export interface Consensus {
   immediateReadIndex(): number;
   /** A message of a peer, a local one, or a proposal that a follower forwards. Returns a {@link StepResult}. */
   step(message: RaftMessage): number;
-  /** Storage holds, durably, everything up to `index`, the last of which has `term`. */
-  entriesStored(index: number, term: number): void;
+  /**
+   * Storage holds, durably, everything up to `index`, the last of which has `term`. A leader counts itself in by this.
+   * @param memberTerm {@link term} when that write began, to be given unless this member is alone for ever: entries may have been
+   * replaced, and replaced back, since, and then storage is yet to undergo both. News from before a change of term are
+   * therefore ignored, so a flush that made a change of term durable must be followed by this call even if it wrote no entry.
+   */
+  entriesStored(index: number, term: number, memberTerm?: number): void;
   /** The snapshot of {@link Ready.snapshot} is durable and installed as the state. */
   snapshotInstalled(index: number): void;
   /** Everything up to `index` was applied, conf changes included. */
