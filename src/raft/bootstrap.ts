@@ -9,6 +9,10 @@ import type { HardState } from "./raft.ts";
 /** Term of the bootstrap entries. */
 export const BOOTSTRAP_TERM = 1;
 
+/** raftpb.ConfChangeType. */
+export const ADD_NODE = 0;
+export const REMOVE_NODE = 1;
+
 export interface FoundingMember {
   readonly id: bigint;
   readonly name: string;
@@ -26,15 +30,19 @@ export function bootstrapHardState(memberCount: number): HardState {
   return { term: BOOTSTRAP_TERM, vote: 0n, commit: memberCount };
 }
 
-/** raftpb.ConfChange {1 ID = 0, 2 Type = AddNode, 3 NodeID, 4 Context}. */
 function encodeAddNode(member: FoundingMember): Uint8Array {
-  const context = new TextEncoder().encode(memberJson(member));
-  const low = Number(member.id & 0xffff_ffffn);
-  const high = Number(member.id >> 32n);
-  const length = 4 + 1 + varint64Bytes(low, high) + 1 + varintBytes(context.length) + context.length;
-  const data = new Uint8Array(length);
-  data.set([0x08, 0, 0x10, 0, 0x18]);
+  return encodeConfChange(ADD_NODE, member.id, new TextEncoder().encode(memberJson(member)));
+}
+
+/** raftpb.ConfChange {1 ID = 0, 2 Type, 3 NodeID, 4 Context}: as the start of a member makes them, without a proposer's id. */
+export function encodeConfChange(type: number, nodeId: bigint, context: Uint8Array | null): Uint8Array {
+  const low = Number(nodeId & 0xffff_ffffn);
+  const high = Number(nodeId >> 32n);
+  const contextBytes = context === null ? 0 : 1 + varintBytes(context.length) + context.length;
+  const data = new Uint8Array(5 + varint64Bytes(low, high) + contextBytes);
+  data.set([0x08, 0, 0x10, type, 0x18]);
   let at = writeVarint64(data, 5, low, high);
+  if (context === null) return data;
   data[at++] = 0x22;
   at = writeVarint(data, at, context.length);
   data.set(context, at);
@@ -42,7 +50,7 @@ function encodeAddNode(member: FoundingMember): Uint8Array {
 }
 
 /** Go's JSON of a membership.Member: 64-bit numbers as they are, keys in etcd's order, empty name left out. */
-function memberJson(member: FoundingMember): string {
+export function memberJson(member: FoundingMember): string {
   const urls = member.peerUrls.map(goJsonString).join(",");
   const name = member.name === "" ? "" : `,"name":${goJsonString(member.name)}`;
   return `{"id":${member.id},"peerURLs":[${urls}]${name}}`;
