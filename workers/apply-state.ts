@@ -194,17 +194,24 @@ function restoreMembership(recovered: RecoveredState): Membership {
   return membership;
 }
 
-/** Throws unless the database is new or holds this member, alone: a log and a database of two members must not be mixed. */
+/**
+ * Throws when this member was removed from the cluster: it may never come back under its id. One that the database does not name is
+ * one that joined and has not read its own addition yet.
+ */
 export function checkMember(
   { membership, recovered }: ApplyState,
   memberId: bigint,
   options: MemberOptions,
 ): void {
-  const ids = [...membership.members.keys()];
-  if (recovered.consistentIndex === 0 || (ids.length === 1 && ids[0] === memberId)) return;
+  if (membership.removed.has(memberId)) {
+    throw new Error(
+      `the member has been permanently removed from the cluster (local-member-id ${formatId(memberId)}); ` +
+        `data-dir used by this member must be removed`,
+    );
+  }
+  if (recovered.consistentIndex === 0 || membership.members.size > 0) return;
   throw new Error(
-    `database ${options.databasePath} holds ${ids.length === 0 ? "no member" : `members ${ids.map(formatId).join(", ")}`}, ` +
-      `but the log in ${options.walDir} is that of member ${formatId(memberId)} alone`,
+    `database ${options.databasePath} holds no member, but the log in ${options.walDir} is that of member ${formatId(memberId)}`,
   );
 }
 
