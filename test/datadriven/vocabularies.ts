@@ -1,0 +1,6 @@
+import { CONFCHANGE_VOCABULARY } from "./confchange-vocabulary.ts";
+import { QUORUM_VOCABULARY } from "./quorum-vocabulary.ts";
+import type { Vocabulary } from "./vocabulary.ts";
+
+/** Every kind of trace that `npm run datadriven` knows. */
+export const VOCABULARIES: readonly Vocabulary[] = [QUORUM_VOCABULARY, CONFCHANGE_VOCABULARY];
