@@ -30,6 +30,9 @@ export type RevisionVisitor = (
   length: number,
 ) => boolean;
 
+/** Takes one record of a bucket; both are borrowed until the call returns. */
+export type RecordVisitor = (key: Uint8Array, value: Uint8Array) => void;
+
 /** Read side: sees only what was committed. */
 export interface BackendReader {
   /**
@@ -44,6 +47,8 @@ export interface BackendReader {
   scanRevisions(fromMain: number, visit: RevisionVisitor, fromSub?: number): void;
   /** Value of any bucket; copied. */
   get(bucket: BucketName, key: Uint8Array): Uint8Array | undefined;
+  /** Hands all pairs of a bucket to `visit`, ascending. The visitor must not use this reader. */
+  scan(bucket: BucketName, visit: RecordVisitor): void;
   /** All pairs of a bucket, ascending; copied. */
   entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }>;
   /** Lets the reader see newer commits. A thread that blocks in Atomics.wait must call it once a batch (LMDB pins pages otherwise). */

@@ -8,13 +8,13 @@ import {
   type BackendWriter,
   BUCKETS,
   type BucketName,
+  type RecordVisitor,
   type RevisionVisitor,
 } from "../mvcc/backend.ts";
 import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
 import {
   readRevisionMain,
   readRevisionSub,
-  REVISION_KEY_BYTES,
   TOMBSTONE_KEY_BYTES,
   writeRevisionKey,
   writeUint64BE,
@@ -143,21 +143,27 @@ class MemoryReader implements BackendReader {
     return this.#state.buckets.get(bucket)?.get(toText(key))?.value.slice();
   }
 
-  entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }> {
-    if (bucket === "key") return this.#revisionEntries();
+  scan(bucket: BucketName, visit: RecordVisitor): void {
+    if (bucket === "key") {
+      this.#scanRevisionKeys(visit);
+      return;
+    }
     const pairs = [...(this.#state.buckets.get(bucket) as Bucket)];
     pairs.sort(([a], [b]) => (a < b ? -1 : 1));
-    return pairs.map(([, pair]) => ({ key: pair.key.slice(), value: pair.value.slice() }));
+    for (const [, pair] of pairs) visit(pair.key, pair.value);
   }
 
-  #revisionEntries(): Array<{ key: Uint8Array; value: Uint8Array }> {
-    const result: Array<{ key: Uint8Array; value: Uint8Array }> = [];
+  #scanRevisionKeys(visit: RecordVisitor): void {
+    const key = new Uint8Array(TOMBSTONE_KEY_BYTES);
     this.scanRevisions(0, (main, sub, tombstone, bytes, length) => {
-      const key = new Uint8Array(tombstone ? TOMBSTONE_KEY_BYTES : REVISION_KEY_BYTES);
-      writeRevisionKey(key, 0, main, sub, tombstone);
-      result.push({ key, value: bytes.slice(0, length) });
+      visit(key.subarray(0, writeRevisionKey(key, 0, main, sub, tombstone)), bytes.subarray(0, length));
       return true;
     });
+  }
+
+  entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }> {
+    const result: Array<{ key: Uint8Array; value: Uint8Array }> = [];
+    this.scan(bucket, (key, value) => result.push({ key: key.slice(), value: value.slice() }));
     return result;
   }
 

@@ -10,7 +10,7 @@
  *
  * Read next: `tree-cursor.ts` (lookups and walks), `page-layout.ts` (the bytes), `tree-page-check.ts` (damage).
  */
-import type { BackendReader, BucketName, RevisionVisitor } from "../mvcc/backend.ts";
+import type { BackendReader, BucketName, RecordVisitor, RevisionVisitor } from "../mvcc/backend.ts";
 import { SearchKey } from "./key-search.ts";
 import type { PageFile } from "./page-file.ts";
 import { treeDepth, treeRoot } from "./page-layout.ts";
@@ -92,14 +92,17 @@ export class PageReader implements BackendReader {
     return this.#cursor.find(new SearchKey(key)) ? this.#cursor.value().slice() : undefined;
   }
 
-  entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }> {
+  scan(bucket: BucketName, visit: RecordVisitor): void {
     this.#open(bucket);
     const cursor = this.#cursor;
-    const result: Array<{ key: Uint8Array; value: Uint8Array }> = [];
     for (let more = cursor.seek(new SearchKey(new Uint8Array(0))); more; more = cursor.next()) {
-      const key = cursor.bytes.slice(cursor.keyAt, cursor.keyAt + cursor.keyLength);
-      result.push({ key, value: cursor.value().slice() });
+      visit(cursor.bytes.subarray(cursor.keyAt, cursor.keyAt + cursor.keyLength), cursor.value());
     }
+  }
+
+  entries(bucket: BucketName): Array<{ key: Uint8Array; value: Uint8Array }> {
+    const result: Array<{ key: Uint8Array; value: Uint8Array }> = [];
+    this.scan(bucket, (key, value) => result.push({ key: key.slice(), value: value.slice() }));
     return result;
   }
 
