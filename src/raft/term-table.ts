@@ -45,6 +45,13 @@ export class TermTable {
     return 0;
   }
 
+  /** Begins anew behind `index`, an entry of `term`. */
+  reset(index: number, term: number): void {
+    this.#firstIndexes = [index];
+    this.#terms = [term];
+    this.#lastIndex = index;
+  }
+
   /** Forgets terms of entries below `index`. */
   release(index: number): void {
     while (this.#firstIndexes.length > 1 && this.#firstIndexes[1] <= index) {

@@ -1,5 +1,5 @@
-import type { ConfState, EntryBatch, HardState } from "../raft/raft.ts";
-import type { LogStorage, StoredBatch } from "../raft/raft-loop.ts";
+import type { LogStorage, StoredBatch } from "../raft/log-storage.ts";
+import type { EntryBatch, HardState, SnapshotMeta } from "../raft/raft.ts";
 import { WalBatch } from "./wal-batch.ts";
 
 /** Batches that lie idle for the next use. */
@@ -31,9 +31,20 @@ export class MemoryLog implements LogStorage {
     this.#open.mustSync = true;
   }
 
+  /** Nothing is kept, but who votes must wait for a flush as with a disk: whatever comes before must have been handled. */
   appendHardState(_state: HardState): void {}
 
-  appendSnapshot(_marker: { index: number; term: number; confState: ConfState }): void {}
+  appendSnapshot(_marker: SnapshotMeta): void {}
+
+  startAfter(marker: SnapshotMeta): void {
+    this.#open.rewind();
+    this.#open.mustSync = true;
+    this.#open.snapshotIndex = marker.index;
+  }
+
+  get openBatch(): WalBatch {
+    return this.#open;
+  }
 
   get isFlushing(): boolean {
     return this.#flushing;

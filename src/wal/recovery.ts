@@ -24,6 +24,8 @@ import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
 /** Data of read entries lies in pieces of about this size. */
 const KEPT_BATCH_BYTES = 4 * 1024 * 1024;
 const COPY_BYTES = 1024 * 1024;
+/** Most bytes of entries up to `afterIndex` that are kept, whatever was asked for. */
+const KEPT_BEFORE_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface Segment {
   readonly sequence: number;
@@ -37,7 +39,10 @@ export interface WalContents {
   readonly metadata: WalMetadata;
   /** The last one written; its commit index may lag behind. */
   readonly hardState: HardState;
-  /** Entries with an index above `afterIndex`, consecutive, at most one batch an index. */
+  /**
+   * Entries with an index above `afterIndex`, consecutive, at most one batch an index. With `keptBefore`, those right before it come
+   * first, as far as they were there.
+   */
   readonly entries: readonly EntryBatch[];
   /** Index of the last entry (or of a later snapshot marker), 0 if there is none. */
   readonly lastIndex: number;
@@ -70,14 +75,22 @@ export function listSegments(fileSystem: WalFileSystem, directory: string): Segm
   return segments.toSorted((a, b) => a.sequence - b.sequence);
 }
 
-/** Reads everything needed to go on from `afterIndex`; changes nothing. Throws {@link WalError}. */
+/**
+ * Reads everything needed to go on from `afterIndex`; changes nothing. Throws {@link WalError}.
+ * @param keptBefore entries at and before `afterIndex` that are wanted too, if they are still there
+ */
 export function readWal(
   fileSystem: WalFileSystem,
   directory: string,
   afterIndex: number,
+  keptBefore = 0,
 ): { contents: WalContents; tail: WalTail } {
-  const segments = selectSegments(listSegments(fileSystem, directory), directory, afterIndex);
-  const log = new LogReader(afterIndex);
+  const all = listSegments(fileSystem, directory);
+  const keptAfter = Math.max(0, afterIndex - keptBefore);
+  // What is wanted beyond need may be missing: then reading begins with the oldest segment.
+  const oldest = Math.min(afterIndex, all[0]?.firstIndex ?? 0);
+  const segments = selectSegments(all, directory, Math.max(keptAfter, oldest));
+  const log = new LogReader(afterIndex, keptAfter);
   for (const [at, segment] of segments.read.entries()) {
     log.readSegment(fileSystem, segment, segments.read[at + 1] === undefined);
   }
@@ -119,6 +132,8 @@ function selectSegments(
 /** Collects what the records of all segments say. */
 class LogReader {
   readonly #afterIndex: number;
+  /** Entries above this are kept; at most {@link LogReader.#afterIndex}. */
+  readonly #keptAfter: number;
   readonly #batches: WalBatch[] = [];
   readonly #snapshots: SnapshotMarker[] = [];
   readonly #wire = new WireReader();
@@ -137,8 +152,9 @@ class LogReader {
   /** The segment that is being read has shown its metadata. */
   #headIsComplete = false;
 
-  constructor(afterIndex: number) {
+  constructor(afterIndex: number, keptAfter: number) {
     this.#afterIndex = afterIndex;
+    this.#keptAfter = keptAfter;
   }
 
   readSegment(fileSystem: WalFileSystem, segment: Segment, isLast: boolean): void {
@@ -219,7 +235,7 @@ class LogReader {
         segmentPath,
         offset,
       );
-      this.#takeSnapshot(marker, segmentPath, offset);
+      this.#takeSnapshot(marker);
     } else if (type === WalRecordType.metadata) {
       this.#takeMetadata(reader.bytes.slice(dataStart, dataEnd), segmentPath, offset);
     } else if (type !== WalRecordType.crc)
@@ -260,8 +276,8 @@ class LogReader {
     end: number,
   ): void {
     this.#entryIndex = index;
-    if (index <= this.#afterIndex) {
-      if (index === this.#afterIndex) this.#afterTerm = term;
+    if (index === this.#afterIndex) this.#afterTerm = term;
+    if (index <= this.#keptAfter) {
       this.#batches.length = 0;
       return;
     }
@@ -269,8 +285,12 @@ class LogReader {
     while (this.#batches.length > 0 && (this.#batches.at(-1) as WalBatch).firstIndex >= index)
       this.#batches.pop();
     let batch = this.#batches.at(-1);
-    const expected = batch === undefined ? this.#afterIndex + 1 : batch.lastIndex + 1;
-    if (index > expected) {
+    const expected = batch === undefined ? this.#keptAfter + 1 : batch.lastIndex + 1;
+    if (index > expected && index <= this.#afterIndex + 1) {
+      // Nobody needs what lies before the gap that an installed snapshot has left.
+      this.#batches.length = 0;
+      batch = undefined;
+    } else if (index > expected) {
       throw new WalError(
         `entries ${expected} to ${index - 1} are missing before`,
         segmentPath,
@@ -282,23 +302,44 @@ class LogReader {
       // The rest of a batch that is cut short must not be seen.
       this.#batches.at(-1)?.truncate(index);
       this.#batches.push(batch);
+      this.#limitKeptBefore();
     }
     batch.keepEntry(type, term, index, reader.bytes, start, end);
   }
 
-  #takeSnapshot(marker: SnapshotMarker, segmentPath: string, offset: number): void {
-    if (marker.index === this.#afterIndex && marker.index > 0) {
-      if (this.#afterTerm !== 0 && this.#afterTerm !== marker.term) {
-        throw new WalError(
-          `snapshot marker ${marker.index} has term ${marker.term}, its entry ${this.#afterTerm}`,
-          segmentPath,
-          offset,
-        );
-      }
-      this.#afterTerm = marker.term;
-    }
+  #takeSnapshot(marker: SnapshotMarker): void {
+    const term = this.#termAt(marker.index);
+    // The marker of a leader's snapshot ends the log that was there before, unless that held the same entry.
+    if (marker.index > this.#entryIndex || (term !== 0 && term !== marker.term)) this.#restart(marker);
+    if (marker.index === this.#afterIndex) this.#afterTerm = marker.term;
     this.#snapshotIndex = Math.max(this.#snapshotIndex, marker.index);
     this.#snapshots.push(marker);
+  }
+
+  /** Term of an entry that was read, 0 if it is not known. */
+  #termAt(index: number): number {
+    const batch = this.#batches.find(
+      ({ firstIndex, lastIndex }) => firstIndex <= index && index <= lastIndex,
+    );
+    if (batch !== undefined) return batch.term(index - batch.firstIndex);
+    return index === this.#afterIndex ? this.#afterTerm : 0;
+  }
+
+  /** The log goes on behind the marker; what it held behind that index is void. */
+  #restart(marker: SnapshotMarker): void {
+    this.#entryIndex = marker.index;
+    while (this.#batches.length > 0 && (this.#batches.at(-1) as WalBatch).firstIndex > marker.index)
+      this.#batches.pop();
+    this.#batches.at(-1)?.truncate(marker.index + 1);
+  }
+
+  /** Lets go of the oldest batches that are not needed for the replay, when they are too many. */
+  #limitKeptBefore(): void {
+    let bytes = 0;
+    for (const batch of this.#batches) bytes += batch.usedBytes;
+    while (bytes > KEPT_BEFORE_BYTES_MAX && (this.#batches[0]?.lastIndex ?? Infinity) <= this.#afterIndex) {
+      bytes -= (this.#batches.shift() as WalBatch).usedBytes;
+    }
   }
 
   #takeMetadata(bytes: Uint8Array, segmentPath: string, offset: number): void {

@@ -63,6 +63,14 @@ export class WalBatch implements EntryBatch {
     this.snapshotIndex = 0;
   }
 
+  /** Empties the batch but for the records that open a segment: what has gathered is void. */
+  rewind(): void {
+    this.usedBytes = this.headBytes;
+    this.count = 0;
+    this.mustSync = false;
+    this.snapshotIndex = 0;
+  }
+
   get lastIndex(): number {
     return this.firstIndex + this.count - 1;
   }

@@ -18,7 +18,8 @@
 
 import * as path from "node:path";
 import { assert } from "../base/assert.ts";
-import type { EntrySink, HardState } from "../raft/raft.ts";
+import type { LogStorage } from "../raft/log-storage.ts";
+import type { HardState } from "../raft/raft.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
 import { listSegments, prepareTail, readWal } from "./recovery.ts";
 import type { Segment, WalContents, WalTail } from "./recovery.ts";
@@ -56,6 +57,8 @@ export interface WalOptions {
   readonly log?: WalLog;
   /** Told of each durable write: for etcd_disk_wal_fsync_duration_seconds and etcd_disk_wal_write_bytes_total. */
   readonly onFlush?: (tookMs: number, bytes: number) => void;
+  /** Entries at and before the index that storage holds which {@link openWal} reads too, if they are there: for followers that lag. */
+  readonly keptBefore?: number;
 }
 
 /** True if the directory holds a WAL. */
@@ -159,7 +162,7 @@ export async function openWal(
   options: WalOptions = {},
 ): Promise<{ wal: Wal; contents: WalContents }> {
   const fileSystem = options.fileSystem ?? nodeFileSystem;
-  const { contents, tail } = readWal(fileSystem, directory, afterIndex);
+  const { contents, tail } = readWal(fileSystem, directory, afterIndex, options.keptBefore);
   const last = tail.segments.at(-1) as Segment;
   try {
     if (contents.repaired !== null)
@@ -188,7 +191,7 @@ async function syncRead(fileSystem: WalFileSystem, lastPath: string): Promise<vo
 }
 
 /** The writer. One thread uses it; nothing in it blocks. */
-export class Wal implements EntrySink {
+export class Wal implements LogStorage {
   readonly #directory: string;
   readonly #fileSystem: WalFileSystem;
   readonly #options: WalOptions;
@@ -203,8 +206,12 @@ export class Wal implements EntrySink {
   #segmentEnd = 0;
   /** Running CRC behind the last appended record. */
   #crc: number;
+  /** The same behind what opens the open batch's segment: where the batch begins anew when it is void. */
+  #openCrc: number;
   #lastIndex: number;
   #durableIndex: number;
+  /** Entries above this were taken out of the log while the flush in flight was writing them. */
+  #voidAbove = Number.POSITIVE_INFINITY;
   /** As last written. */
   #hardState: HardState;
   #open = new WalBatch();
@@ -230,6 +237,7 @@ export class Wal implements EntrySink {
     this.#file = this.#openForAppend(this.#currentSegment().path, false);
     this.#position = tail.offset;
     this.#crc = tail.crc;
+    this.#openCrc = tail.crc;
     this.#lastIndex = state.lastIndex;
     this.#durableIndex = state.lastIndex;
     this.#hardState = { ...state.hardState };
@@ -304,6 +312,20 @@ export class Wal implements EntrySink {
   }
 
   /**
+   * A snapshot takes the place of the log: the open batch is void, and the next entry is the one behind the marker. The marker is the
+   * first record of its batch, so that a torn write of that batch never looks like damage in front of a durable marker.
+   */
+  startAfter(marker: SnapshotMarker): void {
+    this.#open.rewind();
+    this.#crc = this.#openCrc;
+    this.appendSnapshot(marker);
+    this.#crc = this.#open.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
+    this.#lastIndex = marker.index;
+    this.#durableIndex = Math.min(this.#durableIndex, marker.index);
+    this.#voidAbove = Math.min(this.#voidAbove, marker.index);
+  }
+
+  /**
    * Makes the open batch durable; later appends gather in the next. Only one flush at a time. Resolves with the batch, which the
    * caller owns until {@link recycle}; rejects with {@link WalError}, and then nothing more can be written.
    */
@@ -315,8 +337,10 @@ export class Wal implements EntrySink {
     this.#inFlight = batch;
     this.#open = this.#free.pop() ?? new WalBatch();
     this.#position = position + batch.usedBytes;
+    this.#voidAbove = Number.POSITIVE_INFINITY;
     if (this.#position >= this.#segmentBytes) this.#cut();
     else if (this.#position * 2 >= this.#segmentBytes) this.#pipeline.prepare();
+    this.#openCrc = this.#crc;
     return this.#write(batch, position, this.#lastIndex);
   }
 
@@ -390,7 +414,7 @@ export class Wal implements EntrySink {
     this.#noteFlushed(performance.now() - started, batch.usedBytes);
     // An append during the flush may have replaced entries of this batch.
     const replacedFrom = this.#open.count > 0 ? this.#open.firstIndex - 1 : lastIndex;
-    this.#durableIndex = Math.min(lastIndex, replacedFrom);
+    this.#durableIndex = Math.min(lastIndex, replacedFrom, this.#voidAbove);
     return batch;
   }
 
