@@ -13,6 +13,7 @@ import { waitFor } from "./wait.ts";
 const READY_MS = 30_000;
 // Graceful stop flushes what is open; etcd itself bounds nothing here.
 const STOP_MS = 15_000;
+const LOOPBACK = "127.0.0.1";
 // What is kept of a member's log for the message of a failed test.
 const LOG_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -35,6 +36,12 @@ export interface MemberOptions {
   readonly ports?: { readonly client: number; readonly peer: number };
   /** Runs the program through another one (`setpriv …`, `prlimit …`): put before it. */
   readonly wrapper?: readonly string[];
+  /** Address of both listeners; 127.0.0.1 unless given. */
+  readonly host?: string;
+  /** `m1` unless given. */
+  readonly name?: string;
+  /** The flags `--initial-cluster` and `--initial-cluster-state`; a new cluster of this member alone unless given. */
+  readonly cluster?: { readonly members: string; readonly state: "new" | "existing" };
 }
 
 /** A member process; it may have ended already. */
@@ -78,11 +85,15 @@ export class Member {
 
   /** `host:port` of the client listener, as gRPC wants it. */
   get address(): string {
-    return `127.0.0.1:${this.ports.client}`;
+    return `${this.options.host ?? LOOPBACK}:${this.ports.client}`;
   }
 
   get clientUrl(): string {
     return `http://${this.address}`;
+  }
+
+  get peerUrl(): string {
+    return `http://${this.options.host ?? LOOPBACK}:${this.ports.peer}`;
   }
 
   /** Standard output and standard error so far (the newest part, if it is long). */
@@ -142,14 +153,16 @@ export async function restartMember(t: Cleanup, old: Member): Promise<Member> {
 
 function commandLine(options: MemberOptions, ports: { client: number; peer: number }): string[] {
   const program = options.program ?? memberUnderTest();
-  const clientUrl = `http://127.0.0.1:${ports.client}`;
-  const peerUrl = `http://127.0.0.1:${ports.peer}`;
+  const { host = LOOPBACK, name = "m1" } = options;
+  const clientUrl = `http://${host}:${ports.client}`;
+  const peerUrl = `http://${host}:${ports.peer}`;
+  const cluster = options.cluster ?? { members: `${name}=${peerUrl}`, state: "new" };
   return [
     ...(options.wrapper ?? []),
     program.file,
     ...program.args,
     "--name",
-    "m1",
+    name,
     "--data-dir",
     options.dataDir,
     "--listen-client-urls",
@@ -161,7 +174,9 @@ function commandLine(options: MemberOptions, ports: { client: number; peer: numb
     "--initial-advertise-peer-urls",
     peerUrl,
     "--initial-cluster",
-    `m1=${peerUrl}`,
+    cluster.members,
+    "--initial-cluster-state",
+    cluster.state,
     ...(options.args ?? []),
   ];
 }
