@@ -11,12 +11,14 @@ import { ourMember, PROJECT_ROOT, referenceMember, type Program } from "../test/
 import type { Cleanup } from "../test/support/temp-dir.ts";
 import { BIG_RANGE, MILLION_KEYS, RESTART, START, type FigureLoad } from "./figures.ts";
 import { hasH2load } from "./h2load.ts";
-import { LOADS, type Load } from "./loads.ts";
+import { CLUSTER_LOADS, LOADS, type Load } from "./loads.ts";
 import { renderMarkdown, type FigureRow, type LoadRow, type Report } from "./report.ts";
-import { Side } from "./side.ts";
+import { ClusterSide } from "./cluster-side.ts";
+import { Side, type LoadTarget } from "./side.ts";
 
 const USAGE = `npm run compare -- [options]
   --etcd <binary>      the etcd to compare with (default: etcd on PATH)
+  --members <n>        compares clusters of so many members; 1 (the default) compares members
   --only <names>       only these, separated by commas
   --seconds <n>        length of each load (default 3)
   --rounds <n>         times each load runs on each member (default 2)
@@ -31,6 +33,7 @@ const FIGURES: readonly FigureLoad[] = [START, MILLION_KEYS, RESTART, BIG_RANGE]
 const { values: flags } = parseArgs({
   options: {
     etcd: { type: "string" },
+    members: { type: "string", default: "1" },
     only: { type: "string" },
     seconds: { type: "string", default: "3" },
     rounds: { type: "string", default: "2" },
@@ -48,40 +51,35 @@ async function compare(): Promise<void> {
   const folder = mkdtempSync(join(flags.data, "concord-compare-"));
   cleanup.after(() => rmSync(folder, { recursive: true, force: true }));
   const makeSide = (name: string, program: Program): Side => new Side({ name, program, folder, cleanup });
-  const sides: Sides = [makeSide("ours", oursProgram()), makeSide("theirs", theirsProgram())];
+  const makeCluster = (name: string, program: Program): ClusterSide =>
+    new ClusterSide({ name, program, size: Number(flags.members), cleanup });
+  const comparison =
+    flags.members === "1"
+      ? new MemberComparison([makeSide("ours", oursProgram()), makeSide("theirs", theirsProgram())])
+      : new ClusterComparison([makeCluster("ours", oursProgram()), makeCluster("theirs", theirsProgram())]);
   try {
-    const report = await new Comparison(sides).run();
+    const report = await comparison.run();
     console.log(`\n${renderMarkdown(report)}`);
     if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(report, undefined, 2)}\n`);
     if (flags.markdown !== undefined) writeFileSync(flags.markdown, renderMarkdown(report));
     if (report.failures.length > 0) process.exitCode = 1;
   } finally {
-    for (const side of sides) await side.stop();
+    await comparison.stop();
     for (const fn of undo.reverse()) await fn();
   }
 }
 
-type Sides = readonly [ours: Side, theirs: Side];
+/** What both kinds of comparison do alike. */
+abstract class Comparison {
+  readonly loads: LoadRow[] = [];
+  readonly figures: FigureRow[] = [];
+  readonly failures: string[] = [];
 
-class Comparison {
-  readonly #sides: Sides;
-  readonly #loads: LoadRow[] = [];
-  readonly #figures: FigureRow[] = [];
-  readonly #failures: string[] = [];
+  /** Runs everything that was chosen. */
+  abstract run(): Promise<Report>;
+  abstract stop(): Promise<void>;
 
-  constructor(sides: Sides) {
-    this.#sides = sides;
-  }
-
-  async run(): Promise<Report> {
-    if (isChosen(START.name)) await this.#attempt(START.name, () => this.#measureFigures(START));
-    await Promise.all(this.#sides.map((side) => side.start()));
-    const [ours, theirs] = await Promise.all(this.#sides.map((side) => side.version()));
-    for (const load of LOADS)
-      if (isChosen(load.name)) await this.#attempt(load.name, () => this.#measureLoad(load));
-    for (const load of [MILLION_KEYS, RESTART, BIG_RANGE]) {
-      if (isChosen(load.name)) await this.#attempt(load.name, () => this.#measureFigures(load));
-    }
+  protected report(ours: string, theirs: string): Report {
     return {
       command: `npm run compare -- ${process.argv
         .slice(2)
@@ -91,59 +89,119 @@ class Comparison {
         encoding: "utf8",
       }).trim(),
       machine: machine(),
-      versions: { ours: ours, theirs: theirs },
+      versions: { ours, theirs },
       seconds: Number(flags.seconds),
       rounds: Number(flags.rounds),
-      loads: this.#loads,
-      figures: this.#figures,
-      failures: this.#failures,
+      loads: this.loads,
+      figures: this.figures,
+      failures: this.failures,
     };
   }
 
-  /** A load that fails is reported as such; the others still run. */
-  async #attempt(name: string, measure: () => Promise<void>): Promise<void> {
-    try {
-      await measure();
-    } catch (error) {
-      this.#failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
-      console.error(error);
-      for (const side of this.#sides) await side.start();
-    }
-  }
-
-  async #measureLoad(load: Load): Promise<void> {
+  protected async measureLoad(load: Load, [ours, theirs]: Pair<LoadTarget>): Promise<void> {
     if (load.tool === "h2load" && !hasH2load())
       throw new Error("h2load is not on PATH (package nghttp2-client)");
-    for (const side of this.#sides) await load.prepare(side);
-    const [ours, theirs] = this.#sides;
-    const row: LoadRow & { ours: Sample[]; theirs: Sample[] } = { ...load, ours: [], theirs: [] };
+    for (const side of [ours, theirs]) await load.prepare(side);
+    const { name, title, tool } = load;
+    const row = { name, title, tool, ours: [] as Sample[], theirs: [] as Sample[] };
     for (let round = 0; round < Number(flags.rounds); round++) {
       row.ours.push(await load.measure(ours, Number(flags.seconds)));
       row.theirs.push(await load.measure(theirs, Number(flags.seconds)));
       progress(load.name, row.ours.at(-1)?.requestsPerSecond, row.theirs.at(-1)?.requestsPerSecond);
     }
-    this.#loads.push({
-      name: row.name,
-      title: row.title,
-      tool: row.tool,
-      ours: row.ours,
-      theirs: row.theirs,
-    });
+    this.loads.push(row);
   }
 
-  async #measureFigures(load: FigureLoad): Promise<void> {
-    const [ours, theirs] = [await load.measure(this.#sides[0]), await load.measure(this.#sides[1])];
-    ours.forEach((figure, index) => {
-      const other = theirs[index];
-      progress(figure.what, figure.value, other.value);
-      this.#figures.push({ ours: figure, theirs: other });
+  /** A load that fails is reported as such; the others still run. */
+  protected async attempt(name: string, measure: () => Promise<void>): Promise<boolean> {
+    try {
+      await measure();
+      return true;
+    } catch (error) {
+      this.failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      console.error(error);
+      return false;
+    }
+  }
+}
+
+type Pair<T> = readonly [ours: T, theirs: T];
+
+/** Two members. */
+class MemberComparison extends Comparison {
+  readonly #sides: Pair<Side>;
+
+  constructor(sides: Pair<Side>) {
+    super();
+    this.#sides = sides;
+  }
+
+  async run(): Promise<Report> {
+    await this.#measure(START);
+    await Promise.all(this.#sides.map((side) => side.start()));
+    const [ours, theirs] = await Promise.all(this.#sides.map((side) => side.version()));
+    for (const load of LOADS.filter(isChosen)) {
+      if (!(await this.attempt(load.name, () => this.measureLoad(load, this.#sides))))
+        await this.#startAnew();
+    }
+    for (const load of [MILLION_KEYS, RESTART, BIG_RANGE]) await this.#measure(load);
+    return this.report(ours, theirs);
+  }
+
+  async stop(): Promise<void> {
+    for (const side of this.#sides) await side.stop();
+  }
+
+  async #measure(load: FigureLoad): Promise<void> {
+    if (!isChosen(load)) return;
+    const done = await this.attempt(load.name, async () => {
+      const [ours, theirs] = [await load.measure(this.#sides[0]), await load.measure(this.#sides[1])];
+      ours.forEach((figure, index) => {
+        const other = theirs[index];
+        progress(figure.what, figure.value, other.value);
+        this.figures.push({ ours: figure, theirs: other });
+      });
     });
+    if (!done) await this.#startAnew();
+  }
+
+  async #startAnew(): Promise<void> {
+    for (const side of this.#sides) await side.start();
+  }
+}
+
+/** Two clusters, of which only one is under load at a time. */
+class ClusterComparison extends Comparison {
+  readonly #sides: Pair<ClusterSide>;
+
+  constructor(sides: Pair<ClusterSide>) {
+    super();
+    this.#sides = sides;
+  }
+
+  async run(): Promise<Report> {
+    for (const side of this.#sides) await side.start();
+    const [ours, theirs] = [await this.#sides[0].version(), await this.#sides[1].version()];
+    for (const load of CLUSTER_LOADS.filter(isChosen)) {
+      await this.attempt(load.name, async () => {
+        const targets: Pair<LoadTarget> = [
+          await this.#sides[0].through(load.through),
+          await this.#sides[1].through(load.through),
+        ];
+        await this.measureLoad(load, targets);
+      });
+    }
+    return this.report(ours, theirs);
+  }
+
+  async stop(): Promise<void> {
+    for (const side of this.#sides) await side.stop();
   }
 }
 
 type Sample = LoadRow["ours"][number];
 
-function isChosen(name: string): boolean {
+function isChosen({ name }: { readonly name: string }): boolean {
   return flags.only === undefined || flags.only.split(",").includes(name);
 }
 
@@ -166,5 +224,5 @@ function progress(what: string, ours: number | undefined, theirs: number | undef
 }
 
 if (flags.help) console.log(USAGE);
-else if (flags.list) console.log([...LOADS, ...FIGURES].map(({ name }) => name).join("\n"));
+else if (flags.list) console.log([...LOADS, ...CLUSTER_LOADS, ...FIGURES].map(({ name }) => name).join("\n"));
 else await compare();

@@ -2,7 +2,7 @@
 import { KV } from "../src/proto/gen/rpc_pb.ts";
 import { generate } from "./generator.ts";
 import { fillRequest, prefixRange } from "./requests.ts";
-import type { Side } from "./side.ts";
+import type { LoadTarget } from "./side.ts";
 
 // Puts a transaction: about 30 kB, under the initial stream window and under --max-txn-ops.
 const PUTS_A_TXN = 100;
@@ -20,7 +20,7 @@ export const TWO_HUNDRED_THOUSAND: DataSet = { prefix: "page/", keys: 200_000 };
 export const MILLION: DataSet = { prefix: "million/", keys: 1_000_000 };
 
 /** Loads a data set unless it is there. Returns the seconds it took, 0 if nothing had to be done. */
-export async function fill(side: Side, set: DataSet): Promise<number> {
+export async function fill(side: LoadTarget, set: DataSet): Promise<number> {
   if (side.filled.has(set.prefix)) return 0;
   let from = 0;
   const next = () => {

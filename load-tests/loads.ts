@@ -13,7 +13,7 @@ import {
   requestBody,
   type RequestBody,
 } from "./requests.ts";
-import type { Side } from "./side.ts";
+import type { LoadTarget } from "./side.ts";
 
 /** One row of the table. */
 export interface Load {
@@ -21,8 +21,8 @@ export interface Load {
   /** What is sent, for the reader of the table. */
   readonly title: string;
   readonly tool: "h2load" | "generator";
-  prepare(side: Side): Promise<void>;
-  measure(side: Side, seconds: number): Promise<LoadSample>;
+  prepare(side: LoadTarget): Promise<void>;
+  measure(side: LoadTarget, seconds: number): Promise<LoadSample>;
 }
 
 const KEYS = 10_000;
@@ -51,6 +51,25 @@ export const LOADS: readonly Load[] = [
   generated("mixed-80-20", `80 % Range, 20 % Put, ${KEYS} keys, 10x100`, mixed),
 ];
 
+/** A load that goes through one member of a cluster. */
+export interface ClusterLoad extends Load {
+  readonly through: "leader" | "follower";
+}
+
+export const CLUSTER_LOADS: readonly ClusterLoad[] = (["leader", "follower"] as const).flatMap((through) => {
+  const loads = [
+    puts({ connections: 10, streams: 100 }),
+    puts({ connections: 1, streams: 1 }),
+    repeated("range-linearizable", "Range of one key, linearizable, 10x100", MANY, rangeOne(false), putOne),
+  ];
+  return loads.map((load) => ({
+    ...load,
+    name: `${load.name}-${through}`,
+    title: `${load.title}, through ${through === "leader" ? "the leader" : "a follower"}`,
+    through,
+  }));
+});
+
 function puts(shape: Shape): Load {
   const name = `put-${shape.connections}x${shape.streams}`;
   return h2load({
@@ -67,7 +86,7 @@ function repeated(
   title: string,
   shape: Shape,
   request: RequestBody,
-  prepare: (side: Side) => Promise<void>,
+  prepare: (side: LoadTarget) => Promise<void>,
 ): Load {
   return { ...h2load({ name, title, shape, request, proof: "answerBytes" }), prepare };
 }
@@ -139,12 +158,12 @@ function rangeOne(serializable: boolean): RequestBody {
   return requestBody(KV.method.range, { key: ONE_KEY, serializable });
 }
 
-async function putOne(side: Side): Promise<void> {
+async function putOne(side: LoadTarget): Promise<void> {
   const { path, body } = putRequest(ONE_KEY);
   await side.client.callBytes(path, body.subarray(5));
 }
 
-function filled(set: DataSet): (side: Side) => Promise<void> {
+function filled(set: DataSet): (side: LoadTarget) => Promise<void> {
   return async (side) => {
     await fill(side, set);
   };

@@ -4,7 +4,7 @@ import { generate, type Script } from "./generator.ts";
 import { runH2load } from "./h2load.ts";
 import type { Percentiles } from "./latencies.ts";
 import type { RequestBody } from "./requests.ts";
-import type { Side } from "./side.ts";
+import type { LoadTarget } from "./side.ts";
 
 // Connections, code and caches are warm after this long.
 const WARM_UP_SECONDS = 0.5;
@@ -34,7 +34,7 @@ interface RawRun extends Percentiles {
 
 /** One request, over and over, from h2load. */
 export async function measureH2load(
-  side: Side,
+  side: LoadTarget,
   shape: Shape,
   load: { request: RequestBody; proof: Proof; seconds: number },
 ): Promise<LoadSample> {
@@ -54,7 +54,7 @@ export async function measureH2load(
 
 /** Scripts from our own generator, which checks every grpc-status itself. */
 export async function measureGenerator(
-  side: Side,
+  side: LoadTarget,
   shape: Shape,
   load: { script: (slot: number) => Script; seconds: number },
 ): Promise<LoadSample> {
@@ -63,7 +63,7 @@ export async function measureGenerator(
   return withCpu(side, () => generate({ ...options, seconds: load.seconds }));
 }
 
-async function withCpu(side: Side, run: () => Promise<RawRun>): Promise<LoadSample> {
+async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Promise<LoadSample> {
   const before = side.cpuSeconds();
   const { requests, seconds, p50, p99, p999 } = await run();
   const cpuSeconds = side.cpuSeconds() - before;
@@ -77,7 +77,12 @@ async function withCpu(side: Side, run: () => Promise<RawRun>): Promise<LoadSamp
   };
 }
 
-async function assertRevisions(side: Side, before: number, requests: number, shape: Shape): Promise<void> {
+async function assertRevisions(
+  side: LoadTarget,
+  before: number,
+  requests: number,
+  shape: Shape,
+): Promise<void> {
   const written = (await side.revision()) - before;
   const inFlight = shape.connections * shape.streams;
   // Requests in flight at the end are cut off by h2load and count for neither side.

@@ -10,13 +10,27 @@ import type { Cleanup } from "../test/support/temp-dir.ts";
 import { waitFor } from "../test/support/wait.ts";
 
 // Room for a million keys and all that the write loads add; the default (2 GiB) would end some runs with NOSPACE.
-const MEMBER_FLAGS = ["--quota-backend-bytes", `${8 * 1024 ** 3}`, "--log-level", "warn"];
+export const MEMBER_FLAGS = ["--quota-backend-bytes", `${8 * 1024 ** 3}`, "--log-level", "warn"];
 const START_MS = 120_000;
 
-/** A member under load. `start` makes a fresh one; `restart` keeps its data. */
-export class Side {
+/** What a load needs to know of whom it is sent to: a member, or a cluster through one of its members. */
+export interface LoadTarget {
   readonly name: string;
-  /** Which data sets have been loaded into the member; see `fill` in data-sets.ts. */
+  /** `host:port` */
+  readonly address: string;
+  /** For probes; the loads have connections of their own. */
+  readonly client: EtcdClient;
+  /** Which data sets have been loaded; see `fill` in data-sets.ts. */
+  readonly filled: Set<string>;
+  revision(): Promise<number>;
+  /** CPU seconds so far, of all processes that serve. */
+  cpuSeconds(): number;
+  rssBytes(): number;
+}
+
+/** A member under load. `start` makes a fresh one; `restart` keeps its data. */
+export class Side implements LoadTarget {
+  readonly name: string;
   readonly filled = new Set<string>();
   readonly #program: Program;
   readonly #folder: string;
@@ -40,7 +54,6 @@ export class Side {
     return this.#running.pid;
   }
 
-  /** For probes; the loads have connections of their own. */
   get client(): EtcdClient {
     if (this.#client === undefined) throw new Error(`${this.name} is not running`);
     return this.#client;
@@ -70,8 +83,7 @@ export class Side {
   }
 
   async revision(): Promise<number> {
-    const { header } = await this.client.call(KV.method.range, { key: Buffer.from("probe") });
-    return Number(header?.revision);
+    return revisionOf(this.client);
   }
 
   /** Version as the member tells it. */
@@ -79,7 +91,6 @@ export class Side {
     return (await this.client.call(Maintenance.method.status, {})).version;
   }
 
-  /** CPU seconds of the process so far. */
   cpuSeconds(): number {
     return cpuSeconds(this.pid);
   }
@@ -116,6 +127,12 @@ export class Side {
     await client.call(Cluster.method.memberList, {});
     return readyMs;
   }
+}
+
+/** Current revision of the store behind `client`. */
+export async function revisionOf(client: EtcdClient): Promise<number> {
+  const { header } = await client.call(KV.method.range, { key: Buffer.from("probe") });
+  return Number(header?.revision);
 }
 
 async function isListening(member: Member): Promise<boolean> {
