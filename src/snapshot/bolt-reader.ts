@@ -35,7 +35,7 @@ export interface BoltBucket {
   readonly inlinePage: Uint8Array;
 }
 
-/** An element of a leaf. */
+/** Where the keys below a branch's child lie. */
 interface Bounds {
   /** Keys are not below; null = no bound. */
   readonly low: Uint8Array | null;

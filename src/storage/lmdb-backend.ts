@@ -31,25 +31,32 @@ export interface LmdbBackendOptions {
   readonly mapBytes?: number;
 }
 
+/** The writer, and when it is gone: until then its file is in use, whatever its name has become. */
+export interface LmdbWriter extends BackendWriter {
+  /** Resolves once LMDB has let go of the file after {@link BackendWriter.close}; rejects when that failed. */
+  readonly closed: Promise<void>;
+}
+
 /**
  * Opens the database file at `path` for writing, or creates it with all buckets. One writer a file and process.
  * @throws DatabaseFileError, with the file untouched, when it is foreign, damaged or truncated; an Error naming the file
  * and the cause when it cannot be opened or written
  */
-export function openLmdbBackend(path: string, options: LmdbBackendOptions = {}): BackendWriter {
+export function openLmdbBackend(path: string, options: LmdbBackendOptions = {}): LmdbWriter {
   checkDatabaseFile(path);
   return new LmdbBackend(
     openEnvironment(path, options.mapBytes === undefined ? {} : { mapBytes: options.mapBytes }),
   );
 }
 
-class LmdbBackend implements BackendWriter {
+class LmdbBackend implements LmdbWriter {
   readonly #environment: LmdbEnvironment;
   readonly #append: InstructionPut | undefined;
   /** The calls that end the open transaction; undefined when none is open. */
   #open: { commit: (value: undefined) => unknown; abort: (reason: unknown) => unknown } | undefined;
   #failure: Error | undefined;
   #closed = false;
+  readonly #whenClosed = Promise.withResolvers<void>();
   #inUseBytes = 0;
   /** Room that the open transaction's puts take at most, roughly. */
   #pendingBytes = 0;
@@ -139,7 +146,13 @@ class LmdbBackend implements BackendWriter {
     this.#closed = true;
     this.#abort();
     this.#failure ??= new Error(`database file ${this.#environment.path} is closed`);
-    void this.#environment.root.close();
+    this.#environment.root.close().then(this.#whenClosed.resolve, this.#whenClosed.reject);
+    // Whoever waits for it sees the rejection.
+    this.#whenClosed.promise.catch(() => undefined);
+  }
+
+  get closed(): Promise<void> {
+    return this.#whenClosed.promise;
   }
 
   /**
