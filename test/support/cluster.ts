@@ -96,11 +96,14 @@ export class TestCluster {
   }
 
   /** Starts a member again on what it has; waits until it serves, unless told not to. */
-  async restart(name: string, options: { wait?: boolean; args?: readonly string[] } = {}): Promise<Member> {
+  async restart(
+    name: string,
+    options: { wait?: boolean; args?: readonly string[]; program?: Program } = {},
+  ): Promise<Member> {
     const old = this.member(name);
     await old.exited;
     const cluster = old.options.cluster ?? { members: "", state: "new" };
-    const member = await this.#launch(this.#seat(name), cluster, options.args);
+    const member = await this.#launch(this.#seat(name), cluster, options.args, options.program);
     return options.wait === false ? member : member.ready();
   }
 
