@@ -4,6 +4,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
+import { ProposerIds } from "../src/apply/proposer-ids.ts";
 import type { ResponseSink } from "../src/apply/apply-interfaces.ts";
 import { checkPut } from "../src/apply/validate-kv.ts";
 import { checkTxn } from "../src/apply/validate-txn.ts";
@@ -57,7 +58,7 @@ const machine = new ApplyMachine({
   },
   consistentIndex: 0,
   consistentTerm: 2,
-  bootId: 0,
+  ids: new ProposerIds({ memberId: 2n, bootId: 0, bootIndex: 0, bootTerm: 0 }),
 });
 
 const prng = new Prng(1);

@@ -4,6 +4,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
+import { ProposerIds } from "../src/apply/proposer-ids.ts";
 import type { ResponseSink } from "../src/apply/apply-interfaces.ts";
 import { createMvccStore } from "../src/mvcc/mvcc.ts";
 import { RangeRequestSchema, type RangeRequest } from "../src/proto/gen/rpc_pb.ts";
@@ -64,7 +65,7 @@ const machine = new ApplyMachine({
   },
   consistentIndex: 0,
   consistentTerm: 2,
-  bootId: 0,
+  ids: new ProposerIds({ memberId: 2n, bootId: 0, bootIndex: 0, bootTerm: 0 }),
 });
 const value = new Uint8Array(256);
 for (let i = 0; i < KEYS; i++) {

@@ -9,7 +9,9 @@ import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
+import { MembershipFeed } from "../src/apply/membership-feed.ts";
 import { MembershipHook } from "../src/apply/membership-hook.ts";
+import { ProposerIds } from "../src/apply/proposer-ids.ts";
 import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
 import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
@@ -33,6 +35,7 @@ const fromRaft = new SharedRingReader(memory.rings.raftToApply);
 const fromMain = new SharedRingReader(memory.rings.mainToApply);
 const fromStorage = new SharedRingReader(memory.rings.storageToApply);
 const toMain = new SharedRingWriter(memory.rings.applyToMain, new Doorbell(memory.doorbells.main));
+const toRaft = new SharedRingWriter(memory.rings.applyToRaft, new Doorbell(memory.doorbells.raft));
 const toStorage = new SharedRingWriter(memory.rings.applyToStorage, new Doorbell(memory.doorbells.storage));
 
 let state: ApplyState;
@@ -42,15 +45,25 @@ let checkpoints: IndexCheckpoints | null = null;
 let stopping = false;
 let ended: Promise<void> = Promise.resolve();
 
-function createLoop({ identity, lastIndex }: RaftOpened): ApplyLoop {
+function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
   const { store, sink, membership, reader, recovered } = state;
   const responses = new RingResponseSink(toMain);
+  const feed = new MembershipFeed(toRaft, toMain);
+  const ids = new ProposerIds({
+    memberId: identity.memberId,
+    bootId: options.firstRequestId,
+    bootIndex: lastIndex,
+    bootTerm: lastTerm,
+  });
   const hook = new MembershipHook({
     membership,
-    memberId: identity.memberId,
+    identity,
+    learnersMax: options.learnersMax,
     buckets: sink,
-    respond: (requestId, bytes) => responses.respond(requestId, bytes, 0, bytes.length),
-    onClusterVersion: (version) => logger.info("cluster version is updated", { "cluster-version": version }),
+    responses,
+    ids,
+    feed,
+    log: (level, message, fields) => logger[level](message, fields),
   });
   const machine = new ApplyMachine({
     store,
@@ -61,8 +74,7 @@ function createLoop({ identity, lastIndex }: RaftOpened): ApplyLoop {
     requests: hook,
     consistentIndex: recovered.consistentIndex,
     consistentTerm: recovered.term,
-    bootId: options.firstRequestId,
-    bootIndex: lastIndex,
+    ids,
     compactionPending: state.compactionPending,
   });
   const hashes = new HashKvJobs(
@@ -84,7 +96,9 @@ function createLoop({ identity, lastIndex }: RaftOpened): ApplyLoop {
     fromRaft,
     fromMain,
     fromStorage,
+    toRaft,
     toMain,
+    feed,
     storage: sink,
     direct: state.direct,
     onCommitted: () => reader.refresh(),
@@ -107,6 +121,7 @@ const control: ApplyControl = {
     flushCompileCache(); // a member is more often killed than stopped
     checkMember(state, opened.identity.memberId, options);
     loop = createLoop(opened);
+    loop.start();
     checkpoints = options.inMemory
       ? null
       : new IndexCheckpoints({ state, loop, path: options.checkpointPath, logger });

@@ -9,7 +9,10 @@ import { parentPort, type Worker } from "node:worker_threads";
 import type { ListenUrl } from "../src/config/urls.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import type { FoundingMember } from "../src/raft/bootstrap.ts";
+import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import type { Doorbell } from "../src/ring/doorbell.ts";
+import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
+import type { SnapshotDescription } from "../src/snapshot/snapshot.ts";
 import { type LogLevel, type Logger, workerLogger } from "../src/telemetry/logger.ts";
 
 /** Memory of all rings and doorbells, made by the supervisor before the threads start. */
@@ -66,7 +69,7 @@ export interface MemberOptions {
   readonly peerUrls: readonly string[];
   /** Where the raft thread listens for peers. */
   readonly listenPeerUrls: readonly ListenUrl[];
-  /** Snapshots from and for peers; empty in memory mode. */
+  /** Snapshots from and for peers; in memory mode a temporary directory, which the supervisor makes and deletes. */
   readonly snapDir: string;
   /** First request id of this process; what carries a lower one comes from an earlier life and is not answered. */
   readonly firstRequestId: number;
@@ -116,6 +119,11 @@ export interface StorageControl {
   open(): Promise<Recovered>;
   /** Starts the loop, once apply has found at which revision the database stands. */
   run(recovered: Recovered & { readonly revision: number }): void;
+  /**
+   * Ends the loop, if it runs, without a commit, and puts the database `built` (of a snapshot that covers all that was here) in the
+   * place of the old one. Open and not run afterwards, as after {@link open}. Apply must have let go of its state.
+   */
+  replace(built: string): Promise<Recovered>;
   /** Ends the loop after committing everything that is in its ring, and closes the database. */
   stop(): Promise<void>;
   /** Ends the loop and closes the database as it is: what was not committed is in the WAL. Also after {@link stop}. */
@@ -123,12 +131,24 @@ export interface StorageControl {
 }
 
 export interface ApplyControl {
-  /** Builds the state from checkpoint and database; returns what main needs to know of it. */
-  open(): Promise<ApplyOpened>;
+  /** Builds the state from checkpoint and database, or (memory mode) from a snapshot file; returns what main needs to know of it. */
+  open(snapshot?: ReceivedSnapshot): Promise<ApplyOpened>;
   /** Starts the loop, once it is known which member this is. Throws when the database belongs to another one. */
   run(opened: RaftOpened): void;
+  /**
+   * Ends the loop and drops the state, for one that a snapshot brings: {@link open} and {@link run} follow. Requests that it was
+   * working on fail, and may be tried again; those in its rings wait.
+   */
+  suspend(): Promise<void>;
+  /** Memory mode: writes a snapshot of the state to a new file. Everything else waits. Rejects with the path and the cause. */
+  writeSnapshot(path: string): Promise<SnapshotDescription>;
   /** Ends the loop once everything in its rings is applied, and leaves a checkpoint of the index behind. */
   stop(): Promise<void>;
+}
+
+/** A snapshot file from a peer, and what it must hold. */
+export interface ReceivedSnapshot extends SnapshotExpectation {
+  readonly path: string;
 }
 
 /** The state that apply found or built. */
@@ -144,13 +164,15 @@ export interface RaftOpened {
   readonly identity: MemberIdentity;
   /** Last index of the log before this start appends anything. */
   readonly lastIndex: number;
+  /** Term of the entry there; 0 in an empty log. */
+  readonly lastTerm: number;
 }
 
 export interface RaftControl {
   /** Opens the WAL and reads what is above the consistent index, or creates it. Throws when the two do not fit together. */
   open(recovered: Recovered): Promise<RaftOpened>;
-  /** Starts the loop: hands apply everything committed above `appliedIndex`. */
-  run(): void;
+  /** Starts the loop: hands apply everything committed above `appliedIndex`. `snapshots` is a comlink proxy of main's. */
+  run(snapshots: SnapshotService): void;
   /** Flushes what is in flight and closes the WAL. */
   stop(): Promise<void>;
 }

@@ -83,7 +83,9 @@ const control: RaftControl = {
       segmentsKept: options.walsMax,
       log,
     });
-    return { identity: opened.identity, lastIndex: opened.lastIndex };
+    const { identity, lastIndex, entries, appliedTerm } = opened;
+    const newest = entries.at(-1);
+    return { identity, lastIndex, lastTerm: newest?.term(newest.count - 1) ?? appliedTerm };
   },
 
   run(): void {

@@ -8,6 +8,8 @@ export const RECEIVE_OVERHEAD_BYTES = 512 * 1024;
 const RING_TO_MESSAGE_RATIO = 4;
 const MESSAGE_RING_BYTES_MIN = 8 * 1024 * 1024;
 const STATUS_RING_BYTES = 64 * 1024;
+/** Half of it is the longest membership: thousands of members removed over the years. */
+const MEMBERSHIP_RING_BYTES = 1024 * 1024;
 
 /** Longest `--max-request-bytes` for which rings can be made. */
 const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_OVERHEAD_BYTES;
@@ -34,7 +36,7 @@ export function createSharedMemory(requestBytesMax: number): SharedMemory {
       raftToMain: status(),
       applyToMain: message(),
       applyToStorage: message(),
-      applyToRaft: status(),
+      applyToRaft: createRingMemory(MEMBERSHIP_RING_BYTES),
       storageToApply: status(),
       storageToRaft: status(),
       storageToMain: status(),

@@ -193,9 +193,10 @@ class Supervisor {
         new SharedRingReader(rings.raftToMain),
         new SharedRingReader(rings.storageToMain),
       ],
-      memberPrefix: Number(identity.memberId & 0xffffn),
+      memberId: identity.memberId,
       firstRequestId: this.#options.firstRequestId,
       requestTimeoutMs: this.#config.requestTimeoutMs,
+      electionTimeoutMs: this.#config.electionTimeoutMs,
       requestBytesMax: this.#config.requestBytesMax,
       onFailure: this.fail,
     });

@@ -17,7 +17,8 @@ import type { Mvcc } from "../mvcc/mvcc.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { ApplyMachine } from "./apply-machine.ts";
 import type { HashKvJobs } from "./hash-kv-jobs.ts";
-import { encodeMemberList } from "./membership-hook.ts";
+import { encodeMemberList } from "./member-answers.ts";
+import type { MembershipFeed } from "./membership-feed.ts";
 
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
@@ -49,7 +50,9 @@ export interface ApplyLoopOptions {
   readonly fromRaft: RingReader;
   readonly fromMain: RingReader;
   readonly fromStorage: RingReader;
+  readonly toRaft: RingWriter;
   readonly toMain: RingWriter;
+  readonly feed: MembershipFeed;
   readonly storage: AppliedSink;
   /** Memory mode: the sink commits in `publish`, and this is how far it is. */
   readonly direct: DirectCommits | null;
@@ -86,6 +89,15 @@ export class ApplyLoop {
     return this.#slices;
   }
 
+  /** Tells the others what the state is before the first entry: they know nothing of the database. */
+  start(): void {
+    const { feed, membership, toRaft, toMain } = this.#options;
+    feed.report(membership, this.#appliedIndex);
+    this.#writeStatus();
+    toRaft.publish();
+    toMain.publish();
+  }
+
   /** One round over all rings and one slice of background work. Returns false when there was nothing to do. */
   turn(): boolean {
     const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage } = this.#options;
@@ -109,13 +121,15 @@ export class ApplyLoop {
   }
 
   #endBatch(sliced: boolean): void {
-    const { toMain, storage, store, machine } = this.#options;
+    const { toRaft, toMain, storage, store, machine } = this.#options;
     if (
       this.#appliedIndex !== this.#reportedIndex ||
       store.compactRevision !== this.#reportedCompactRevision
     ) {
       this.#writeStatus();
     }
+    // Raft first: whoever has the answer to a conf change may propose the next one, and raft must know of this one by then.
+    toRaft.publish();
     toMain.publish();
     // A slice may have written the end of a compaction: storage commits bucket changes only in front of this mark.
     if (this.#appliedIndex !== this.#reportedIndex || (sliced && machine.takeCompactionEnded())) {
@@ -246,7 +260,7 @@ export class ApplyLoop {
     const { machine, identity, membership } = this.#options;
     const kind = bytes[start];
     if (kind === ReadKind.memberList) {
-      const answer = encodeMemberList(responseHeader(identity, 0, this.#term), membership);
+      const answer = encodeMemberList(responseHeader(identity, 0, this.#term), membership.members.values());
       machine.respond(id, answer);
     } else if (kind === ReadKind.barrier) {
       const answer = new MessageBuilder()

@@ -24,6 +24,7 @@ import { BUCKETS } from "../mvcc/backend.ts";
 import { META_BUCKET } from "./apply-compaction.ts";
 import type { EntryPosition, RequestHook } from "./apply-interfaces.ts";
 import { ApplyMachine } from "./apply-machine.ts";
+import { ProposerIds } from "./proposer-ids.ts";
 import { MemoryBucketSink, MemoryResponseSink } from "./memory-sinks.ts";
 
 const PREFIX = Number(MEMBER_ID & 0xffffn);
@@ -46,6 +47,7 @@ function machineOf(options: {
   consistentIndex?: number;
   bootId?: number;
   bootIndex?: number;
+  bootTerm?: number;
   requests?: RequestHook;
 }) {
   const responses = new MemoryResponseSink();
@@ -59,8 +61,12 @@ function machineOf(options: {
     requests: options.requests ?? NO_REQUESTS,
     consistentIndex: options.consistentIndex ?? 0,
     consistentTerm: 1,
-    bootId: options.bootId ?? 0,
-    ...(options.bootIndex === undefined ? {} : { bootIndex: options.bootIndex }),
+    ids: new ProposerIds({
+      memberId: MEMBER_ID,
+      bootId: options.bootId ?? 0,
+      bootIndex: options.bootIndex ?? 0,
+      bootTerm: options.bootTerm ?? 0,
+    }),
   });
   const apply = (index: number, term: number, type: number, entry: Uint8Array): void =>
     machine.applyEntry(index, term, type, entry, 0, entry.length);
@@ -173,8 +179,16 @@ test("the number of bucket meta is storage's", () => {
 });
 
 test("entries that the log held at the start are applied and not answered, whatever their ids", () => {
-  const { store, responses, apply } = machineOf({ bootIndex: 2 });
+  const { store, responses, apply } = machineOf({ bootIndex: 2, bootTerm: 1 });
   for (const index of [1, 2, 3]) apply(index, 1, 0, entryOf(RaftField.put, PUT, 10 + index));
   assert.equal(store.revision, 4);
+  assert.deepEqual([...responses.answers.keys()], [13]);
+});
+
+test("what replaced the log's uncommitted end is answered, and what is older than that end is not", () => {
+  const { responses, apply } = machineOf({ bootIndex: 3, bootTerm: 4 });
+  apply(1, 2, 0, entryOf(RaftField.put, PUT, 11));
+  apply(2, 3, 0, entryOf(RaftField.put, PUT, 12));
+  apply(3, 5, 0, entryOf(RaftField.put, PUT, 13));
   assert.deepEqual([...responses.answers.keys()], [13]);
 });

@@ -27,6 +27,7 @@ import { PutApplier } from "./apply-put.ts";
 import { RangeApplier } from "./apply-range.ts";
 import { TxnApplier } from "./apply-txn.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
+import type { ProposerIds } from "./proposer-ids.ts";
 import { RangeReader } from "./range-reader.ts";
 import { StreamScheduler } from "./stream-scheduler.ts";
 
@@ -47,16 +48,8 @@ export interface ApplyMachineOptions {
   readonly consistentIndex: number;
   /** Term of that entry, for the headers of reads that come before the next entry. */
   readonly consistentTerm: number;
-  /**
-   * The low 48 bits of the first request id of this life of the process. Entries with this member's prefix and a smaller id
-   * come from an earlier life: they are applied, and nobody is answered.
-   */
-  readonly bootId: number;
-  /**
-   * Last index of the log when this life of the process began: entries up to there are answered to nobody either, whatever
-   * their ids say. Ids come from the clock, which may have been set back between two lives.
-   */
-  readonly bootIndex?: number;
+  /** Which entries somebody in this process waits for. */
+  readonly ids: ProposerIds;
   /** Storage holds a scheduled compaction that was not finished. */
   readonly compactionPending?: boolean;
 }
@@ -73,10 +66,7 @@ export class ApplyMachine {
   readonly #compactions: CompactionApplier;
   readonly #request = new RaftRequestView();
   readonly #position: { -readonly [K in keyof EntryPosition]: EntryPosition[K] };
-  /** Low 16 bits of the member id: the prefix of the ids of its requests. */
-  readonly #prefix: number;
-  readonly #bootId: number;
-  readonly #bootIndex: number;
+  readonly #ids: ProposerIds;
   /** Whose turn it is when both a compaction and long answers have work. */
   #compactNext = false;
 
@@ -102,9 +92,7 @@ export class ApplyMachine {
     this.#compactions = new CompactionApplier(this.#context, options.buckets);
     if (options.compactionPending === true) this.#compactions.resume();
     this.#position = { index: options.consistentIndex, term: options.consistentTerm, replayed: true };
-    this.#prefix = Number(options.memberId & 0xffffn);
-    this.#bootId = options.bootId;
-    this.#bootIndex = options.bootIndex ?? 0;
+    this.#ids = options.ids;
   }
 
   /** Index of the entry applied last. */
@@ -214,20 +202,12 @@ export class ApplyMachine {
       this.#requests.applyV2Request(bytes, start, end, at);
       return;
     }
-    const requestId = this.#answeredId();
+    const requestId = this.#ids.answered(request.idLow, request.idHigh, at);
     const from = request.payloadStart;
     const to = request.payloadEnd;
     if (this.#applyKv(request.field, bytes, from, to, requestId, at.replayed)) return;
     const known = this.#requests.applyRequest(request.field, bytes, from, to, requestId, at);
     assert(known, "a committed entry holds a known request: index, field", at.index, request.field);
-  }
-
-  /** The request id if this life of this process proposed the entry, else NOT_ANSWERED. */
-  #answeredId(): number {
-    const { idLow, idHigh } = this.#request;
-    if (idHigh >>> 16 !== this.#prefix || this.#position.index <= this.#bootIndex) return NOT_ANSWERED;
-    const id = (idHigh & 0xffff) * 0x1_0000_0000 + idLow;
-    return id >= this.#bootId ? id : NOT_ANSWERED;
   }
 
   /** True if the field is a KV request. */

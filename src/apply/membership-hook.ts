@@ -1,32 +1,55 @@
 /**
- * Membership entries: conf changes, and the requests that publish a member's attributes and the cluster version. Keeps the
- * {@link Membership} of the apply thread and answers MemberList from it.
+ * Membership entries: conf changes, and the requests that publish a member's attributes and the cluster version. Owns no
+ * state: the {@link Membership} is the apply thread's; this decides when it changes, tells raft and main, and answers whoever
+ * in this process asked for the change.
+ *
+ * Order: raft hands nothing over behind a conf change until it has its result; the new membership goes in front of the result,
+ * and both in front of the answer, so that whoever has the answer may propose the next change.
  */
 
+import { assert } from "../base/assert.ts";
+import { ErrorId } from "../base/errors.ts";
+import { SERVER_VERSION } from "../base/version.ts";
 import { formatId } from "../cluster/identity.ts";
-import { type Membership, parseMember, type BucketWriter } from "../cluster/membership.ts";
-import { MessageBuilder } from "../proto/message-builder.ts";
+import {
+  type BucketWriter,
+  type MemberChange,
+  type Membership,
+  parseMemberChange,
+} from "../cluster/membership.ts";
+import { decodeConfChange } from "../proto/conf-change.ts";
 import { RaftField } from "../proto/raft-request.ts";
-import { WireReader } from "../proto/wire.ts";
-import type { EntryPosition, RequestHook } from "./apply-interfaces.ts";
+import { type MemberIdentity, responseHeader } from "../proto/response-header.ts";
+import { NOT_ANSWERED } from "./apply-context.ts";
+import type { EntryPosition, RequestHook, ResponseSink } from "./apply-interfaces.ts";
+import { encodeChangeResponse } from "./member-answers.ts";
+import type { MembershipFeed } from "./membership-feed.ts";
+import {
+  decodeClusterVersion,
+  decodeMemberAttributes,
+  decodeV2Membership,
+  type MemberAttributes,
+} from "./membership-requests.ts";
+import type { ProposerIds } from "./proposer-ids.ts";
 
 const EMPTY = new Uint8Array(0);
-const CONF_CHANGE_ADD_NODE = 0;
+/** raftpb.EntryType of a V1 change, the only one that etcd's members know. */
+const ENTRY_CONF_CHANGE = 1;
 
 export interface MembershipHookOptions {
   readonly membership: Membership;
-  /** This member: the only one there may be. */
-  readonly memberId: bigint;
+  readonly identity: MemberIdentity;
+  /** `--max-learners` */
+  readonly learnersMax: number;
   readonly buckets: BucketWriter;
-  /** Answers the proposer, when it is a request of this process. */
-  readonly respond: (requestId: number, bytes: Uint8Array) => void;
-  /** Called after the cluster version changed. */
-  readonly onClusterVersion: (version: string) => void;
+  readonly responses: ResponseSink;
+  readonly ids: ProposerIds;
+  readonly feed: MembershipFeed;
+  readonly log: (level: "info" | "warn", message: string, fields: Record<string, unknown>) => void;
 }
 
 export class MembershipHook implements RequestHook {
   readonly #options: MembershipHookOptions;
-  readonly #reader = new WireReader();
 
   constructor(options: MembershipHookOptions) {
     this.#options = options;
@@ -40,116 +63,121 @@ export class MembershipHook implements RequestHook {
     requestId: number,
     at: EntryPosition,
   ): boolean {
-    if (field === RaftField.clusterMemberAttrSet) {
-      if (!at.replayed) this.#setAttributes(bytes, start, end);
-    } else if (field === RaftField.clusterVersionSet) {
-      if (!at.replayed) this.#setClusterVersion(bytes, start, end);
-    } else return false;
-    if (requestId >= 0) this.#options.respond(requestId, EMPTY);
+    switch (field) {
+      case RaftField.clusterMemberAttrSet: {
+        const attributes = decodeMemberAttributes(bytes, start, end);
+        assert(attributes !== null, "attributes in the log can be decoded", at.index);
+        this.#setAttributes(attributes, at);
+        break;
+      }
+      case RaftField.clusterVersionSet: {
+        const version = decodeClusterVersion(bytes, start, end);
+        assert(version !== null, "a cluster version in the log can be decoded", at.index);
+        this.#setClusterVersion(version, at);
+        break;
+      }
+      case RaftField.downgradeInfoSet:
+        this.#log("warn", "passed over a downgrade: not supported yet", { index: at.index });
+        break;
+      case RaftField.downgradeVersionTest:
+        break;
+      default:
+        return false;
+    }
+    if (requestId !== NOT_ANSWERED) this.#options.responses.respond(requestId, EMPTY, 0, 0);
     return true;
   }
 
-  applyV2Request(_bytes: Uint8Array, _start: number, _end: number, at: EntryPosition): void {
-    throw new Error(
-      `entry ${at.index} is a v2 request, as etcd 3.5 and older write them; a log of theirs is not read yet`,
-    );
+  applyV2Request(bytes: Uint8Array, start: number, end: number, at: EntryPosition): void {
+    const request = decodeV2Membership(bytes, start, end);
+    if (request === null) throw new Error(`entry ${at.index} is a v2 request that no member of 3.5 writes`);
+    if (request.kind === "version") this.#setClusterVersion(request.version, at);
+    else this.#setAttributes(request.attributes, at);
   }
 
   applyConfChange(entryType: number, bytes: Uint8Array, start: number, end: number, at: EntryPosition): void {
-    if (at.replayed) return;
-    const change = this.#decodeConfChange(bytes, start, end);
-    if (entryType !== 1 || change.type !== CONF_CHANGE_ADD_NODE || change.context.length === 0) {
-      throw new Error(
-        `entry ${at.index} changes the membership in a way that one member does not know (type ${change.type})`,
-      );
-    }
-    const { membership, memberId, buckets } = this.#options;
-    const member = parseMember(change.context);
-    if (member.id !== memberId) {
-      throw new Error(
-        `entry ${at.index} adds member ${formatId(member.id)} beside ${formatId(memberId)}: clusters of several members are not ` +
-          `supported yet, and this one must not go on alone`,
-      );
-    }
-    membership.add(member, buckets);
+    const message = decodeConfChange(bytes, start, end);
+    if (entryType !== ENTRY_CONF_CHANGE || message === null)
+      throw new Error(`entry ${at.index} is a change of the configuration that etcd does not know`);
+    if (at.replayed) return this.#options.feed.result(at.index, false);
+    const change = parseMemberChange(message.type, message.nodeId, message.context);
+    const errorId = this.#options.membership.validate(change, this.#options.learnersMax);
+    if (errorId === ErrorId.none) this.#apply(change, at);
+    else this.#log("warn", "Validation on configuration change failed", { index: at.index, errorId });
+    this.#options.feed.result(at.index, errorId === ErrorId.none);
+    const requestId = this.#options.ids.answered(
+      Number(message.id & 0xffff_ffffn),
+      Number(message.id >> 32n),
+      at,
+    );
+    if (requestId !== NOT_ANSWERED) this.#answer(requestId, change, errorId, at);
   }
 
   applyEmptyEntry(): void {}
 
-  /** ClusterMemberAttrSetRequest {1 member_ID, 2 attributes {1 name, 2 client_urls}}. */
-  #setAttributes(bytes: Uint8Array, start: number, end: number): void {
-    const reader = this.#reader;
-    const text = new TextDecoder();
-    let id = 0n;
-    let name = "";
-    const clientUrls: string[] = [];
-    reader.reset(bytes, start, end);
-    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag === 0x08) {
-        reader.varint();
-        id = (BigInt(reader.high) << 32n) | BigInt(reader.low);
-      } else if (tag === 0x12) {
-        const attributesEnd = reader.length() + reader.position;
-        while (reader.position < attributesEnd && !reader.failed) {
-          const inner = reader.tag();
-          const length = reader.length();
-          const value = text.decode(bytes.slice(reader.position, reader.position + length));
-          reader.advance(length);
-          if (inner === 0x0a) name = value;
-          else if (inner === 0x12) clientUrls.push(value);
-        }
-      } else reader.skip(tag);
-    }
-    this.#options.membership.setAttributes(id, name, clientUrls, this.#options.buckets);
+  #apply(change: MemberChange, at: EntryPosition): void {
+    const { membership, buckets, feed, identity } = this.#options;
+    membership.apply(change, buckets);
+    feed.report(membership, at.index);
+    this.#log("info", "applied a configuration change through raft", {
+      "cluster-id": formatId(identity.clusterId),
+      "local-member-id": formatId(identity.memberId),
+      "raft-conf-change": `type ${change.type}`,
+      "raft-conf-change-node-id": formatId(change.nodeId),
+    });
   }
 
-  /** ClusterVersionSetRequest {1 ver}. */
-  #setClusterVersion(bytes: Uint8Array, start: number, end: number): void {
-    const reader = this.#reader;
-    let version = "";
-    reader.reset(bytes, start, end);
-    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag !== 0x0a) {
-        reader.skip(tag);
-        continue;
-      }
-      const length = reader.length();
-      version = new TextDecoder().decode(bytes.slice(reader.position, reader.position + length));
-      reader.advance(length);
-    }
-    this.#options.membership.setClusterVersion(version, this.#options.buckets);
-    this.#options.onClusterVersion(version);
+  #answer(requestId: number, change: MemberChange, errorId: number, at: EntryPosition): void {
+    const { membership, identity, responses } = this.#options;
+    if (errorId !== ErrorId.none) return responses.fail(requestId, errorId);
+    const header = responseHeader(identity, 0, at.term);
+    const answer = encodeChangeResponse(header, change, [...membership.members.values()]);
+    responses.respond(requestId, answer, 0, answer.length);
   }
 
-  /** raftpb.ConfChange {1 ID, 2 Type, 3 NodeID, 4 Context}. */
-  #decodeConfChange(bytes: Uint8Array, start: number, end: number): { type: number; context: Uint8Array } {
-    const reader = this.#reader;
-    let type = 0;
-    let context = EMPTY;
-    reader.reset(bytes, start, end);
-    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag === 0x10) type = reader.int32();
-      else if (tag === 0x22) {
-        const length = reader.length();
-        context = bytes.slice(reader.position, reader.position + length);
-        reader.advance(length);
-      } else reader.skip(tag);
-    }
-    return { type, context };
+  /** etcd ends when the member is not known; nothing can be done about it here either, but nothing is wrong with this member. */
+  #setAttributes({ id, name, clientUrls }: MemberAttributes, at: EntryPosition): void {
+    if (at.replayed) return;
+    const { membership, buckets, feed } = this.#options;
+    if (membership.setAttributes(id, name, clientUrls, buckets)) return feed.report(membership, at.index);
+    const text = membership.removed.has(id)
+      ? "skipped attributes update of removed member"
+      : "skipped attributes update of unknown member";
+    this.#log("warn", text, { "updated-peer-id": formatId(id) });
+  }
+
+  #setClusterVersion(version: string, at: EntryPosition): void {
+    if (at.replayed) return;
+    const { membership, buckets, feed } = this.#options;
+    checkClusterVersion(version, at);
+    const from = membership.clusterVersion;
+    membership.setClusterVersion(version, buckets);
+    feed.report(membership, at.index);
+    if (from === "")
+      this.#log("info", "set initial cluster version", { "cluster-version": minorOf(version) });
+    else this.#log("info", "updated cluster version", { from: minorOf(from), to: minorOf(version) });
+  }
+
+  #log(level: "info" | "warn", message: string, fields: Record<string, unknown>): void {
+    this.#options.log(level, message, fields);
   }
 }
 
-/** MemberListResponse {1 header, 2 members}: `header` as encoded bytes. */
-export function encodeMemberList(header: MessageBuilder, membership: Membership): Uint8Array {
-  const response = new MessageBuilder().message(1, header);
-  for (const member of membership.members.values()) {
-    const message = new MessageBuilder()
-      .uint64(1, member.id)
-      .string(2, member.name)
-      .strings(3, member.peerUrls)
-      .strings(4, member.clientUrls)
-      .bool(5, member.isLearner);
-    response.message(2, message);
+/** `major.minor` of `major.minor.patch`. */
+function minorOf(version: string): string {
+  return version.split(".", 2).join(".");
+}
+
+/** Throws, as etcd does, when the cluster is of a later version than this member: it would misread what others write from now on. */
+function checkClusterVersion(version: string, at: EntryPosition): void {
+  const match = /^(\d+)\.(\d+)\.\d+$/.exec(version);
+  if (match === null)
+    throw new Error(`entry ${at.index} sets the cluster version to ${JSON.stringify(version)}`);
+  const [major, minor] = SERVER_VERSION.split(".").map(Number);
+  const [clusterMajor, clusterMinor] = [Number(match[1]), Number(match[2])];
+  if (clusterMajor > major || (clusterMajor === major && clusterMinor > minor)) {
+    throw new Error(
+      `invalid downgrade; server version ${SERVER_VERSION} is lower than determined cluster version ${version}`,
+    );
   }
-  return response.finish();
 }

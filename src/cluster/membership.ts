@@ -1,22 +1,29 @@
 /**
  * Who belongs to the cluster, as applied from the log: members with their URLs and names, the removed ids, the cluster version.
- * Pure; the apply thread owns the one instance. Whatever changes is handed to a sink as bucket writes in etcd's schema
- * (buckets `members`, `members_removed`, `cluster`).
+ * Pure; the apply thread owns the one instance. It judges every committed conf change ({@link Membership.validate}), in the
+ * order and with the outcome of etcd, since all members must come to the same verdict. Whatever changes is handed to a sink as
+ * bucket writes in etcd's schema (`members`, `members_removed`, `cluster`, `meta/confState`).
+ *
+ * Read next: `reconfig.ts` (the checks before a change is proposed), `src/apply/membership-hook.ts` (who calls this).
  */
 
+import { ErrorId } from "../base/errors.ts";
+import { ConfChangeType } from "../proto/conf-change.ts";
+import { type ConfStateIds, formatConfState, simpleConfState } from "./conf-state.ts";
 import { formatId } from "./identity.ts";
 
 /** One member, as etcd's membership JSON and `etcdserverpb.Member` have it. */
 export interface Member {
   readonly id: bigint;
-  name: string;
-  peerUrls: readonly string[];
-  clientUrls: readonly string[];
-  isLearner: boolean;
+  /** Empty until the member has started once and told it. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
 }
 
 /** Buckets of etcd's schema that hold the membership. */
-export type MembershipBucket = "members" | "members_removed" | "cluster";
+export type MembershipBucket = "members" | "members_removed" | "cluster" | "meta";
 
 /** Takes bucket writes that belong to the entry being applied. */
 export interface BucketWriter {
@@ -26,10 +33,24 @@ export interface BucketWriter {
 
 const utf8 = new TextEncoder();
 const CLUSTER_VERSION_KEY = utf8.encode("clusterVersion");
+const CONF_STATE_KEY = utf8.encode("confState");
+const REMOVED = utf8.encode("removed");
+
+/** A decoded conf change, with what its context says. */
+export interface MemberChange {
+  /** A ConfChangeType. */
+  readonly type: number;
+  readonly nodeId: bigint;
+  /** Of the context; null for a removal. */
+  readonly member: Member | null;
+  /** The context promotes a learner: its type is then that of adding a voter. */
+  readonly isPromote: boolean;
+}
 
 export class Membership {
   /** By id; iteration is in ascending id order after every change. */
   readonly members = new Map<bigint, Member>();
+  /** Ids that have been members and can never be again. */
   readonly removed = new Set<bigint>();
   /** `major.minor.0`, or empty while undecided. */
   clusterVersion = "";
@@ -45,19 +66,56 @@ export class Membership {
     this.clusterVersion = clusterVersion;
   }
 
-  /** A conf change added this member. */
-  add(member: Member, sink: BucketWriter): void {
-    this.#set(member);
-    this.#save(member, sink);
+  /**
+   * Whether a committed change may be applied: an ErrorId, 0 = it may. An invalid one changes nothing on any member.
+   * @param learnersMax `--max-learners`
+   */
+  validate(change: MemberChange, learnersMax: number): number {
+    if (this.removed.has(change.nodeId)) return ErrorId.memberNotFound;
+    const present = this.members.get(change.nodeId);
+    switch (change.type) {
+      case ConfChangeType.addNode:
+      case ConfChangeType.addLearnerNode:
+        if (!change.isPromote) return this.#validateAdd(change, learnersMax);
+        if (present === undefined) return ErrorId.memberNotFound;
+        return present.isLearner ? ErrorId.none : ErrorId.memberNotLearner;
+      case ConfChangeType.removeNode:
+        return present === undefined ? ErrorId.memberNotFound : ErrorId.none;
+      default:
+        if (present === undefined) return ErrorId.memberNotFound;
+        return this.#urlsInUse(change) ? ErrorId.peerUrlExist : ErrorId.none;
+    }
   }
 
-  /** The member published its name and client URLs. Ignored for a removed one. */
-  setAttributes(id: bigint, name: string, clientUrls: readonly string[], sink: BucketWriter): void {
+  /** Applies a change that {@link validate} accepted. The change's member is kept. */
+  apply(change: MemberChange, sink: BucketWriter): void {
+    const present = this.members.get(change.nodeId);
+    if (change.type === ConfChangeType.removeNode) this.#remove(change.nodeId, sink);
+    else if (change.member === null) return;
+    else if (present === undefined) {
+      // What votes is what raft counts, and raft goes by the type.
+      const isLearner = change.type === ConfChangeType.addLearnerNode;
+      this.#change({ ...change.member, isLearner }, sink);
+    } else if (change.isPromote) this.#change({ ...present, isLearner: false }, sink);
+    else this.#change({ ...present, peerUrls: change.member.peerUrls }, sink);
+    sink.put("meta", CONF_STATE_KEY, utf8.encode(formatConfState(this.confState())));
+  }
+
+  /** The configuration that raft has when it applied the same changes. */
+  confState(): ConfStateIds {
+    const members = [...this.members.values()];
+    return simpleConfState(
+      members.filter((member) => !member.isLearner).map(({ id }) => id),
+      members.filter((member) => member.isLearner).map(({ id }) => id),
+    );
+  }
+
+  /** The member published its name and client URLs. False, and nothing happens, if there is no such member. */
+  setAttributes(id: bigint, name: string, clientUrls: readonly string[], sink: BucketWriter): boolean {
     const member = this.members.get(id);
-    if (member === undefined) return;
-    member.name = name;
-    member.clientUrls = clientUrls;
-    this.#save(member, sink);
+    if (member === undefined) return false;
+    this.#change({ ...member, name, clientUrls }, sink);
+    return true;
   }
 
   setClusterVersion(version: string, sink: BucketWriter): void {
@@ -65,15 +123,50 @@ export class Membership {
     sink.put("cluster", CLUSTER_VERSION_KEY, utf8.encode(version));
   }
 
+  /** What other threads are told; `index` is the applied one. */
+  report(index: number): MembershipReport {
+    return {
+      index,
+      members: [...this.members.values()].map((member) => ({ ...member, id: formatId(member.id) })),
+      removed: [...this.removed].map(formatId),
+      clusterVersion: this.clusterVersion,
+    };
+  }
+
+  #validateAdd(change: MemberChange, learnersMax: number): number {
+    if (this.members.has(change.nodeId)) return ErrorId.memberExist;
+    if (this.#urlsInUse(change)) return ErrorId.peerUrlExist;
+    if (change.type !== ConfChangeType.addLearnerNode || change.member?.isLearner !== true)
+      return ErrorId.none;
+    return this.confState().learners.length < learnersMax ? ErrorId.none : ErrorId.tooManyLearners;
+  }
+
+  /** True if a peer URL of the change belongs to another member. */
+  #urlsInUse({ nodeId, member }: MemberChange): boolean {
+    const urls = new Set(member?.peerUrls);
+    return [...this.members.values()].some(
+      (other) => other.id !== nodeId && other.peerUrls.some((url) => urls.has(url)),
+    );
+  }
+
+  #remove(id: bigint, sink: BucketWriter): void {
+    this.members.delete(id);
+    this.removed.add(id);
+    const key = utf8.encode(formatId(id));
+    sink.delete("members", key);
+    sink.put("members_removed", key, REMOVED);
+  }
+
+  #change(member: Member, sink: BucketWriter): void {
+    this.#set(member);
+    sink.put("members", utf8.encode(formatId(member.id)), utf8.encode(formatMember(member)));
+  }
+
   #set(member: Member): void {
     this.members.set(member.id, member);
     const sorted = [...this.members.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     this.members.clear();
     for (const each of sorted) this.members.set(each.id, each);
-  }
-
-  #save(member: Member, sink: BucketWriter): void {
-    sink.put("members", utf8.encode(formatId(member.id)), utf8.encode(formatMember(member)));
   }
 }
 
@@ -86,18 +179,45 @@ export function formatMember(member: Member): string {
   return `{${parts.join(",")}}`;
 }
 
-/** Reads {@link formatMember}'s JSON, and a conf change's context; keeps the 64-bit id exact. Throws SyntaxError on bad JSON. */
+/** Reads {@link formatMember}'s JSON; keeps the 64-bit id exact. Throws SyntaxError on bad JSON. */
 export function parseMember(json: Uint8Array): Member {
+  return memberOf(parseRaw(json));
+}
+
+/**
+ * Reads the context of a conf change. Throws when it is no JSON, or of another member than the change: then the log is not one
+ * that etcd could apply.
+ */
+export function parseMemberChange(type: number, nodeId: bigint, context: Uint8Array): MemberChange {
+  if (type === ConfChangeType.removeNode) return { type, nodeId, member: null, isPromote: false };
+  const raw = parseRaw(context);
+  const member = memberOf(raw);
+  if (member.id !== nodeId)
+    throw new Error(`a change of member ${formatId(nodeId)} describes ${formatId(member.id)}`);
+  return { type, nodeId, member, isPromote: raw.isPromote === true };
+}
+
+/** The context of a conf change that promotes a learner. */
+export function formatPromotion(id: bigint): string {
+  return `{"id":${id},"peerURLs":null,"isPromote":true}`;
+}
+
+interface RawMember {
+  readonly id?: string;
+  readonly name?: string;
+  readonly peerURLs?: readonly string[] | null;
+  readonly clientURLs?: readonly string[] | null;
+  readonly isLearner?: boolean;
+  readonly isPromote?: boolean;
+}
+
+function parseRaw(json: Uint8Array): RawMember {
   const text = new TextDecoder().decode(json);
   // The id is a bare 64-bit number, which JSON.parse would round: quote it first.
-  const quoted = text.replace(/("id"\s*:\s*)(\d+)/, '$1"$2"');
-  const raw = JSON.parse(quoted) as {
-    id?: string;
-    name?: string;
-    peerURLs?: string[] | null;
-    clientURLs?: string[];
-    isLearner?: boolean;
-  };
+  return JSON.parse(text.replace(/("id"\s*:\s*)(\d+)/, '$1"$2"')) as RawMember;
+}
+
+function memberOf(raw: RawMember): Member {
   return {
     id: BigInt(raw.id ?? 0),
     name: raw.name ?? "",
@@ -121,4 +241,14 @@ export interface MembershipReport {
   readonly removed: readonly string[];
   /** `major.minor.0`, or empty while undecided. */
   readonly clusterVersion: string;
+}
+
+/** Reads a {@link MembershipReport}. */
+export function parseMembershipReport(json: Uint8Array): MembershipReport {
+  return JSON.parse(new TextDecoder().decode(json)) as MembershipReport;
+}
+
+/** The members of a report, by ascending id. */
+export function membersOfReport(report: MembershipReport): Member[] {
+  return report.members.map((member) => ({ ...member, id: BigInt(`0x${member.id}`) }));
 }

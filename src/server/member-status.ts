@@ -1,10 +1,19 @@
-/** What main knows of the other threads' state: copies of the last status records. Written by the router only. */
+/** What main knows of the other threads' state: copies of the last status records. The router feeds it, everybody in main reads it. */
+
+import { viewOf } from "../base/bytes.ts";
+import { type Member, membersOfReport, parseMembershipReport } from "../cluster/membership.ts";
+import { formatId } from "../cluster/identity.ts";
+import { RecordType } from "../ring/record-types.ts";
+
 export class MemberStatus {
+  readonly memberId: bigint;
   term = 0;
   /** 0n while no leader is known. */
   leaderId = 0n;
   isLeader = false;
   leaderChanges = 0;
+  /** When the newest leader became known, in ms of performance.now(). */
+  leaderElectedMs = -Infinity;
   commitIndex = 0;
   lastIndex = 0;
   appliedIndex = 0;
@@ -18,4 +27,97 @@ export class MemberStatus {
   durableIndex = 0;
   /** Requests that got no answer in time; what apply refuses is an answer. */
   proposalsFailed = 0;
+  /** As applied, by ascending id. Empty until the first entry of a new member. */
+  members: readonly Member[] = [];
+  /** `major.minor.0` as applied, or empty while undecided. */
+  clusterVersion = "";
+  /** This member does not vote. */
+  isLearner = false;
+  /** This member's removal was applied: it has to stop. */
+  isRemoved = false;
+  /** Called when the leader or the membership has changed. */
+  readonly listeners = new Set<() => void>();
+
+  constructor(memberId: bigint) {
+    this.memberId = memberId;
+  }
+
+  /** The member of this id, if there is one. */
+  member(id: bigint): Member | undefined {
+    return this.members.find((member) => member.id === id);
+  }
+
+  /** Resolves with `true` when `condition` holds, now or after a change of leader or membership; with `false` after `timeoutMs`. */
+  until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const end = (value: boolean): void => {
+      clearTimeout(timer);
+      this.listeners.delete(check);
+      resolve(value);
+    };
+    const check = (): void => {
+      if (condition()) end(true);
+    };
+    const timer = setTimeout(() => end(false), timeoutMs);
+    timer.unref();
+    this.listeners.add(check);
+    return promise;
+  }
+
+  /** Takes a status record; false if it is none. */
+  take(type: number, id: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const view = viewOf(bytes);
+    const at = bytes.byteOffset + start;
+    switch (type) {
+      case RecordType.leader:
+        this.#takeLeader(view, at);
+        return true;
+      case RecordType.raftStatus:
+        this.commitIndex = view.getFloat64(at, true);
+        this.lastIndex = view.getFloat64(at + 8, true);
+        this.term = view.getFloat64(at + 16, true);
+        return true;
+      case RecordType.applyStatus:
+        this.appliedIndex = view.getFloat64(at, true);
+        this.revision = view.getFloat64(at + 8, true);
+        this.compactRevision = view.getFloat64(at + 16, true);
+        return true;
+      case RecordType.committed:
+        this.durableIndex = id;
+        this.dbBytes = view.getFloat64(at + 16, true);
+        this.dbInUseBytes = view.getFloat64(at + 24, true);
+        return true;
+      case RecordType.membership:
+        this.#takeMembership(bytes.subarray(start, end));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #takeLeader(view: DataView, at: number): void {
+    const leaderId = view.getBigUint64(at + 8, true);
+    if (leaderId !== this.leaderId && leaderId !== 0n) {
+      this.leaderChanges++;
+      this.leaderElectedMs = performance.now();
+    }
+    this.term = view.getFloat64(at, true);
+    this.leaderId = leaderId;
+    this.isLeader = view.getUint32(at + 16, true) === 1;
+    this.#notify();
+  }
+
+  #takeMembership(json: Uint8Array): void {
+    const report = parseMembershipReport(new Uint8Array(json));
+    this.members = membersOfReport(report);
+    this.clusterVersion = report.clusterVersion;
+    this.isLearner = this.member(this.memberId)?.isLearner ?? false;
+    this.isRemoved = report.removed.includes(formatId(this.memberId));
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const listener of this.listeners) listener();
+  }
 }

@@ -63,7 +63,7 @@ export class PendingRequests {
   }
 
   /** Hands over and removes all calls that came in before `startedBeforeMs`, oldest first. */
-  expire(startedBeforeMs: number, visit: (call: Call, id: number) => void): void {
+  expire(startedBeforeMs: number, visit: (call: Call, id: number, startedMs: number) => void): void {
     while (this.#oldestId < this.#nextId) {
       const slot = this.#slotOf(this.#oldestId);
       const call = this.#calls[slot];
@@ -73,7 +73,7 @@ export class PendingRequests {
       if (!present) continue;
       this.#calls[slot] = null;
       this.#size--;
-      visit(call, this.#oldestId - 1);
+      visit(call, this.#oldestId - 1, this.#startedMs[slot]);
     }
   }
 

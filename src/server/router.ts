@@ -9,29 +9,38 @@ import { viewOf } from "../base/bytes.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
+import type { GroupReport } from "../cluster/reconfig.ts";
+import { type ConfChangeMessage, encodeConfChange } from "../proto/conf-change.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
-import { RecordType } from "../ring/record-types.ts";
+import { ReadKind, RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { AnswerStreams } from "./answer-streams.ts";
 import { InternalCall } from "./internal-call.ts";
 import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
+import { encodePeerAnswer, internalError, type PeerRequestHandler } from "./peer-requests.ts";
 import { PendingRequests } from "./pending-requests.ts";
+import { timeoutCause } from "./timeout-cause.ts";
 
 /** Records taken from one ring before the others and the sockets get their turn. */
 const RECORDS_PER_DRAIN_MAX = 4096;
 /** How often requests are looked at for their time-out; a request may live that much longer than `requestTimeoutMs`. */
 const SWEEP_INTERVAL_MS = 250;
+/** Entries that are committed and not applied, beyond which proposals are refused; etcd's number. */
+const UNAPPLIED_ENTRIES_MAX = 5000;
+/** How long requests that have timed out wait for raft to say why. */
+const REPORT_WAIT_MS = 500;
+
 export interface RouterOptions {
   readonly toRaft: RingWriter;
   readonly toApply: RingWriter;
   /** Rings that bring answers and states: from apply, raft and storage. */
   readonly inboxes: readonly RingReader[];
-  /** Low 16 bits of the member id. */
-  readonly memberPrefix: number;
+  readonly memberId: bigint;
   /** etcd's request id suffix to start from: `(unix ms & (2^40 - 1)) << 8`. */
   readonly firstRequestId: number;
   readonly requestTimeoutMs: number;
+  readonly electionTimeoutMs: number;
   /** `--max-request-bytes` */
   readonly requestBytesMax: number;
   /** Called with what can only be a defect; ends the process. */
@@ -39,7 +48,7 @@ export interface RouterOptions {
 }
 
 export class Router {
-  readonly status = new MemberStatus();
+  readonly status: MemberStatus;
   readonly #options: RouterOptions;
   readonly #pending: PendingRequests;
   /** Bits 32..63 of every request id but the id's own: the member's prefix. */
@@ -48,6 +57,7 @@ export class Router {
   readonly #toApply: Outbox;
   readonly #sweeper: NodeJS.Timeout;
   readonly #streams: AnswerStreams;
+  readonly #peerHandlers = new Map<number, PeerRequestHandler>();
   #transports: ServerTransport[] = [];
   #fullRings = 0;
   #stopped = false;
@@ -58,7 +68,8 @@ export class Router {
   constructor(options: RouterOptions) {
     this.#options = options;
     this.#pending = new PendingRequests(options.firstRequestId);
-    this.#prefixHigh = (options.memberPrefix << 16) >>> 0;
+    this.status = new MemberStatus(options.memberId);
+    this.#prefixHigh = Number(options.memberId & 0xffffn) * 0x1_0000;
     const onFull = (full: boolean): void => this.#setRingFull(full);
     this.#toRaft = new Outbox(options.toRaft, onFull, options.onFailure);
     this.#toApply = new Outbox(options.toApply, onFull, options.onFailure);
@@ -83,7 +94,12 @@ export class Router {
 
   /** Proposes the client's message bytes (borrowed) as payload `field` of an InternalRaftRequest. */
   propose(call: Call, field: number, bytes: Uint8Array, start: number, end: number): void {
-    const id = this.#admit(call);
+    const { commitIndex, appliedIndex } = this.status;
+    if (commitIndex - appliedIndex > UNAPPLIED_ENTRIES_MAX && !(call instanceof InternalCall)) {
+      this.#refuse(call, ErrorId.requestTooManyRequests);
+      return;
+    }
+    const id = this.#admit(call, false);
     if (id < 0) return;
     const idLow = id >>> 0;
     const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
@@ -105,7 +121,7 @@ export class Router {
 
   /** Sends a read (see ReadKind): through raft when it must be linearizable, else straight to apply. */
   read(call: Call, kind: number, linearizable: boolean, bytes: Uint8Array, start: number, end: number): void {
-    const id = this.#admit(call);
+    const id = this.#admit(call, kind === ReadKind.range && !linearizable);
     if (id < 0) return;
     const outbox = linearizable ? this.#toRaft : this.#toApply;
     const length = 1 + end - start;
@@ -121,6 +137,52 @@ export class Router {
     payload[0] = kind;
     payload.set(bytes.subarray(start, end), 1);
     if (!outbox.write(RecordType.read, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
+  }
+
+  /** Proposes a membership change; apply answers with the service's response. Its checks have been made. */
+  proposeConfChange(call: Call, change: Omit<ConfChangeMessage, "id">): void {
+    const id = this.#admit(call, false);
+    if (id < 0) return;
+    const fullId = (BigInt(this.#prefixHigh) << 32n) | BigInt(id);
+    const payload = encodeConfChange({ ...change, id: fullId });
+    if (!this.#toRaft.write(RecordType.proposeConfChange, id, payload))
+      this.fail(id, ErrorId.requestTooManyRequests);
+  }
+
+  /** Has raft hand leadership to member `id`. Who leads then shows in {@link status}. */
+  transferLeader(id: bigint): void {
+    const payload = new Uint8Array(8);
+    new DataView(payload.buffer).setBigUint64(0, id, true);
+    this.#toRaft.write(RecordType.transferLeader, 0, payload);
+  }
+
+  /** What raft knows of the others now. Rejects when there is no answer within `timeoutMs`. */
+  raftReport(timeoutMs: number): Promise<GroupReport> {
+    const { promise, resolve, reject } = Promise.withResolvers<GroupReport>();
+    const timer = setTimeout(() => reject(new Error("raft gave no report")), timeoutMs);
+    timer.unref();
+    this.request((call) => {
+      const id = this.#admit(call, true);
+      if (id >= 0) this.#toRaft.write(RecordType.raftReport, id, EMPTY);
+    })
+      .then((bytes) => resolve(JSON.parse(new TextDecoder().decode(bytes)) as GroupReport), reject)
+      .finally(() => clearTimeout(timer));
+    return promise;
+  }
+
+  /** Sets who answers requests of other members of this PeerRequestKind. */
+  onPeerRequest(kind: number, handler: PeerRequestHandler): void {
+    this.#peerHandlers.set(kind, handler);
+  }
+
+  /**
+   * Whether a call that main answers itself may go on; ends it if not.
+   * @param forLearner learners answer it too
+   */
+  admits(call: Call, forLearner: boolean): boolean {
+    const errorId = this.#admissionError(call, forLearner);
+    if (errorId !== ErrorId.none) this.#refuse(call, errorId);
+    return errorId === ErrorId.none;
   }
 
   /** A request of the member's own; resolves with the response message. */
@@ -153,7 +215,7 @@ export class Router {
   drainInboxes(): number {
     let records = 0;
     for (const inbox of this.#options.inboxes) records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
-    if (records > 0) for (const transport of this.#transports) transport.flush();
+    if (records > 0) this.#flush();
     return records;
   }
 
@@ -165,16 +227,23 @@ export class Router {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#sweeper);
-    this.#expire(Infinity, ErrorId.stopped);
-    const stopped = ERRORS[ErrorId.stopped];
-    this.#streams.removeAll((call) => call.end(stopped.grpcCode, stopped.message));
-    for (const transport of this.#transports) transport.flush();
+    for (const { call } of this.#removeLate(Infinity)) this.#refuse(call, ErrorId.stopped);
+    this.#streams.removeAll((call) => this.#refuse(call, ErrorId.stopped));
+    this.#flush();
   }
 
-  #admit(call: Call): number {
-    if (this.#stopped) return this.#refuse(call, ErrorId.stopped);
-    if (this.status.leaderId === 0n && call.metadata("hasleader") === "true")
-      return this.#refuse(call, ErrorId.noLeader);
+  #admissionError(call: Call, forLearner: boolean): number {
+    if (this.#stopped) return ErrorId.stopped;
+    // The member's own requests (publishing its name) go on while it learns.
+    if (this.status.isLearner && !forLearner && !(call instanceof InternalCall))
+      return ErrorId.notSupportedForLearner;
+    if (this.status.leaderId === 0n && call.metadata("hasleader") === "true") return ErrorId.noLeader;
+    return ErrorId.none;
+  }
+
+  #admit(call: Call, forLearner: boolean): number {
+    const errorId = this.#admissionError(call, forLearner);
+    if (errorId !== ErrorId.none) return this.#refuse(call, errorId);
     const id = this.#pending.add(call, this.#now());
     if (id < 0) return this.#refuse(call, ErrorId.requestTooManyRequests);
     call.state = id;
@@ -226,8 +295,13 @@ export class Router {
       case RecordType.streamData:
         this.#streams.receive(id, bytes, start, end);
         return;
-      default:
-        this.#onStatus(type, id, bytes, start);
+      case RecordType.peerRequest:
+        this.#onPeerRequest(id, bytes.slice(start, end));
+        return;
+      default: {
+        const known = this.status.take(type, id, bytes, start, end);
+        assert(known, "unexpected record in main", type);
+      }
     }
   };
 
@@ -240,44 +314,19 @@ export class Router {
     call.end(row.grpcCode, text);
   }
 
+  #onPeerRequest(id: number, payload: Uint8Array): void {
+    const handler = this.#peerHandlers.get(payload[0]);
+    const answered = handler === undefined ? Promise.resolve(internalError()) : handler(payload.subarray(1));
+    answered.catch(internalError).then((answer) => {
+      this.#toRaft.write(RecordType.peerResponse, id, encodePeerAnswer(answer));
+    }, this.#options.onFailure);
+  }
+
   #onStreamHead(id: number, bytes: Uint8Array, start: number): void {
     // From here on the client sets the pace: the request time-out no longer applies.
     const call = this.#pending.remove(id);
     if (call === null) return;
     this.#streams.add(id, call, viewOf(bytes).getFloat64(bytes.byteOffset + start, true), this.#now());
-  }
-
-  #onStatus(type: number, id: number, bytes: Uint8Array, start: number): void {
-    const status = this.status;
-    const view = viewOf(bytes);
-    const at = bytes.byteOffset + start;
-    switch (type) {
-      case RecordType.leader: {
-        const leaderId = view.getBigUint64(at + 8, true);
-        if (leaderId !== status.leaderId && leaderId !== 0n) status.leaderChanges++;
-        status.term = view.getFloat64(at, true);
-        status.leaderId = leaderId;
-        status.isLeader = view.getUint32(at + 16, true) === 1;
-        return;
-      }
-      case RecordType.raftStatus:
-        status.commitIndex = view.getFloat64(at, true);
-        status.lastIndex = view.getFloat64(at + 8, true);
-        status.term = view.getFloat64(at + 16, true);
-        return;
-      case RecordType.applyStatus:
-        status.appliedIndex = view.getFloat64(at, true);
-        status.revision = view.getFloat64(at + 8, true);
-        status.compactRevision = view.getFloat64(at + 16, true);
-        return;
-      case RecordType.committed:
-        status.durableIndex = id;
-        status.dbBytes = view.getFloat64(at + 16, true);
-        status.dbInUseBytes = view.getFloat64(at + 24, true);
-        return;
-      default:
-        assert(false, "unexpected record in main", type);
-    }
   }
 
   #setRingFull(full: boolean): void {
@@ -293,19 +342,50 @@ export class Router {
       this.#streams.remove(id)?.end(GrpcCode.unavailable, "etcdserver: the client does not read its answer");
       this.#toApply.write(RecordType.cancel, id, EMPTY);
     }
-    this.#expire(nowMs - this.#options.requestTimeoutMs, ErrorId.timeout);
+    const late = this.#removeLate(nowMs - this.#options.requestTimeoutMs);
+    if (late.length === 0) return this.#flush();
+    // Raft can tell whether a connection was lost; in a cluster of one there is none.
+    if (this.status.members.length < 2 || this.status.leaderId === 0n) return this.#endLate(late, null);
+    this.raftReport(REPORT_WAIT_MS).then(
+      (report) => this.#endLate(late, report),
+      () => this.#endLate(late, null),
+    );
   }
 
-  #expire(startedBeforeMs: number, errorId: number): void {
-    const row = ERRORS[errorId];
-    assert(row !== undefined, "unknown error id", errorId);
-    this.#pending.expire(startedBeforeMs, (call, id) => {
+  /** Takes out what came in before `startedBeforeMs`. */
+  #removeLate(startedBeforeMs: number): LateCall[] {
+    const late: LateCall[] = [];
+    this.#pending.expire(startedBeforeMs, (call, id, startedMs) => {
       this.status.proposalsFailed++;
-      call.end(row.grpcCode, row.message);
+      late.push({ call, startedMs });
       if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
     });
+    return late;
+  }
+
+  #endLate(late: readonly LateCall[], report: GroupReport | null): void {
+    const { status } = this;
+    const { electionTimeoutMs } = this.#options;
+    const facts = {
+      status,
+      electionTimeoutMs,
+      report,
+      nowMs: performance.now(),
+      nowUnixMs: Date.now(),
+    };
+    for (const { call, startedMs } of late) this.#refuse(call, timeoutCause(facts, startedMs));
+    this.#flush();
+  }
+
+  #flush(): void {
     for (const transport of this.#transports) transport.flush();
   }
+}
+
+/** A call that has waited too long. */
+interface LateCall {
+  readonly call: Call;
+  readonly startedMs: number;
 }
 
 const EMPTY = new Uint8Array(0);

@@ -2,6 +2,7 @@
 import { ApplyMachine } from "../../src/apply/apply-machine.ts";
 import { type LeaseHooks, NO_LEASES, type RequestHook } from "../../src/apply/apply-interfaces.ts";
 import { type MemoryAnswer, MemoryBucketSink, MemoryResponseSink } from "../../src/apply/memory-sinks.ts";
+import { ProposerIds } from "../../src/apply/proposer-ids.ts";
 import type { MvccStore } from "../../src/mvcc/store.ts";
 import { raftRequestBytes, writeRaftRequest } from "../../src/proto/raft-request.ts";
 
@@ -69,7 +70,7 @@ export class MachineFixture {
       requests,
       consistentIndex: 0,
       consistentTerm: TERM,
-      bootId: 1000,
+      ids: new ProposerIds({ memberId: MEMBER_ID, bootId: 1000, bootIndex: 0, bootTerm: 0 }),
     });
   }
 
