@@ -36,6 +36,10 @@ const RAFT_TIMEOUT_MS_MIN = 5000;
 /** Default of `--experimental-compact-hash-check-time`. */
 const COMPACT_HASH_CHECK_MS = 60_000;
 
+/** Defaults of `--snapshot-count` and `--snapshot-catchup-entries`, which 0 stands for too. */
+const SNAPSHOT_COUNT = 10_000;
+const CATCHUP_ENTRIES = 5000;
+
 /** Time for a request beyond two elections. */
 const REQUEST_TIMEOUT_BASE_MS = 5000;
 
@@ -51,7 +55,7 @@ export function assembleConfig({ values, fromFile }: Gathered): Assembled {
   flags.initialCluster = resolveInitialCluster(flags, { given: set.has("initial-cluster") });
   const early: LogLine[] = raiseRaftTimeouts(flags);
   flags.warningUnaryRequestDurationMs = resolveUnaryWarning(values);
-  resolveZeros(flags);
+  resolveZeros(flags, early);
   flags.v2Deprecation = ["write-only"];
   const config = freeze(flags);
   const late = warnings(config, { set, dataDirEmpty: flags.dataDir === "" });
@@ -127,7 +131,20 @@ function resolveUnaryWarning(values: ReadonlyMap<string, FlagValue>): number {
 }
 
 /** Zeros that stand for "the default", see the table of limits in etcd's documentation. */
-function resolveZeros(flags: Mutable<FlagConfig>): void {
+function resolveZeros(flags: Mutable<FlagConfig>, log: LogLine[]): void {
+  if (flags.snapshotCount === 0) {
+    flags.snapshotCount = SNAPSHOT_COUNT;
+    const fields = { "given-snapshot-count": 0, "updated-snapshot-count": SNAPSHOT_COUNT };
+    log.push({ level: "info", msg: "updating snapshot-count to default", fields });
+  }
+  if (flags.snapshotCatchupEntries === 0) {
+    flags.snapshotCatchupEntries = CATCHUP_ENTRIES;
+    const fields = {
+      "given-snapshot-catchup-entries": 0,
+      "updated-snapshot-catchup-entries": CATCHUP_ENTRIES,
+    };
+    log.push({ level: "info", msg: "updating snapshot catch-up entries to default", fields });
+  }
   flags.backendBatchIntervalMs ||= 100;
   flags.backendBatchLimit ||= 10_000;
   flags.compactionBatchLimit ||= 1000;
@@ -172,9 +189,21 @@ function warnings(
       { name: config.name },
     );
   }
-  for (const row of FLAGS) if (set.has(row.name)) warnAbout(row, warn);
+  for (const row of FLAGS) {
+    if (!set.has(row.name)) continue;
+    warnAbout(row, warn);
+    if (row.name.startsWith("discovery-") && !discoveryUses(config, row.name)) {
+      warn("this flag has no effect without a discovery service", { "flag-name": row.name });
+    }
+  }
   if (dataDirEmpty) warn("'data-dir' was empty; using default", { "data-dir": config.dataDir });
   return log;
+}
+
+/** Whether something acts on this flag: those of v3 discovery, DNS discovery and v2 discovery belong to their service alone. */
+function discoveryUses(config: Config, flag: string): boolean {
+  if (flag.startsWith("discovery-srv")) return config.discoverySrv !== "";
+  return flag === "discovery-proxy" || flag === "discovery-fallback" || config.discoveryEndpoints.length > 0;
 }
 
 function warnAbout(row: FlagRow, warn: (msg: string, fields?: Record<string, unknown>) => void): void {

@@ -132,12 +132,29 @@ test("a variable against a flag ends the start, as in etcd", async () => {
 });
 
 test("a flag that has no effect yet says so, once for each that was set", async () => {
-  const outcome = await load({ argv: ["--max-wals=3", "--experimental-memory-mlock"] });
+  const outcome = await load({ argv: ["--bcrypt-cost=9", "--experimental-memory-mlock"] });
   const flags = outcome.log
     .filter((line) => line.msg.includes("no effect yet"))
     .map((line) => line.fields?.["flag-name"]);
-  assert.deepEqual(flags, ["max-wals", "experimental-memory-mlock"]);
+  assert.deepEqual(flags, ["experimental-memory-mlock", "bcrypt-cost"]);
   assert.ok(!(await load({})).log.some((line) => line.msg.includes("no effect yet")));
+});
+
+test("flags of a discovery that is not used say so; zeros mean the defaults", async () => {
+  const without = "this flag has no effect without a discovery service";
+  const warned = async (...argv: string[]): Promise<unknown[]> =>
+    (await load({ argv })).log
+      .filter(({ msg }) => msg === without)
+      .map(({ fields }) => fields?.["flag-name"]);
+  assert.deepEqual(await warned("--discovery-user=a", "--discovery-srv-name=x"), [
+    "discovery-user",
+    "discovery-srv-name",
+  ]);
+  const endpoints = ["--discovery-token=t", "--discovery-endpoints=http://d:1", "--discovery-user=a"];
+  assert.deepEqual(await warned(...endpoints), []);
+  const outcome = await load({ argv: ["--snapshot-count=0", "--snapshot-catchup-entries=0"] });
+  assert.ok(outcome.kind === "config");
+  assert.deepEqual([outcome.config.snapshotCount, outcome.config.snapshotCatchupEntries], [10_000, 5000]);
 });
 
 test("help and version", async () => {

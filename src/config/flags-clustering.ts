@@ -43,7 +43,6 @@ export const CLUSTERING_FLAGS = [
     type: "bool",
     default: "true",
     field: "strictReconfigCheck",
-    noEffectYet: true,
     help: "Refuse membership changes that endanger quorum.",
   },
   {
@@ -51,7 +50,6 @@ export const CLUSTERING_FLAGS = [
     type: "bool",
     default: "true",
     field: "preVote",
-    noEffectYet: true,
     help: "Enable raft pre-vote phase.",
   },
   {
@@ -59,7 +57,6 @@ export const CLUSTERING_FLAGS = [
     type: "string",
     default: "",
     field: "discovery",
-    noEffectYet: true,
     help: "Legacy v2 discovery service URL.",
   },
   {
@@ -76,7 +73,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryEndpoints",
     yaml: "discovery-config.client.endpoints",
-    noEffectYet: true,
     help: "gRPC endpoints of v3 discovery cluster.",
   },
   {
@@ -85,7 +81,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryToken",
     yaml: "discovery-config.token",
-    noEffectYet: true,
     help: "Identifier of the cluster in v3 discovery.",
   },
   {
@@ -94,7 +89,6 @@ export const CLUSTERING_FLAGS = [
     default: "2s",
     field: "discoveryDialTimeoutMs",
     yaml: "discovery-config.client.dial-timeout",
-    noEffectYet: true,
     help: "v3 discovery dial deadline.",
   },
   {
@@ -103,7 +97,6 @@ export const CLUSTERING_FLAGS = [
     default: "5s",
     field: "discoveryRequestTimeoutMs",
     yaml: "discovery-config.client.request-timeout",
-    noEffectYet: true,
     help: "v3 discovery per-request deadline.",
   },
   {
@@ -112,7 +105,6 @@ export const CLUSTERING_FLAGS = [
     default: "2s",
     field: "discoveryKeepaliveTimeMs",
     yaml: "discovery-config.client.keepalive-time",
-    noEffectYet: true,
     help: "v3 discovery client ping period.",
   },
   {
@@ -121,7 +113,6 @@ export const CLUSTERING_FLAGS = [
     default: "6s",
     field: "discoveryKeepaliveTimeoutMs",
     yaml: "discovery-config.client.keepalive-timeout",
-    noEffectYet: true,
     help: "v3 discovery client ping ack deadline.",
   },
   {
@@ -130,7 +121,6 @@ export const CLUSTERING_FLAGS = [
     default: "true",
     field: "discoveryInsecureTransport",
     yaml: "discovery-config.client.secure.insecure-transport",
-    noEffectYet: true,
     help: "v3 discovery: no TLS.",
   },
   {
@@ -139,7 +129,6 @@ export const CLUSTERING_FLAGS = [
     default: "false",
     field: "discoveryInsecureSkipTlsVerify",
     yaml: "discovery-config.client.secure.insecure-skip-tls-verify",
-    noEffectYet: true,
     help: "v3 discovery: do not verify server cert.",
   },
   {
@@ -148,7 +137,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryCert",
     yaml: "discovery-config.client.secure.cert",
-    noEffectYet: true,
     help: "v3 discovery client cert file.",
   },
   {
@@ -157,7 +145,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryKey",
     yaml: "discovery-config.client.secure.key",
-    noEffectYet: true,
     help: "v3 discovery client key file.",
   },
   {
@@ -166,7 +153,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryCacert",
     yaml: "discovery-config.client.secure.cacert",
-    noEffectYet: true,
     help: "v3 discovery CA bundle file.",
   },
   {
@@ -175,7 +161,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryUser",
     yaml: "discovery-config.client.auth.username",
-    noEffectYet: true,
     help: "v3 discovery user, optionally user:password.",
   },
   {
@@ -184,7 +169,6 @@ export const CLUSTERING_FLAGS = [
     default: "",
     field: "discoveryPassword",
     yaml: "discovery-config.client.auth.password",
-    noEffectYet: true,
     help: "v3 discovery password.",
   },
   {
@@ -201,7 +185,6 @@ export const CLUSTERING_FLAGS = [
     type: "string",
     default: "",
     field: "discoverySrv",
-    noEffectYet: true,
     help: "DNS domain searched for SRV bootstrap records.",
   },
   {
@@ -209,7 +192,6 @@ export const CLUSTERING_FLAGS = [
     type: "string",
     default: "",
     field: "discoverySrvName",
-    noEffectYet: true,
     help: "Suffix appended to SRV service name.",
   },
   {

@@ -157,7 +157,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "int",
     default: "1",
     field: "learnersMax",
-    noEffectYet: true,
     help: "Learner members allowed.",
   },
   {
@@ -165,7 +164,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "uint64",
     default: "5000",
     field: "snapshotCatchupEntries",
-    noEffectYet: true,
     help: "Raft entries kept behind snapshot for slow followers.",
   },
   {

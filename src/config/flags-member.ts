@@ -29,7 +29,6 @@ export const MEMBER_FLAGS = [
     default: "10000",
     field: "snapshotCount",
     deprecated: "--snapshot-count is deprecated in 3.6 and will be decommissioned in 3.7.",
-    noEffectYet: true,
     help: "Applied entries between on-disk raft snapshots.",
   },
   {
@@ -38,7 +37,6 @@ export const MEMBER_FLAGS = [
     default: "5",
     field: "snapshotsMax",
     deprecated: "--max-snapshots is deprecated in 3.6 and will be decommissioned in 3.7.",
-    noEffectYet: true,
     help: "Snapshot files kept; 0 keeps all.",
   },
   {
@@ -46,7 +44,6 @@ export const MEMBER_FLAGS = [
     type: "uint",
     default: "5",
     field: "walsMax",
-    noEffectYet: true,
     help: "WAL segment files kept; 0 keeps all.",
   },
   {
@@ -68,7 +65,6 @@ export const MEMBER_FLAGS = [
     type: "bool",
     default: "true",
     field: "initialElectionTickAdvance",
-    noEffectYet: true,
     help: "Skip most of first election wait at boot.",
   },
   {
@@ -76,7 +72,6 @@ export const MEMBER_FLAGS = [
     type: "urls",
     default: "http://localhost:2380",
     field: "listenPeerUrls",
-    noEffectYet: true,
     help: "Sockets for peer traffic.",
   },
   {
@@ -189,7 +184,6 @@ export const MEMBER_FLAGS = [
     default: "5s",
     field: "raftReadTimeoutMs",
     yaml: null,
-    noEffectYet: true,
     help: "Read deadline on raft HTTP connections.",
   },
   {
@@ -198,7 +192,6 @@ export const MEMBER_FLAGS = [
     default: "5s",
     field: "raftWriteTimeoutMs",
     yaml: null,
-    noEffectYet: true,
     help: "Write deadline on raft HTTP connections.",
   },
   {

@@ -113,7 +113,6 @@ export const UNSAFE_FLAGS = [
     type: "bool",
     default: "false",
     field: "forceNewCluster",
-    noEffectYet: true,
     help: "Rewrite membership to this member alone.",
   },
 ] as const satisfies readonly FlagRow[];
