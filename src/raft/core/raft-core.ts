@@ -125,6 +125,11 @@ export class RaftCore implements Consensus {
     return this.#raft.tracker.confState;
   }
 
+  /** All that the member knows. To look at, not to change. */
+  get state(): Readonly<RaftState> {
+    return this.#raft;
+  }
+
   /** Marks and terms of the log. To look at; its entries lie in the store. */
   get log(): RaftLog {
     return this.#raft.log;
@@ -165,6 +170,11 @@ export class RaftCore implements Consensus {
   }
 
   set randomizedElectionTicks(ticks: number) {
+    this.#raft.randomizedElectionTicks = ticks;
+  }
+
+  /** Sets {@link randomizedElectionTicks}. */
+  setRandomizedElectionTimeout(ticks: number): void {
     this.#raft.randomizedElectionTicks = ticks;
   }
 

@@ -345,7 +345,7 @@ export class RaftLog {
 
   /** Entries up to `index` are gone from the store. */
   compactTo(index: number): void {
-    assert(index <= this.#applied, "compacted what is not applied", index, this.#applied);
+    assert(index <= this.lastIndex, "compacted beyond the log", index, this.lastIndex);
     if (index <= this.#compacted) return;
     this.#compacted = index;
     this.#terms.release(index);
