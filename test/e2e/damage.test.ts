@@ -14,13 +14,13 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { spawnSync } from "node:child_process";
 import { test, type TestContext } from "node:test";
 import { KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { folderHash } from "../support/folder-hash.ts";
 import { launchMember, startMember, type Member, type MemberOptions } from "../support/member.ts";
+import { cannotMount, resizeDisk, smallDisk } from "../support/small-disk.ts";
 import { memoryDir } from "../support/temp-dir.ts";
 import { walFrames, walSegments } from "./wal-file.ts";
 
@@ -94,7 +94,7 @@ test("a truncated database file is refused", { timeout: TEST_MS, skip: oursOnly 
 
 test(
   "a read-only data directory is refused",
-  { timeout: TEST_MS, skip: oursOnly || cannotMount() },
+  { timeout: TEST_MS, skip: oursOnly || (isRoot && cannotMount()) },
   async (t) => {
     const dataDir = memoryDir(t);
     await fillAndStop(t, dataDir);
@@ -115,7 +115,7 @@ test(
   "a disk that fills up ends the member; what was acknowledged is there when there is room",
   {
     timeout: TEST_MS,
-    skip: oursOnly || (isRoot ? cannotMount() : "mounting a small file system needs root"),
+    skip: oursOnly || cannotMount(),
   },
   async (t) => {
     const dataDir = smallDisk(t, 150);
@@ -123,7 +123,7 @@ test(
     await assertKeys(member, 0);
     const acknowledged = await putLarge(member, 1000);
     await assertEndsNaming(member, dataDir);
-    run("mount", ["-o", "remount,size=1000m", dataDir]);
+    resizeDisk(dataDir, 1000);
     const again = await startMember(t, { dataDir });
     await assertLarge(again, acknowledged);
   },
@@ -250,25 +250,4 @@ function writeAt(path: string, at: number, bytes: Uint8Array): void {
 function readOnlyMount(folder: string): string[] {
   const script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"';
   return ["unshare", "--mount", "sh", "-c", script, folder];
-}
-
-/** A folder that is a file system of its own, with so much room. */
-function smallDisk(t: TestContext, megabytes: number): string {
-  // Clean-ups run in the order of their registration: the folder can be removed once nothing is mounted on it.
-  t.after(() => run("umount", ["--lazy", folder]));
-  const folder = memoryDir(t, "disk");
-  run("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m,mode=700`, "tmpfs", folder]);
-  return folder;
-}
-
-function run(file: string, args: readonly string[]): void {
-  const { status, stderr } = spawnSync(file, args, { encoding: "utf8" });
-  assert.equal(status, 0, `${file} ${args.join(" ")}: ${stderr}`);
-}
-
-/** Root in a container may not be allowed to mount; then there is no way to make a file system that root cannot write. */
-function cannotMount(): string | false {
-  if (!isRoot) return false;
-  const { status } = spawnSync("unshare", ["--mount", "true"]);
-  return status === 0 ? false : `root may not mount here (unshare ended with ${status})`;
 }

@@ -30,6 +30,8 @@ export interface ClusterOptions {
   readonly namespaces?: Namespaces;
   /** Data in memory: quicker, and it survives kill -9. Off for tests of the disk. */
   readonly onDisk?: boolean;
+  /** Folder for the data of a member, by name, in place of one of the cluster's own. */
+  readonly dataDir?: (name: string) => string | undefined;
 }
 
 /** Where a member lives; stays the same over its restarts. */
@@ -113,7 +115,12 @@ export class TestCluster {
     const { namespaces } = this.options;
     const host = namespaces === undefined ? "127.0.0.1" : namespaces.add(name);
     const [client, peer] = namespaces === undefined ? await freePorts(2) : [2379, 2380];
-    const seat: Seat = { name, host, ports: { client, peer }, dataDir: join(this.#folder, name) };
+    const seat: Seat = {
+      name,
+      host,
+      ports: { client, peer },
+      dataDir: this.options.dataDir?.(name) ?? join(this.#folder, name),
+    };
     this.#seats.set(name, seat);
     return seat;
   }
