@@ -353,6 +353,6 @@ export class RaftCore implements Consensus {
 
 /** What a ready shows: what the one before showed without being advanced, and what came since. */
 function shown<T>(before: readonly T[], now: readonly T[]): readonly T[] {
-  if (before.length === 0) return now;
-  return now.length === 0 ? before : [...before, ...now];
+  if (now.length === 0) return before;
+  return before.length === 0 ? now : [...before, ...now];
 }
