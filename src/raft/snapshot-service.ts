@@ -24,6 +24,11 @@ export interface SnapshotService {
   /** Nobody sends the file any more: it may be deleted. */
   release(file: SnapshotFile): void;
   /**
+   * Checks the received file, all of it, before raft hears of the message: once its marker is in the log, a file that is damaged keeps
+   * the member from starting. Rejects with what is wrong; the sender is told that the transfer failed, and the file may be deleted.
+   */
+  verify?(meta: SnapshotMeta): Promise<void>;
+  /**
    * Makes the received snapshot the state of storage and apply, durably; its file lies in the snapshot directory under
    * {@link snapshotFileName}. The WAL's marker for it is durable already, so a crash in here is finished by the next start.
    * Resolves when apply expects entry `meta.index + 1` next. Rejects when that failed: the member ends.
