@@ -10,7 +10,7 @@ import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
-import { type BackendReader, BUCKETS } from "../src/mvcc/backend.ts";
+import { type BackendReader, type BackendWriter, BUCKETS } from "../src/mvcc/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
@@ -45,9 +45,17 @@ export interface ApplyState {
   readonly openHashScan: HashKvJobsOptions["openScan"];
 }
 
-/** Reads the state. Throws with the database's path when a record in it cannot be understood. */
-export function openState(options: MemberOptions, toStorage: RingWriter, logger: Logger): ApplyState {
-  const backend = options.inMemory ? openMemoryBackend() : null;
+/**
+ * Reads the state. Throws with the database's path when a record in it cannot be understood.
+ * @param memory memory mode: what to begin with
+ */
+export function openState(
+  options: MemberOptions,
+  toStorage: RingWriter,
+  logger: Logger,
+  memory: BackendWriter = openMemoryBackend(),
+): ApplyState {
+  const backend = options.inMemory ? memory : null;
   const reader = backend?.reader() ?? openLmdbReader(options.databasePath);
   const direct = backend === null ? null : new DirectSink(backend);
   const ringSink = new RingSink(toStorage);

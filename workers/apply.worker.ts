@@ -15,12 +15,17 @@ import { ProposerIds } from "../src/apply/proposer-ids.ts";
 import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
 import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
+import type { BackendWriter } from "../src/mvcc/backend.ts";
+import { readSnapshot } from "../src/snapshot/read-snapshot.ts";
+import { writeSnapshot } from "../src/snapshot/snapshot.ts";
+import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { type ApplyState, checkMember, closeState, openState } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import {
   type ApplyControl,
+  type ReceivedSnapshot,
   type RaftOpened,
   type WorkerData,
   exposeControl,
@@ -38,11 +43,16 @@ const toMain = new SharedRingWriter(memory.rings.applyToMain, new Doorbell(memor
 const toRaft = new SharedRingWriter(memory.rings.applyToRaft, new Doorbell(memory.doorbells.raft));
 const toStorage = new SharedRingWriter(memory.rings.applyToStorage, new Doorbell(memory.doorbells.storage));
 
+/** Records discarded at once. */
+const DISCARD_RECORDS = 4096;
+
 let state: ApplyState;
 let loop: ApplyLoop;
 /** Null when nothing is kept on disk. */
 let checkpoints: IndexCheckpoints | null = null;
 let stopping = false;
+/** The state is about to be replaced: what is in the rings waits for the new one. */
+let suspended = false;
 let ended: Promise<void> = Promise.resolve();
 
 function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
@@ -105,9 +115,24 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
   });
 }
 
+/** Memory mode: a backend with what a received snapshot holds. Checked as it is read. */
+function readIntoMemory(snapshot: ReceivedSnapshot): BackendWriter {
+  const backend = openMemoryBackend();
+  readSnapshot(snapshot.path, snapshot, {
+    put: (bucket, key, value) => {
+      if (bucket === "key") backend.putRevision(key, value);
+      else backend.put(bucket, key, value);
+    },
+  });
+  backend.commit(snapshot.index, snapshot.term);
+  return backend;
+}
+
 const control: ApplyControl = {
-  open(): ReturnType<ApplyControl["open"]> {
-    state = openState(options, toStorage, logger);
+  open(snapshot): ReturnType<ApplyControl["open"]> {
+    // What storage said of the database that was there before, if one was.
+    while (fromStorage.drain(() => {}, DISCARD_RECORDS) > 0);
+    state = openState(options, toStorage, logger, snapshot && readIntoMemory(snapshot));
     const { store, membership, recovered } = state;
     const { consistentIndex } = recovered;
     return Promise.resolve({
@@ -130,9 +155,24 @@ const control: ApplyControl = {
       turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),
       hasWork: () => !loop.inboxesEmpty(),
       sleepMs: () => idle?.sleepMs(performance.now()) ?? Infinity,
-      stopped: () => stopping && loop.inboxesEmpty(),
+      stopped: () => suspended || (stopping && loop.inboxesEmpty()),
       waitsForEvents: () => idle?.waitsForEvents ?? false,
     });
+  },
+
+  async suspend(): Promise<void> {
+    suspended = true;
+    await ended;
+    suspended = false;
+    await checkpoints?.idle.stop();
+    loop.abandon();
+    closeState(state);
+  },
+
+  writeSnapshot(path): ReturnType<ApplyControl["writeSnapshot"]> {
+    const reader = state.reader;
+    reader.refresh();
+    return Promise.resolve(writeSnapshot(reader, path));
   },
 
   async stop(): Promise<void> {

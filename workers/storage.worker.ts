@@ -4,15 +4,16 @@
  * after a last commit. The loop itself: `src/storage/storage-loop.ts`.
  */
 
+import { rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { dirname } from "node:path";
 import { workerData } from "node:worker_threads";
 import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import type { BackendWriter } from "../src/mvcc/backend.ts";
+import { putDatabase } from "../src/snapshot/install-database.ts";
 import { syncDirectory } from "../src/storage/checkpoint-writer.ts";
-import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
+import { type LmdbWriter, openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
@@ -27,7 +28,7 @@ const outbound = [
   new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main)),
 ];
 
-let backend: BackendWriter | null = null;
+let backend: LmdbWriter | null = null;
 let loop: StorageLoop;
 let stopping = false;
 let sleepMs = Infinity;
@@ -38,6 +39,7 @@ let ended: Promise<void> = Promise.resolve();
  * and a thread that does not sleep on its doorbell costs apply no wake-up.
  */
 const GATHER_MS = 2;
+const DISCARD_RECORDS = 4096;
 const gather = new Int32Array(new SharedArrayBuffer(4));
 
 function turn(): boolean {
@@ -92,6 +94,20 @@ const control: StorageControl = {
       sleepMs: () => sleepMs,
       stopped: () => stopping,
     }).catch(fail);
+  },
+
+  async replace(built): ReturnType<StorageControl["replace"]> {
+    if (backend === null) throw new Error("a database is replaced before it is open");
+    stopping = true;
+    await ended;
+    backend.close();
+    await backend.closed;
+    // Changes of the old state, which the new one does not build on.
+    while (inbound.drain(() => {}, DISCARD_RECORDS) > 0);
+    rmSync(options.checkpointPath, { force: true });
+    putDatabase(built, options.databasePath);
+    stopping = false;
+    return control.open();
   },
 
   async stop(): Promise<void> {

@@ -104,6 +104,12 @@ export class CompactionApplier {
     for (const waiter of done) sendHeader(this.#context, waiter.requestId, this.#context.store.revision);
   }
 
+  /** Ends all requests that wait for a compaction's end. */
+  failAll(errorId: number): void {
+    for (const { requestId } of this.#waiters) this.#context.sink.fail(requestId, errorId);
+    this.#waiters = [];
+  }
+
   cancel(requestId: number): void {
     if (this.#waiters.length > 0)
       this.#waiters = this.#waiters.filter((waiter) => waiter.requestId !== requestId);

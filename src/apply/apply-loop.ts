@@ -8,6 +8,7 @@
  */
 
 import { viewOf } from "../base/bytes.ts";
+import { ErrorId } from "../base/errors.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
@@ -112,6 +113,14 @@ export class ApplyLoop {
     const hashed = hashes.runSlice();
     this.#endBatch(sliced);
     return records > 0 || sliced || hashed;
+  }
+
+  /** The state is given up for another one: what was begun fails, and may be tried again. Between two turns only; the last call. */
+  abandon(): void {
+    const { machine, hashes, toMain } = this.#options;
+    machine.failAll(ErrorId.leaderChanged);
+    hashes.failAll(ErrorId.leaderChanged);
+    toMain.publish();
   }
 
   /** True when no ring holds anything that can be handled now: the thread may sleep, unless {@link turn} said otherwise. */
@@ -225,6 +234,8 @@ export class ApplyLoop {
     const { machine } = this.#options;
     switch (type) {
       case RecordType.entry: {
+        // It was in the ring when a snapshot was installed that covers it.
+        if (id <= this.#appliedIndex) return;
         const view = viewOf(bytes);
         const at = bytes.byteOffset + start;
         this.#term = view.getFloat64(at, true);

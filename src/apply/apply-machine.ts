@@ -155,6 +155,12 @@ export class ApplyMachine {
     this.#compactions.cancel(requestId);
   }
 
+  /** Ends everything that is still held for requests: the state is given up. */
+  failAll(errorId: number): void {
+    this.#context.streams.failAll(errorId);
+    this.#compactions.failAll(errorId);
+  }
+
   /** The client took `bytes` of a streamed answer. */
   credit(requestId: number, bytes: number): void {
     this.#context.streams.addCredit(requestId, bytes);

@@ -78,6 +78,16 @@ export class HashKvJobs {
     });
   }
 
+  /** Ends all requests with an error: the state that they read is given up. */
+  failAll(errorId: number): void {
+    const jobs = this.#jobs;
+    this.#jobs = [];
+    for (const { requestId, scan } of jobs) {
+      scan?.close();
+      this.#options.responses.fail(requestId, errorId);
+    }
+  }
+
   /** One slice of the oldest job that can go on; false if there is none. */
   runSlice(): boolean {
     const job = this.#jobs.find((each) => each.revision <= this.#committedRevision);

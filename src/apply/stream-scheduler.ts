@@ -69,6 +69,19 @@ export class StreamScheduler {
     this.#end(job);
   }
 
+  /** Ends all answers with an error: the state that they read is given up. */
+  failAll(errorId: number): void {
+    for (const job of this.#byRequest.values()) {
+      job.close();
+      this.#sink.fail(job.requestId, errorId);
+    }
+    this.#byRequest.clear();
+    this.#stalled.clear();
+    this.#active.length = 0;
+    this.#queued.length = 0;
+    this.#sortBytes = 0;
+  }
+
   /** One slice of the next job that can go on. False: none can before credit, room or a request comes. */
   runSlice(): boolean {
     for (let tried = this.#active.length; tried > 0; tried--) {

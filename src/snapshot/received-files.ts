@@ -1,0 +1,51 @@
+/**
+ * The files in the snapshot directory that peers have sent, `<index>.snap.db`, and which of them is of use: the one that the log
+ * has a marker for and the database does not hold yet. Everything else is left over from a transfer that came to nothing.
+ */
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { snapshotFileName } from "../raft/snapshot-service.ts";
+import { nodeFileSystem } from "../wal/node-file-system.ts";
+import { readWal } from "../wal/recovery.ts";
+import { walExists } from "../wal/wal.ts";
+import type { SnapshotExpectation } from "./read-snapshot.ts";
+
+const NAME = /^([0-9a-f]{16})\.snap\.db$/;
+
+/** Indexes of the files in `snapDir`, descending. */
+function receivedIndexes(snapDir: string): number[] {
+  return readdirSync(snapDir)
+    .map((name) => NAME.exec(name)?.[1])
+    .filter((hex) => hex !== undefined)
+    .map((hex) => Number.parseInt(hex, 16))
+    .sort((a, b) => b - a);
+}
+
+/**
+ * The snapshot that a crash has kept from being installed, or null. To be called at start, with what the database holds.
+ * @throws WalError when the log cannot be read
+ */
+export function findPendingInstall(
+  snapDir: string,
+  walDir: string,
+  consistentIndex: number,
+): SnapshotExpectation | null {
+  const candidates = receivedIndexes(snapDir).filter((index) => index > consistentIndex);
+  if (candidates.length === 0 || !walExists(walDir)) return null;
+  for (const index of candidates) {
+    // Read from there on: what the log holds before may end far below.
+    const { snapshots, hardState } = readWal(nodeFileSystem, walDir, index).contents;
+    // A marker beyond the commit index never became part of the log's history.
+    const marker = snapshots.find((each) => each.index === index && each.index <= hardState.commit);
+    if (marker !== undefined) return { index, term: marker.term };
+  }
+  return null;
+}
+
+/** Deletes the received files up to `index`; returns their number. What cannot be deleted costs space only. */
+export function removeReceived(snapDir: string, index: number): number {
+  const old = receivedIndexes(snapDir).filter((each) => each <= index);
+  for (const each of old) rmSync(join(snapDir, snapshotFileName(each)), { force: true });
+  return old.length;
+}

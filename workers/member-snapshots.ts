@@ -1,0 +1,162 @@
+/**
+ * Snapshots of this member, as the supervisor carries them out: it has them written by the pool (or, where nothing is kept on disk,
+ * by apply), and puts received ones in the place of storage's database and apply's state.
+ *
+ * ```
+ *   install:  pool builds the database ─▶ apply lets go of its state ─▶ storage puts the new file in place, opens it ─▶ apply reads it
+ *             (the member serves on)       (reads wait in their rings)                                                 and goes on
+ * ```
+ * A crash at any point leaves either the old database, and the file for the next start ({@link MemberSnapshots.finishInstall}), or
+ * the new one.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type * as Comlink from "comlink";
+import type { SnapshotMeta } from "../src/raft/raft.ts";
+import { type SnapshotFile, type SnapshotService, snapshotFileName } from "../src/raft/snapshot-service.ts";
+import { installPath } from "../src/snapshot/install-database.ts";
+import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
+import { findPendingInstall, removeReceived } from "../src/snapshot/received-files.ts";
+import type { Log } from "../src/telemetry/log.ts";
+import type { ApplyControl, MemberOptions, RaftOpened, Recovered, StorageControl } from "./control.ts";
+import { SnapshotPool } from "./pool/snapshot-pool.ts";
+
+export interface MemberSnapshotsOptions {
+  readonly options: MemberOptions;
+  readonly apply: Comlink.Remote<ApplyControl>;
+  /** Null when nothing is kept on disk. */
+  readonly storage: Comlink.Remote<StorageControl> | null;
+  readonly log: Log;
+}
+
+export class MemberSnapshots implements SnapshotService {
+  readonly #options: MemberSnapshotsOptions;
+  readonly #pool = new SnapshotPool();
+  /** What apply was run with. */
+  #opened: RaftOpened | null = null;
+  #filesMade = 0;
+  #installing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: MemberSnapshotsOptions) {
+    this.#options = options;
+    if (options.options.inMemory) mkdirSync(options.options.snapDir, { recursive: true, mode: 0o700 });
+  }
+
+  /** Apply runs from now on. */
+  running(opened: RaftOpened): void {
+    this.#opened = opened;
+  }
+
+  /**
+   * At start, before anything else reads the database: installs what a crash has kept from being installed, and deletes received files
+   * that are of no use. Returns what the database holds then. Rejects when the log wants a snapshot that cannot be installed.
+   */
+  async finishInstall(recovered: Recovered): Promise<Recovered> {
+    const { storage, log, options } = this.#options;
+    if (storage === null) return recovered;
+    const { snapDir, walDir } = options;
+    const pending = findPendingInstall(snapDir, walDir, recovered.consistentIndex);
+    let result = recovered;
+    if (pending !== null) {
+      log.info("installing the snapshot that the last run received", {
+        index: pending.index,
+        term: pending.term,
+      });
+      const built = await this.#build(pending);
+      result = await storage.replace(built);
+    }
+    // The log is read, and it does not want any other.
+    removeReceived(snapDir, Number.MAX_SAFE_INTEGER);
+    return result;
+  }
+
+  async create(): Promise<SnapshotFile> {
+    const { apply, storage, options } = this.#options;
+    this.#checkOpen();
+    const path = join(options.snapDir, `tmp-send-${++this.#filesMade}`);
+    const made =
+      storage === null ? await apply.writeSnapshot(path) : await this.#pool.write(options.databasePath, path);
+    const { index, term, confState, bytes, data } = made;
+    return { meta: { index, term, confState }, data, path, bytes };
+  }
+
+  release(file: SnapshotFile): void {
+    rmSync(file.path, { force: true });
+  }
+
+  install(meta: SnapshotMeta): Promise<void> {
+    const installing = this.#install(meta);
+    this.#installing = installing.catch(() => undefined);
+    return installing;
+  }
+
+  async #install(meta: SnapshotMeta): Promise<void> {
+    const { apply, storage, log, options } = this.#options;
+    const { index, term } = meta;
+    if (this.#opened === null) throw new Error(`snapshot ${index} is to be installed before apply runs`);
+    this.#checkOpen();
+    const startedMs = performance.now();
+    log.info("applying snapshot", { "incoming-leader-snapshot-index": index });
+    // What is being made of the old state is of no use any more.
+    await this.#pool.cancelAll();
+    if (storage === null) {
+      await apply.suspend();
+      await apply.open({ path: join(options.snapDir, snapshotFileName(index)), index, term });
+    } else await this.#replaceDatabase(storage, { index, term });
+    await apply.run(this.#opened);
+    removeReceived(options.snapDir, index);
+    const took = `${Math.round(performance.now() - startedMs)}ms`;
+    log.info("applied snapshot", { "incoming-leader-snapshot-index": index, took });
+  }
+
+  async verify({ index, term }: SnapshotMeta): Promise<void> {
+    this.#checkOpen();
+    await this.#pool.verify(join(this.#options.options.snapDir, snapshotFileName(index)), { index, term });
+  }
+
+  async #replaceDatabase(
+    storage: Comlink.Remote<StorageControl>,
+    expected: SnapshotExpectation,
+  ): Promise<void> {
+    const { apply } = this.#options;
+    const built = await this.#build(expected);
+    await apply.suspend();
+    const recovered = await storage.replace(built);
+    const opened = await apply.open();
+    // Asked of both, so that nobody goes on with the file that was there before.
+    if (recovered.consistentIndex !== expected.index || opened.consistentIndex !== expected.index) {
+      throw new Error(
+        `snapshot ${expected.index} is installed, but storage holds index ${recovered.consistentIndex} and apply ${opened.consistentIndex}`,
+      );
+    }
+    await storage.run({ ...recovered, revision: opened.revision });
+  }
+
+  /** The path of a database made of the received file. */
+  async #build(expected: SnapshotExpectation): Promise<string> {
+    const { snapDir } = this.#options.options;
+    const built = installPath(snapDir, expected.index);
+    const path = join(snapDir, snapshotFileName(expected.index));
+    const { unknownBuckets } = await this.#pool.build(path, built, expected);
+    if (unknownBuckets.length > 0) {
+      this.#options.log.warn("the snapshot has buckets that this version does not know; they are left out", {
+        buckets: unknownBuckets,
+      });
+    }
+    return built;
+  }
+
+  /** Ends what is under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool.close();
+    await this.#installing;
+    const { inMemory, snapDir } = this.#options.options;
+    if (inMemory) rmSync(snapDir, { recursive: true, force: true });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("the member is stopping");
+  }
+}

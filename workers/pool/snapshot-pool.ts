@@ -1,0 +1,63 @@
+/** The pool's threads for snapshot files, as the main thread sees them. They are started with the first job, and end when idle. */
+import { Piscina } from "piscina";
+import type { SnapshotContents, SnapshotExpectation } from "../../src/snapshot/read-snapshot.ts";
+import type { SnapshotDescription } from "../../src/snapshot/snapshot.ts";
+import type { BuildJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
+
+/** Each job keeps a core busy, and disk and page cache; more at once would only slow the member down. */
+const THREADS_MAX = 1;
+const IDLE_MS = 10_000;
+
+export class SnapshotPool {
+  readonly #cancelled = new Int32Array(new SharedArrayBuffer(4));
+  readonly #running = new Set<Promise<unknown>>();
+  #pool: Piscina | null = null;
+
+  /** Writes what storage has committed to the database at `databasePath` to a new file at `path`. Rejects with the path and the cause. */
+  write(databasePath: string, path: string): Promise<SnapshotDescription> {
+    const job: WriteJob = { databasePath, path, cancelled: this.#cancelled };
+    return this.#run<SnapshotDescription>("write", job);
+  }
+
+  /** Makes the database `target` of the file at `path`, durably. Rejects with the path and the cause; `target` is gone then. */
+  build(path: string, target: string, expected: SnapshotExpectation): Promise<SnapshotContents> {
+    const job: BuildJob = { path, target, expected, cancelled: this.#cancelled };
+    return this.#run<SnapshotContents>("build", job);
+  }
+
+  /** Checks all of the file at `path`. Rejects with the path and the finding. */
+  verify(path: string, expected: SnapshotExpectation): Promise<SnapshotContents> {
+    const job: VerifyJob = { path, expected };
+    return this.#run<SnapshotContents>("verify", job);
+  }
+
+  /** Has all jobs that can be cancelled end, with an error, and waits for them. New ones may follow. */
+  async cancelAll(): Promise<void> {
+    Atomics.store(this.#cancelled, 0, 1);
+    await Promise.allSettled(this.#running);
+    Atomics.store(this.#cancelled, 0, 0);
+  }
+
+  /** Ends all jobs and threads. A thread must not end inside a transaction of LMDB, so the jobs end first. */
+  async close(): Promise<void> {
+    await this.cancelAll();
+    await this.#pool?.destroy();
+    this.#pool = null;
+  }
+
+  #run<T>(name: string, job: object): Promise<T> {
+    this.#pool ??= new Piscina({
+      filename: new URL(`./snapshot-file${extension}`, import.meta.url).href,
+      minThreads: 0,
+      maxThreads: THREADS_MAX,
+      idleTimeout: IDLE_MS,
+    });
+    const result = this.#pool.run(job, { name }) as Promise<T>;
+    this.#running.add(result);
+    const ended = (): void => void this.#running.delete(result);
+    result.then(ended, ended);
+    return result;
+  }
+}
+
+const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
