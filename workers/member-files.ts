@@ -5,7 +5,7 @@
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Config } from "../src/config/config.ts";
-import { findFoundingProblem } from "../src/config/initial-cluster.ts";
+import { findInitialClusterProblem } from "../src/config/initial-cluster.ts";
 import { type DataDirectory, dataPaths, openDataDirectory } from "../src/storage/data-dir.ts";
 import { DirectoryLock } from "../src/storage/directory-lock.ts";
 import { walExists } from "../src/wal/wal.ts";
@@ -15,15 +15,19 @@ export function walDirectory(config: Config): string {
   return config.walDir === "" ? dataPaths(config.dataDir).walPath : resolve(config.walDir);
 }
 
+/** True if this member has a log: it knows its cluster, and begins where it ended. */
+export function hasLog(config: Config): boolean {
+  return !config.inMemory && walExists(walDirectory(config));
+}
+
 /**
- * Without a log the flags must describe a cluster that this member can found; with one the database must be there too, since
+ * Without a log the flags must describe a cluster that this member can found or join; with one the database must be there too, since
  * the log alone begins where older segments were deleted. Reads only.
  * @throws an Error that says what does not fit
  */
 export function checkFiles(config: Config): void {
-  const walDir = config.inMemory ? "" : walDirectory(config);
-  if (config.inMemory || !walExists(walDir)) {
-    const problem = findFoundingProblem(config);
+  if (!hasLog(config)) {
+    const problem = findInitialClusterProblem(config);
     if (problem !== undefined) throw new Error(problem);
     return;
   }
@@ -31,7 +35,7 @@ export function checkFiles(config: Config): void {
   if (fileBytes(databasePath) > 0) return;
   // A member writes its database before its log, so no crash leaves a log alone.
   throw new Error(
-    `database file (${databasePath}) of the backend is missing, but there is a log in ${walDir}: ` +
+    `database file (${databasePath}) of the backend is missing, but there is a log in ${walDirectory(config)}: ` +
       `restore the file or the whole data directory; to begin with nothing, remove the log too`,
   );
 }

@@ -1,44 +1,54 @@
-import { createHash } from "node:crypto";
-import { clusterId, memberId } from "../src/cluster/identity.ts";
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Config } from "../src/config/config.ts";
 import type { DataDirectory } from "../src/storage/data-dir.ts";
 import { walDirectory } from "./member-files.ts";
-import { walExists } from "../src/wal/wal.ts";
 import type { LogLevel } from "../src/telemetry/logger.ts";
+import type { ClusterStart } from "./cluster-start.ts";
 import type { MemberOptions } from "./control.ts";
-
-const sha1 = (bytes: Uint8Array): Uint8Array => createHash("sha1").update(bytes).digest();
 
 /** etcd's request id suffix at the start of a process: unix milliseconds, 40 bits, then 8 bits to count in. */
 function firstRequestId(unixMs: number): number {
   return (unixMs % 2 ** 40) * 256;
 }
 
+/** Of a member with a log, which knows all this itself. */
+const FROM_LOG: ClusterStart = {
+  memberId: 0n,
+  clusterId: 0n,
+  joining: false,
+  foundingMembers: [],
+  remotes: [],
+};
+
+/** Where a member that keeps nothing has the snapshots that it passes on, or takes. */
+function temporarySnapDir(): string {
+  return join(tmpdir(), `concord-${process.pid}-${randomBytes(4).toString("hex")}`);
+}
+
 /**
- * What the threads need of the configuration; `directory` is null when nothing is kept on disk. The ids are those of a new cluster; a WAL that exists
- * has its own.
+ * What the threads need of the configuration.
+ * @param directory null when nothing is kept on disk
+ * @param start what a member without a log begins with; null with a log
  */
-export function memberOptions(config: Config, directory: DataDirectory | null): MemberOptions {
-  const walDir = directory === null ? "" : walDirectory(config);
-  const peerUrls = config.initialAdvertisePeerUrls.map((url) => url.text);
-  const bootstrap = directory === null || !walExists(walDir);
-  const id = memberId(peerUrls, config.initialClusterToken, "", sha1);
+export function memberOptions(
+  config: Config,
+  directory: DataDirectory | null,
+  start: ClusterStart | null,
+): MemberOptions {
   return {
+    ...(start ?? FROM_LOG),
     inMemory: config.inMemory,
     databasePath: directory?.databasePath ?? "",
     checkpointPath: directory?.checkpointPath ?? "",
-    walDir,
+    walDir: directory === null ? "" : walDirectory(config),
     name: config.name,
-    memberId: id,
-    clusterId: clusterId([id], sha1),
-    bootstrap,
-    joining: false,
-    foundingMembers: bootstrap ? [{ id, name: config.name, peerUrls }] : [],
-    remotes: [],
-    forceNewCluster: config.forceNewCluster && !bootstrap,
-    peerUrls,
+    bootstrap: start !== null,
+    forceNewCluster: config.forceNewCluster && start === null,
+    peerUrls: config.initialAdvertisePeerUrls.map((url) => url.text),
     listenPeerUrls: config.listenPeerUrls,
-    snapDir: directory?.snapPath ?? "",
+    snapDir: directory?.snapPath ?? temporarySnapDir(),
     firstRequestId: firstRequestId(Date.now()),
     snapshotCount: config.snapshotCount,
     walsMax: config.walsMax,

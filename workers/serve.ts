@@ -28,7 +28,6 @@ const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
 export interface ServeOptions {
   readonly router: Router;
   readonly identity: MemberIdentity;
-  readonly clusterVersion: string;
   readonly config: Config;
   readonly log: Log;
 }
@@ -122,17 +121,14 @@ function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
   });
 }
 
-function httpDeps(
-  { router, identity, clusterVersion, config, log }: ServeOptions,
-  metrics: Metrics,
-): HttpDeps {
+function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metrics): HttpDeps {
   const stats = createServerStats();
   const checks = new HealthCheckCounters();
   addProcessMetrics(metrics);
   addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
   checks.addTo(metrics);
   metrics.beforeScrape(() => {
-    copyStatus(stats, router, identity, clusterVersion);
+    copyStatus(stats, router, identity);
     return Promise.resolve();
   });
   const barrier = async (linearizable: boolean): Promise<void> => {
@@ -142,13 +138,13 @@ function httpDeps(
     logger: log,
     hostWhitelist: config.hostWhitelist,
     corsOrigins: config.corsOrigins,
-    clusterVersion: () => clusterVersion,
+    clusterVersion: () => router.status.clusterVersion || undefined,
     storageVersion: () => STORAGE_VERSION,
     scrapeMetrics: (accept) => metrics.scrape(accept),
     raftStatus: () => raftStatus(router),
     alarms: () => [],
     hasLeader: () => router.status.leaderId !== 0n,
-    isLearner: () => false,
+    isLearner: () => router.status.isLearner,
     linearizableRead: () => barrier(true),
     serializableRead: () => barrier(false),
     recordHealth: (healthy) => {
@@ -164,12 +160,7 @@ function raftStatus(router: Router): unknown {
   return { term, lead: leaderId.toString(16), commit: commitIndex, applied: appliedIndex };
 }
 
-function copyStatus(
-  stats: ServerStats,
-  router: Router,
-  identity: MemberIdentity,
-  clusterVersion: string,
-): void {
+function copyStatus(stats: ServerStats, router: Router, identity: MemberIdentity): void {
   const { status } = router;
   stats.memberId = identity.memberId;
   stats.hasLeader = status.leaderId !== 0n;
@@ -183,5 +174,5 @@ function copyStatus(
   stats.dbBytesInUse = status.dbInUseBytes;
   stats.currentRevision = status.revision;
   stats.compactRevision = status.compactRevision;
-  stats.clusterVersion = clusterVersion.split(".").slice(0, 2).join(".");
+  stats.clusterVersion = status.clusterVersion.split(".").slice(0, 2).join(".");
 }

@@ -10,13 +10,15 @@
  */
 
 import { Worker } from "node:worker_threads";
-import type * as Comlink from "comlink";
+import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { firstOf, getVersion } from "../src/peer/peer-client.ts";
 import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
+import { VersionMonitor } from "../src/server/version-monitor.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { LogRecord } from "../src/telemetry/logger.ts";
 import {
@@ -31,8 +33,11 @@ import {
   type WorkerData,
   remoteControl,
 } from "./control.ts";
-import { type MemberFiles, checkFiles, openFiles } from "./member-files.ts";
+import { whenAborted } from "./abort.ts";
+import { type ClusterStart, findCluster } from "./cluster-start.ts";
+import { type MemberFiles, checkFiles, hasLog, openFiles } from "./member-files.ts";
 import { memberOptions } from "./member-options.ts";
+import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
 import { createSharedMemory } from "./shared-memory.ts";
@@ -52,6 +57,8 @@ export interface Member {
 export interface StartOptions {
   /** Rejects when something on the main thread went wrong that nobody caught: the member ends as if a worker had died. */
   readonly mainFailed?: Promise<never>;
+  /** Ends a start that may wait for ever (for other members, for a leader): it stops in order and rejects with the signal's reason. */
+  readonly stop?: AbortSignal;
 }
 
 /**
@@ -61,18 +68,21 @@ export interface StartOptions {
 export async function startMember(
   config: Config,
   log: Log,
-  { mainFailed }: StartOptions = {},
+  { mainFailed, stop = new AbortController().signal }: StartOptions = {},
 ): Promise<Member> {
   await probeAddresses([
+    ...config.listenPeerUrls,
     ...config.listenClientUrls,
     ...config.listenClientHttpUrls,
     ...config.listenMetricsUrls,
   ]);
   checkFiles(config);
-  const supervisor = new Supervisor(config, log);
+  const search = hasLog(config) ? null : findCluster({ config, log, stop });
+  const start = await (mainFailed === undefined ? search : Promise.race([search, mainFailed]));
+  const supervisor = new Supervisor(config, log, start);
   mainFailed?.catch(supervisor.fail);
   try {
-    return await Promise.race([supervisor.start(), supervisor.failed]);
+    return await Promise.race([supervisor.start(stop), supervisor.failed]);
   } catch (error) {
     await supervisor.abandon();
     throw error;
@@ -81,6 +91,9 @@ export async function startMember(
 
 /** What a member finds that keeps nothing on disk. */
 const NOTHING_RECOVERED: Recovered = { consistentIndex: 0, term: 0, voters: [], learners: [], removed: [] };
+
+/** Longest wait of a new cluster's leader for its version before it serves. */
+const VERSION_WAIT_MS = 1000;
 
 /** A started thread. */
 interface Thread {
@@ -101,20 +114,22 @@ class Supervisor {
   readonly #files: MemberFiles | null;
   #router: Router | null = null;
   #storage: Comlink.Remote<StorageControl> | null = null;
+  #snapshots: MemberSnapshots | null = null;
   #serving: Serving | null = null;
+  #versions: VersionMonitor | null = null;
   #stopping = false;
   #stopped: Promise<void> | null = null;
   #abandoned: Promise<void> | null = null;
   /** Ends the pump of main's rings. */
   #pumping = true;
 
-  constructor(config: Config, log: Log) {
+  constructor(config: Config, log: Log, start: ClusterStart | null) {
     this.#config = config;
     this.#log = log;
     this.#memory = createSharedMemory(config.requestBytesMax);
     this.#files = config.inMemory ? null : openFiles(config);
     for (const warning of this.#files?.directory.warnings ?? []) log.warn(warning, {});
-    this.#options = memberOptions(config, this.#files?.directory ?? null);
+    this.#options = memberOptions(config, this.#files?.directory ?? null, start);
     const { promise, reject } = Promise.withResolvers<never>();
     this.failed = promise;
     this.#reject = reject;
@@ -122,41 +137,64 @@ class Supervisor {
     promise.catch(() => undefined);
   }
 
-  async start(): Promise<Member> {
+  async start(stop: AbortSignal): Promise<Member> {
     const { inMemory } = this.#options;
     const raft = this.#startThread<RaftControl>("raft");
     const apply = this.#startThread<ApplyControl>("apply");
     const storage = inMemory ? null : this.#startThread<StorageControl>("storage");
     this.#storage = storage;
 
-    const recovered: Recovered = storage === null ? NOTHING_RECOVERED : await storage.open();
+    const snapshots = new MemberSnapshots({ options: this.#options, apply, storage, log: this.#log });
+    this.#snapshots = snapshots;
+    const found: Recovered = storage === null ? NOTHING_RECOVERED : await storage.open();
+    const recovered = await snapshots.finishInstall(found);
     const [log, opened] = await Promise.all([raft.open(recovered), apply.open()]);
     const { identity } = log;
     this.#logStart(identity, opened);
     await storage?.run({ ...recovered, revision: opened.revision });
     await apply.run(log);
+    snapshots.running(log);
     const router = this.#createRouter(identity);
     this.#router = router;
     this.#pump(router).catch(this.fail);
-    await raft.run();
-    const clusterVersion = await publishMember(router, {
-      memberId: identity.memberId,
-      name: this.#config.name,
-      clientUrls: this.#config.advertiseClientUrls.map((url) => url.text),
-      clusterVersion: opened.clusterVersion,
-    });
-    this.#log.info("published local member to cluster through raft", {
-      "local-member-id": identity.memberId,
-    });
-    this.#serving = await serve({ router, identity, clusterVersion, config: this.#config, log: this.#log });
+    await raft.run(Comlink.proxy(snapshots));
+    const threads: Threads = { router, raft, apply, storage };
+    try {
+      await Promise.race([this.#joinIn(router, identity), whenAborted(stop)]);
+    } catch (error) {
+      if (stop.aborted) await this.#stop(threads);
+      throw error;
+    }
+    this.#serving = await serve({ router, identity, config: this.#config, log: this.#log });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
     return {
       identity,
       clientAddresses: this.#serving.addresses,
       failed: this.failed,
-      stop: () => (this.#stopped ??= this.#stop({ router, raft, apply, storage })),
+      stop: () => (this.#stopped ??= this.#stop(threads)),
     };
+  }
+
+  /** Waits for a leader, and publishes this member: only then may clients come. */
+  async #joinIn(router: Router, { memberId }: MemberIdentity): Promise<void> {
+    const timeoutMs = this.#config.requestTimeoutMs;
+    this.#versions = new VersionMonitor({
+      router,
+      log: this.#log,
+      versionOf: async ({ peerUrls }) =>
+        (await firstOf(peerUrls, (url) => getVersion(url, { timeoutMs }))).server,
+    });
+    this.#versions.start();
+    await publishMember(router, {
+      memberId,
+      name: this.#config.name,
+      clientUrls: this.#config.advertiseClientUrls.map((url) => url.text),
+      log: this.#log,
+    });
+    // A leader decides the version in these moments; clients of a new cluster should not see it without one.
+    const { status } = router;
+    await status.until(() => status.clusterVersion !== "" || !status.isLeader, VERSION_WAIT_MS);
   }
 
   #startThread<T extends object>(name: Exclude<ThreadName, "main">): Comlink.Remote<T> {
@@ -241,9 +279,11 @@ class Supervisor {
   }
 
   async #stopInOrder({ router, raft, apply, storage }: Threads): Promise<void> {
+    this.#versions?.stop();
     await this.#serving?.stop();
     router.stop();
     await raft.stop();
+    await this.#snapshots?.close();
     await apply.stop();
     await storage?.stop();
   }
@@ -259,6 +299,7 @@ class Supervisor {
     this.#pumping = false;
     new Doorbell(this.#memory.doorbells.main).requestControl();
     await this.#serving?.stop();
+    await this.#snapshots?.close();
     await this.#closeDatabase();
     await Promise.all([...this.#threads.values()].map(({ worker }) => worker.terminate()));
     this.#files?.release();

@@ -1,4 +1,6 @@
 /** `--initial-cluster`: which members a new cluster begins with. */
+import { hasDuplicateUrl } from "../cluster/founding.ts";
+import { type ResolveHost, findUrlDifference } from "../cluster/peer-urls.ts";
 import { ConfigError } from "./config-error.ts";
 import type { Config } from "./config.ts";
 import type { FlagConfig } from "./flag-table.ts";
@@ -48,45 +50,56 @@ export function parseInitialCluster(text: string): Map<string, string[]> {
 }
 
 /**
- * Why this member cannot found the cluster that its flags describe, or undefined. For a member without a log only: one that has
- * a log knows its cluster from there, and ignores the flags, as etcd does.
+ * Why this member cannot begin with its flags, or undefined: as far as they tell alone. For a member without a log only: one that
+ * has a log knows its cluster from there, and ignores the flags, as etcd does.
  */
-export function findFoundingProblem(config: Config): string | undefined {
-  if (discovers(config))
-    return "clusters that are found by discovery are not supported yet: name the members in --initial-cluster";
-  if (config.initialClusterState === "existing") {
-    return "--initial-cluster-state=existing: joining a running cluster is not supported yet, and there is no log of a member here";
+export function findInitialClusterProblem(config: Config): string | undefined {
+  if (config.discovery !== "") {
+    return (
+      "the v2 discovery service (--discovery) is not supported: it is deprecated in etcd 3.6 and gone in 3.7; " +
+      "use --discovery-token and --discovery-endpoints"
+    );
   }
-  const problem = findInitialClusterProblem(config);
-  if (problem !== undefined) return problem;
-  const names = [...parseInitialCluster(config.initialCluster).keys()];
-  if (names.length === 1) return undefined;
-  return `--initial-cluster names ${names.length} members (${names.join(", ")}): clusters of several members are not supported yet`;
+  if (discovers(config)) return undefined;
+  if (config.initialCluster === "") return "initial cluster unset and no discovery URL found";
+  return findMemberProblem(config, parseInitialCluster(config.initialCluster), config.initialCluster);
 }
 
-/** Why the flags do not describe a cluster of which this member is part, or undefined. */
-export function findInitialClusterProblem(config: Config): string | undefined {
-  if (config.initialCluster === "") return "initial cluster unset and no discovery URL found";
-  const members = parseInitialCluster(config.initialCluster);
-  const own = members.get(config.name);
-  if (own === undefined) {
+/** Why these founders cannot include this member, or undefined. */
+export function findMemberProblem(
+  config: Config,
+  members: ReadonlyMap<string, readonly string[]>,
+  text: string,
+): string | undefined {
+  if (!members.has(config.name)) {
     return `couldn't find local name ${quoteGo(config.name)} in the initial cluster configuration`;
   }
-  const all = [...members.values()].flat();
-  if (new Set(all).size !== all.length) {
-    return `initial cluster ${config.initialCluster} has duplicate url`;
-  }
-  return findAdvertiseMismatch(config, own);
+  return hasDuplicateUrl(members) ? `initial cluster ${text} has duplicate url` : undefined;
 }
 
-function findAdvertiseMismatch(config: Config, own: readonly string[]): string | undefined {
+/**
+ * Why `--initial-cluster` (`own` are this member's URLs in it) and `--initial-advertise-peer-urls` do not mean the same listeners,
+ * or undefined.
+ */
+export async function findAdvertiseProblem(
+  config: Config,
+  own: readonly string[],
+  resolve: ResolveHost,
+): Promise<string | undefined> {
   const advertised = config.initialAdvertisePeerUrls.map((url) => url.text);
+  const difference = await findUrlDifference(advertised, own, resolve);
+  if (difference === undefined) return undefined;
+  const list = advertised.join(",");
   const missing = own.filter((url) => !advertised.includes(url)).map((url) => `${config.name}=${url}`);
   if (missing.length > 0) {
-    return `--initial-cluster has ${missing.join(",")} but missing from --initial-advertise-peer-urls=${advertised.join(",")}`;
+    return `--initial-cluster has ${missing.join(",")} but missing from --initial-advertise-peer-urls=${list} (${difference})`;
   }
   const extra = advertised.filter((url) => !own.includes(url));
-  return extra.length === 0
-    ? undefined
-    : `--initial-advertise-peer-urls has ${extra.join(",")} but missing from --initial-cluster=${config.initialCluster}`;
+  const named = formatMember(config.name, advertised);
+  return `--initial-advertise-peer-urls has ${extra.join(",")} but missing from --initial-cluster=${named}`;
+}
+
+/** One member in the form of `--initial-cluster`. */
+export function formatMember(name: string, urls: readonly string[]): string {
+  return urls.map((url) => `${name}=${url}`).join(",");
 }

@@ -1,18 +1,21 @@
-/** What a member does when it has a leader and before clients may come: publish its name, and decide the cluster's version. */
+/** What a member does when there is a leader, and before clients may come: it publishes its name and client URLs. */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { ERRORS, ErrorId } from "../base/errors.ts";
-import { CLUSTER_VERSION } from "../base/version.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { RaftField } from "../proto/raft-request.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import { CallFailure } from "./internal-call.ts";
 import type { Router } from "./router.ts";
+
+/** Pause after a proposal that failed: what is refused at once (a leader that goes) is refused again a moment later. */
+const RETRY_MS = 100;
 
 export interface PublishOptions {
   readonly memberId: bigint;
   readonly name: string;
   readonly clientUrls: readonly string[];
-  /** As applied so far; empty while undecided. */
-  readonly clusterVersion: string;
+  readonly log: Logger;
 }
 
 /** ClusterMemberAttrSetRequest {1 member_ID, 2 attributes {1 name, 2 client_urls}}. */
@@ -22,29 +25,30 @@ function encodeAttributes(options: PublishOptions): Uint8Array {
 }
 
 /**
- * Proposes both and waits until they are applied, however long the replay of the log before them takes. Returns the cluster
- * version. Rejects with `CallFailure` when the member stops.
+ * Proposes it, again and again until it is applied, however long there is no leader or the replay of the log before it takes:
+ * applied twice, it changes nothing. Rejects with `CallFailure` only when the member stops.
  */
-export async function publishMember(router: Router, options: PublishOptions): Promise<string> {
-  const published = propose(router, RaftField.clusterMemberAttrSet, encodeAttributes(options));
-  if (options.clusterVersion !== "") {
-    await published;
-    return options.clusterVersion;
-  }
-  const version = new MessageBuilder().string(1, CLUSTER_VERSION).finish();
-  await Promise.all([published, propose(router, RaftField.clusterVersionSet, version)]);
-  return CLUSTER_VERSION;
-}
-
-/** A proposal that timed out is made again: applied twice, it changes nothing. */
-async function propose(router: Router, field: number, payload: Uint8Array): Promise<void> {
-  const timedOut = ERRORS[ErrorId.timeout]?.message;
+export async function publishMember(router: Router, options: PublishOptions): Promise<void> {
+  const payload = encodeAttributes(options);
+  const fields = {
+    "local-member-id": options.memberId,
+    "local-member-attributes": `{Name:${options.name} ClientURLs:[${options.clientUrls.join(" ")}]}`,
+  };
   for (;;) {
     try {
-      await router.request((call) => router.propose(call, field, payload, 0, payload.length));
+      await router.request((call) =>
+        router.propose(call, RaftField.clusterMemberAttrSet, payload, 0, payload.length),
+      );
+      options.log.info("published local member to cluster through raft", fields);
       return;
     } catch (error) {
-      if (!(error instanceof CallFailure) || error.message !== timedOut) throw error;
+      if (!(error instanceof CallFailure)) throw error;
+      if (error.message === ERRORS[ErrorId.stopped].message) {
+        options.log.warn("stopped publish because server is stopping", fields);
+        throw error;
+      }
+      options.log.warn("failed to publish local member to cluster through raft", { ...fields, error });
     }
+    await sleep(RETRY_MS);
   }
 }

@@ -25,22 +25,39 @@ const options = { timeout: TEST_MS, skip: testsOurMember() ? false : "etcd words
 
 for (const [name, args, cause] of [
   [
-    "several members",
-    [
-      "--initial-advertise-peer-urls",
-      "http://127.0.0.1:1",
-      "--initial-cluster",
-      "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2",
-    ],
-    /names 2 members \(m1, m2\)/,
+    "two members under one URL",
+    ["--initial-cluster", "m1=http://127.0.0.1:1,m2=http://127.0.0.1:1"],
+    /initial cluster .* has duplicate url/,
   ],
-  ["an existing cluster", ["--initial-cluster-state", "existing"], /--initial-cluster-state=existing/],
+  [
+    "other URLs than those advertised",
+    ["--initial-cluster", "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2"],
+    /--initial-cluster has m1=http:\/\/127.0.0.1:1 but missing from --initial-advertise-peer-urls=.* \(resolved urls: /,
+  ],
+  [
+    "a cluster to join that does not answer",
+    [
+      "--initial-cluster-state=existing",
+      "--initial-advertise-peer-urls=http://127.0.0.1:1",
+      "--initial-cluster=m1=http://127.0.0.1:1,m2=http://127.0.0.1:2",
+    ],
+    /cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs/,
+  ],
   [
     "a cluster without this member",
     ["--initial-cluster", "m2=http://127.0.0.1:2"],
     /couldn't find local name \\"m1\\"/,
   ],
-  ["discovery", ["--initial-cluster=", "--discovery-srv", "example.com"], /discovery/],
+  [
+    "a domain without records",
+    ["--initial-cluster=", "--discovery-srv", "no.such.domain.invalid"],
+    /error querying DNS SRV records for _etcd-server-ssl /,
+  ],
+  [
+    "the old discovery service",
+    ["--initial-cluster=", "--discovery", "http://127.0.0.1:1/token"],
+    /v2 discovery service .* not supported/,
+  ],
 ] as const) {
   test(`a first start is refused: ${name}`, options, async (t) => {
     const dataDir = join(memoryDir(t), "data");

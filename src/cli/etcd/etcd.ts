@@ -23,13 +23,18 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
 }
 
 async function runMember(config: Config, log: Log): Promise<number> {
-  const stopSignal = waitForSignal();
+  const stopping = new AbortController();
+  const stopSignal = waitForSignal().then((signal) => {
+    log.info("received signal; shutting down", { signal });
+    stopping.abort(new Error(`received signal ${signal}`));
+  });
   const mainFailed = waitForUncaughtError();
   const { startMember } = await import("../../../workers/supervisor.ts");
   let member: Awaited<ReturnType<typeof startMember>>;
   try {
-    member = await startMember(config, log, { mainFailed });
+    member = await startMember(config, log, { mainFailed, stop: stopping.signal });
   } catch (error) {
+    if (stopping.signal.aborted && error === stopping.signal.reason) return 0;
     // etcd's words for any reason why a member cannot start.
     log.fatal("discovery failed", { error });
     return endForSure();
@@ -37,8 +42,7 @@ async function runMember(config: Config, log: Log): Promise<number> {
   // A member is more often killed than stopped, and then nobody would write the cache.
   flushCompileCache();
   try {
-    const signal = await Promise.race([stopSignal, member.failed]);
-    log.info("received signal; shutting down", { signal });
+    await Promise.race([stopSignal, member.failed]);
     await member.stop();
     return 0;
   } catch (error) {
