@@ -9,7 +9,7 @@ import { becomeFollower } from "./election.ts";
 import { NONE } from "./messages.ts";
 import { hex } from "./raft-logger.ts";
 import type { RaftState } from "./raft-state.ts";
-import { releasePostponedReads } from "./reading.ts";
+import { answerConfirmedReads, releasePostponedReads } from "./reading.ts";
 import { broadcastAppend, maybeSendAppend, tryCommit } from "./replication.ts";
 
 /** Takes over a configuration as a whole: at start, or from a snapshot. */
@@ -60,6 +60,7 @@ function switchTo(raft: RaftState, result: ChangeResult): void {
 function spreadChange(raft: RaftState): void {
   const { configuration, members } = raft.tracker;
   if (configuration.voters.incoming.size === 0) return;
+  answerConfirmedReads(raft);
   if (tryCommit(raft)) {
     releasePostponedReads(raft);
     broadcastAppend(raft);

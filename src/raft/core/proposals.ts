@@ -1,4 +1,3 @@
-import { assert } from "../../base/assert.ts";
 import { EntryType, StepResult } from "../raft.ts";
 import type { EntryBatch, EntrySlice } from "../raft.ts";
 import { decodeConfChange, describeConfChange } from "./conf-change-entry.ts";
@@ -26,7 +25,7 @@ export function appendProposal(raft: RaftState, bytes: Uint8Array, start: number
 
 /** Leader: takes the entries of a MsgProp, all or none. Returns a {@link StepResult}. */
 export function takeProposal(raft: RaftState, entries: readonly EntrySlice[]): number {
-  assert(countEntries(entries) > 0, "stepped empty MsgProp", raft.id);
+  if (countEntries(entries) === 0) return StepResult.proposalDropped;
   // Removed from the configuration, but still leading until that is committed.
   if (raft.self === null) return StepResult.proposalDropped;
   if (raft.transferee !== NONE) {

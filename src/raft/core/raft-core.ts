@@ -125,11 +125,6 @@ export class RaftCore implements Consensus {
     return this.#raft.tracker.confState;
   }
 
-  /** All that the member knows. To look at, not to change. */
-  get state(): Readonly<RaftState> {
-    return this.#raft;
-  }
-
   /** Marks and terms of the log. To look at; its entries lie in the store. */
   get log(): RaftLog {
     return this.#raft.log;
@@ -170,11 +165,6 @@ export class RaftCore implements Consensus {
   }
 
   set randomizedElectionTicks(ticks: number) {
-    this.#raft.randomizedElectionTicks = ticks;
-  }
-
-  /** Sets {@link randomizedElectionTicks}. */
-  setRandomizedElectionTimeout(ticks: number): void {
     this.#raft.randomizedElectionTicks = ticks;
   }
 
@@ -251,11 +241,6 @@ export class RaftCore implements Consensus {
 
   transferLeader(id: bigint): void {
     step(this.#raft, localMessage(MessageType.transferLeader, id));
-  }
-
-  /** Acts as if nothing had been heard of the leader, so that this member votes for others before its time-out. */
-  forgetLeader(): void {
-    step(this.#raft, localMessage(MessageType.forgetLeader, NONE));
   }
 
   compacted(index: number): void {

@@ -32,6 +32,11 @@ export function releasePostponedReads(raft: RaftState): void {
 /** Leader: `from` answered a heartbeat that carried `context`. */
 export function takeReadAcknowledgement(raft: RaftState, from: bigint, context: Uint8Array): void {
   raft.reads.acknowledge(from, context);
+  answerConfirmedReads(raft);
+}
+
+/** Leader: more acknowledgements, or fewer voters, may have confirmed reads. */
+export function answerConfirmedReads(raft: RaftState): void {
   const { voters } = raft.tracker.configuration;
   for (const request of raft.reads.takeConfirmed(voters)) answerRead(raft, request);
 }

@@ -7,14 +7,9 @@ import type { RaftState } from "./raft-state.ts";
 import { stepCandidate } from "./step-candidate.ts";
 import { stepFollower } from "./step-follower.ts";
 import { stepLeader } from "./step-leader.ts";
-import { takeApplied, takeSnapshotInstalled, takeStored } from "./storage-news.ts";
 
 /** Takes a message: brings terms in line, answers votes, and leaves the rest to the role. Returns a {@link StepResult}. */
 export function step(raft: RaftState, message: RaftMessage): number {
-  if (message.type === MessageType.storageAppendResp) {
-    takeStorageAppended(raft, message);
-    return StepResult.ok;
-  }
   // Messages without a term are local or forwarded.
   if (message.term > raft.term) {
     if (isWithinLease(raft, message)) return StepResult.ok;
@@ -26,9 +21,6 @@ export function step(raft: RaftState, message: RaftMessage): number {
   switch (message.type) {
     case MessageType.hup:
       hup(raft, raft.options.preVote === true ? "preElection" : "election");
-      return StepResult.ok;
-    case MessageType.storageApplyResp:
-      takeStorageApplied(raft, message);
       return StepResult.ok;
     case MessageType.vote:
     case MessageType.preVote:
@@ -118,15 +110,4 @@ function respondToVote(raft: RaftState, request: RaftMessage, reject: boolean): 
 function describeRequest(raft: RaftState, message: RaftMessage, isGranted = false): string {
   const { type, from, logTerm, index } = message;
   return `${messageTypeName(type)} ${isGranted ? "for" : "from"} ${hex(from)} [logterm: ${logTerm}, index: ${index}] at term ${raft.term}`;
-}
-
-function takeStorageAppended(raft: RaftState, message: RaftMessage): void {
-  const { index, logTerm, term, snapshot } = message;
-  if (index !== 0) takeStored(raft, { index, term: logTerm }, term);
-  if (snapshot !== null) takeSnapshotInstalled(raft, snapshot.index);
-}
-
-function takeStorageApplied(raft: RaftState, message: RaftMessage): void {
-  const last = message.entries.at(-1);
-  if (last !== undefined) takeApplied(raft, last.batch.firstIndex + last.from + last.count - 1);
 }
