@@ -6,8 +6,11 @@ import type { Config } from "../src/config/config.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
 import { type ListenAddress, type ListeningTransport, listenNative } from "../src/grpc/native-transport.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
-import { ReadKind } from "../src/ring/record-types.ts";
+import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
+import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
+import { promoteHandler } from "../src/server/peer-promote.ts";
+import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
 import { createServiceTable } from "../src/server/services.ts";
 import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
@@ -42,8 +45,18 @@ export interface Serving {
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { router, identity, config, log } = options;
+  const reconfigurer = new Reconfigurer({
+    router,
+    strict: config.strictReconfigCheck,
+    requestTimeoutMs: config.requestTimeoutMs,
+    log,
+  });
+  router.onPeerRequest(PeerRequestKind.promote, promoteHandler(reconfigurer));
+  const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
   const services = createServiceTable(router, {
     ...identity,
+    reconfigurer,
+    requestTimeoutMs: config.requestTimeoutMs,
     txnOpsMax: config.txnOpsMax,
     quotaBackendBytes: config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes,
     storageVersion: () => STORAGE_VERSION,
@@ -82,7 +95,13 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const addresses = transport.addresses().map(formatAddress);
   for (const address of addresses)
     log.info("serving client traffic insecurely; this is strongly discouraged!", { address });
-  return { addresses, stop: () => stopServing(router, transport, [http1, ...servers]) };
+  return {
+    addresses,
+    stop: () => {
+      promoter?.stop();
+      return stopServing(router, transport, [http1, ...servers]);
+    },
+  };
 }
 
 async function loadGrpcJs(): Promise<typeof listenNative> {

@@ -142,7 +142,6 @@ export const CONCORD_FLAGS = [
     default: "false",
     field: "autoPromoteLearners",
     ours: true,
-    noEffectYet: true,
     help: "The leader promotes learners that are in sync with it.",
   },
 ] as const satisfies readonly FlagRow[];

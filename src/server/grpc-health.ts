@@ -26,6 +26,7 @@ class HealthCheckMethod implements MethodHandler {
       refuseMalformed(call);
       return;
     }
+    if (!this.#router.admits(call, false)) return;
     if (named) {
       call.end(GrpcCode.notFound, "unknown service");
       return;

@@ -7,9 +7,11 @@ import { ServiceFixture } from "../../test/support/service-fixture.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import { StatusResponseSchema } from "../proto/gen/rpc_pb.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
+import { SILENT_LOGGER } from "../telemetry/logger.ts";
 import { clusterMethods } from "./cluster.ts";
 import { healthMethods } from "./grpc-health.ts";
 import { maintenanceMethods } from "./maintenance.ts";
+import { Reconfigurer } from "./reconfigurer.ts";
 import { unimplementedMethods } from "./unimplemented.ts";
 
 const MEMBER_ID = 0xaf277c1dfad997d2n;
@@ -22,11 +24,16 @@ function setUp() {
     clusterId: 7n,
     memberId: MEMBER_ID,
     quotaBackendBytes: 1234,
+    requestTimeoutMs: 20,
     storageVersion: () => "3.6.0",
   };
   const methods = [
     ...maintenanceMethods(made.router, options),
-    ...clusterMethods(made.router),
+    ...clusterMethods(
+      made.router,
+      options,
+      new Reconfigurer({ router: made.router, strict: true, requestTimeoutMs: 7000, log: SILENT_LOGGER }),
+    ),
     ...healthMethods(made.router),
   ];
   return { fixture: made, methods };

@@ -1,4 +1,4 @@
-/** The Maintenance service: Status from what main knows, HashKV from the apply thread, Alarm as far as alarms exist. */
+/** The Maintenance service: Status and MoveLeader from what main knows, HashKV from the apply thread, Alarm as far as alarms exist. */
 
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import { SERVER_VERSION } from "../base/version.ts";
@@ -6,12 +6,18 @@ import type { Call, MethodHandler } from "../grpc/service.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import type { CallFailure } from "./internal-call.ts";
+import { readMemberRequest } from "./member-request.ts";
+import { transferLeadership } from "./leader-transfer.ts";
 import { readNumberField } from "./number-field.ts";
+import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 
 export interface MaintenanceOptions extends MemberIdentity {
   /** `--quota-backend-bytes` with its default filled in. */
   readonly quotaBackendBytes: number;
+  /** Time that a transfer of leadership has. */
+  readonly requestTimeoutMs: number;
   /** Storage version text, empty until the cluster version is decided. */
   readonly storageVersion: () => string;
 }
@@ -39,7 +45,7 @@ abstract class MaintenanceMethod implements MethodHandler {
 
 class StatusMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    if (readNumberField(call, bytes, start, end) === null) return;
+    if (readNumberField(call, bytes, start, end) === null || !this.router.admits(call, true)) return;
     const status = this.router.status;
     const builder = new MessageBuilder()
       .message(1, responseHeader(this.options, status.revision, status.term))
@@ -52,6 +58,7 @@ class StatusMethod extends MaintenanceMethod {
     if (status.leaderId === 0n) builder.string(8, ERRORS[ErrorId.noLeader].message);
     const message = builder
       .number(9, status.dbInUseBytes)
+      .bool(10, status.isLearner)
       .string(11, this.options.storageVersion())
       .number(12, this.options.quotaBackendBytes)
       .message(13, new MessageBuilder())
@@ -65,6 +72,28 @@ class HashKvMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
     if (readNumberField(call, bytes, start, end) === null) return;
     this.router.read(call, ReadKind.hashKv, false, bytes, start, end);
+  }
+}
+
+class MoveLeaderMethod extends MaintenanceMethod {
+  override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    // MoveLeaderRequest {1 targetID}.
+    const request = readMemberRequest(call, bytes, start, end);
+    if (request === null || !this.router.admits(call, false)) return;
+    const { status } = this.router;
+    const target = status.member(request.number(1));
+    if (!status.isLeader) this.router.end(call, failure(ErrorId.notLeader));
+    else if (target === undefined || target.isLearner)
+      this.router.end(call, failure(ErrorId.badLeaderTransferee));
+    else this.#move(call, target.id).catch((error: unknown) => this.router.end(call, error as CallFailure));
+  }
+
+  async #move(call: Call, target: bigint): Promise<void> {
+    const moved = await transferLeadership(this.router, target, this.options.requestTimeoutMs);
+    if (!moved) throw failure(ErrorId.leaderTransferTimeout);
+    // Without a header, as etcd's.
+    if (!call.cancelled) call.sendMessage(EMPTY, 0, 0);
+    this.router.end(call, failure(ErrorId.none));
   }
 }
 
@@ -89,5 +118,6 @@ export function maintenanceMethods(router: Router, options: MaintenanceOptions):
     new StatusMethod("Status", router, options),
     new HashKvMethod("HashKV", router, options),
     new AlarmMethod("Alarm", router, options),
+    new MoveLeaderMethod("MoveLeader", router, options),
   ];
 }

@@ -59,8 +59,7 @@ export class MemberStatus {
     const check = (): void => {
       if (condition()) end(true);
     };
-    const timer = setTimeout(() => end(false), timeoutMs);
-    timer.unref();
+    const timer = timeoutMs === Infinity ? undefined : setTimeout(() => end(false), timeoutMs);
     this.listeners.add(check);
     return promise;
   }

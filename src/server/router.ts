@@ -15,7 +15,7 @@ import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { AnswerStreams } from "./answer-streams.ts";
-import { InternalCall } from "./internal-call.ts";
+import { type CallFailure, InternalCall } from "./internal-call.ts";
 import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
 import { encodePeerAnswer, internalError, type PeerRequestHandler } from "./peer-requests.ts";
@@ -190,6 +190,13 @@ export class Router {
     const call = new InternalCall();
     send(call);
     return call.response;
+  }
+
+  /** Ends a call that main answers after a while, unless the client has gone meanwhile. Code 0 is success. */
+  end(call: Call, status: CallFailure): void {
+    if (call.cancelled) return;
+    call.end(status.grpcCode, status.message);
+    this.#flush();
   }
 
   /** The transport ended this call (cancel, deadline, lost connection): whatever comes for it is dropped. */

@@ -3,19 +3,21 @@ import { clusterMethods } from "./cluster.ts";
 import { healthMethods } from "./grpc-health.ts";
 import { kvMethods } from "./kv.ts";
 import { type MaintenanceOptions, maintenanceMethods } from "./maintenance.ts";
+import type { Reconfigurer } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 import { unimplementedMethods } from "./unimplemented.ts";
 
 export interface ServiceOptions extends MaintenanceOptions {
   /** `--max-txn-ops` */
   readonly txnOpsMax: number;
+  readonly reconfigurer: Reconfigurer;
 }
 
 /** Every method that a client of etcd may call, by path. */
 export function createServiceTable(router: Router, options: ServiceOptions): ServiceTable {
   const handlers: MethodHandler[] = [
     ...kvMethods(router, options),
-    ...clusterMethods(router),
+    ...clusterMethods(router, options, options.reconfigurer),
     ...maintenanceMethods(router, options),
     ...healthMethods(router),
     ...unimplementedMethods(),

@@ -35,8 +35,7 @@ const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
   ["etcdserverpb.Watch", ["Watch"]],
   ["etcdserverpb.Lease", ["LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "LeaseTimeToLive", "LeaseLeases"]],
-  ["etcdserverpb.Cluster", ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"]],
-  ["etcdserverpb.Maintenance", ["Defragment", "Hash", "Snapshot", "MoveLeader", "Downgrade"]],
+  ["etcdserverpb.Maintenance", ["Defragment", "Hash", "Snapshot", "Downgrade"]],
   [
     "etcdserverpb.Auth",
     [
