@@ -9,6 +9,7 @@
  * ```
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
@@ -16,6 +17,7 @@ import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { firstOf, getVersion } from "../src/peer/peer-client.ts";
+import { handOverLeadership } from "../src/server/leader-transfer.ts";
 import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
 import { VersionMonitor } from "../src/server/version-monitor.ts";
@@ -52,6 +54,8 @@ export interface Member {
   stop(): Promise<void>;
   /** Rejects when a thread died; never resolves before {@link stop}. */
   readonly failed: Promise<never>;
+  /** Resolves when the cluster has removed this member and it has had its last word to the others: stop it then. */
+  readonly removed: Promise<void>;
 }
 
 export interface StartOptions {
@@ -94,6 +98,8 @@ const NOTHING_RECOVERED: Recovered = { consistentIndex: 0, term: 0, voters: [], 
 
 /** Longest wait of a new cluster's leader for its version before it serves. */
 const VERSION_WAIT_MS = 1000;
+/** etcd's pause between applying the own removal and stopping: the others learn meanwhile that it is committed. */
+const REMOVED_GRACE_MS = 1000;
 
 /** A started thread. */
 interface Thread {
@@ -172,6 +178,7 @@ class Supervisor {
       identity,
       clientAddresses: this.#serving.addresses,
       failed: this.failed,
+      removed: this.#untilRemoved(router),
       stop: () => (this.#stopped ??= this.#stop(threads)),
     };
   }
@@ -195,6 +202,13 @@ class Supervisor {
     // A leader decides the version in these moments; clients of a new cluster should not see it without one.
     const { status } = router;
     await status.until(() => status.clusterVersion !== "" || !status.isLeader, VERSION_WAIT_MS);
+  }
+
+  async #untilRemoved({ status }: Router): Promise<void> {
+    await status.until(() => status.isRemoved, Infinity);
+    await sleep(REMOVED_GRACE_MS);
+    this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
+    this.#log.warn("data-dir used by this member must be removed", {});
   }
 
   #startThread<T extends object>(name: Exclude<ThreadName, "main">): Comlink.Remote<T> {
@@ -280,6 +294,7 @@ class Supervisor {
 
   async #stopInOrder({ router, raft, apply, storage }: Threads): Promise<void> {
     this.#versions?.stop();
+    await handOverLeadership(router, this.#config.requestTimeoutMs, this.#log);
     await this.#serving?.stop();
     router.stop();
     await raft.stop();

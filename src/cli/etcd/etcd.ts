@@ -42,7 +42,7 @@ async function runMember(config: Config, log: Log): Promise<number> {
   // A member is more often killed than stopped, and then nobody would write the cache.
   flushCompileCache();
   try {
-    await Promise.race([stopSignal, member.failed]);
+    await Promise.race([stopSignal, member.removed, member.failed]);
     await member.stop();
     return 0;
   } catch (error) {
