@@ -113,7 +113,7 @@ export function callPeer(
         contentType: headerText(response, "content-type"),
         body,
       });
-    }, reject);
+    }, outgoing.destroy.bind(outgoing));
   });
   outgoing.end(request.body);
   return promise;
@@ -249,11 +249,11 @@ function headerText(message: IncomingMessage, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
-/** Reads a whole body; rejects when it is longer than `bytesMax` or cut off. */
+/** Reads a whole body; rejects when it is longer than `bytesMax` or cut off. The connection is left to the caller then. */
 export async function readAll(message: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of message) {
+  for await (const chunk of message.iterator({ destroyOnReturn: false })) {
     const bytes = chunk as Uint8Array;
     length += bytes.length;
     if (length > bytesMax) throw new Error(`body longer than ${bytesMax} bytes`);
