@@ -173,6 +173,8 @@ export interface RaftControl {
   open(recovered: Recovered): Promise<RaftOpened>;
   /** Starts the loop: hands apply everything committed above `appliedIndex`. `snapshots` is a comlink proxy of main's. */
   run(snapshots: SnapshotService): void;
+  /** Resolves when this member was removed from the cluster: it is to stop a second later. Never otherwise. */
+  removed(): Promise<void>;
   /** Flushes what is in flight and closes the WAL. */
   stop(): Promise<void>;
 }

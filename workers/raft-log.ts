@@ -4,7 +4,7 @@ import { formatId } from "../src/cluster/identity.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { BOOTSTRAP_TERM, bootstrapHardState, encodeBootstrapEntries } from "../src/raft/bootstrap.ts";
 import { type MemberRoles, encodeRemovals, replayConfChanges } from "../src/raft/force-new-cluster.ts";
-import type { LogStorage } from "../src/raft/raft-loop.ts";
+import type { LogStorage } from "../src/raft/log-storage.ts";
 import { EntryType, type EntryBatch, type HardState } from "../src/raft/raft.ts";
 import { MemoryLog } from "../src/wal/memory-log.ts";
 import { WalBatch } from "../src/wal/wal-batch.ts";
@@ -16,7 +16,7 @@ export interface OpenedLog {
   readonly identity: MemberIdentity;
   readonly storage: LogStorage;
   readonly hardState: HardState;
-  /** Entries above the applied index, in order. */
+  /** Entries above the applied index, in order; in a cluster, those right before it come first, for followers that lag. */
   readonly entries: readonly EntryBatch[];
   readonly lastIndex: number;
   /** Term of the entry at the applied index; 0 for a new log. */
@@ -71,13 +71,22 @@ function keepConfChanges(entries: readonly Uint8Array[], term: number, firstInde
   return batch;
 }
 
+/** How many entries that storage has already are wanted for followers: none of a member that is alone. */
+function entriesKeptBefore(options: MemberOptions, { voters, learners }: Recovered): number {
+  const isAlone = options.forceNewCluster || voters.length + learners.length < 2;
+  return isAlone ? 0 : options.snapshotCatchupEntries;
+}
+
 async function reopenLog(
   options: MemberOptions,
   recovered: Recovered,
   walOptions: WalOptions,
 ): Promise<OpenedLog> {
   const { consistentIndex: appliedIndex, term } = recovered;
-  const { wal, contents } = await openWal(options.walDir, appliedIndex, walOptions);
+  const { wal, contents } = await openWal(options.walDir, appliedIndex, {
+    ...walOptions,
+    keptBefore: entriesKeptBefore(options, recovered),
+  });
   const { metadata, lastIndex, afterTerm, snapshots } = contents;
   if (lastIndex < appliedIndex) {
     await wal.close();
@@ -99,7 +108,7 @@ async function reopenLog(
     hardState: contents.hardState,
     entries: contents.entries,
     lastIndex,
-    appliedTerm: afterTerm,
+    appliedTerm: afterTerm === 0 ? term : afterTerm,
     snapshotIndex: snapshots.at(-1)?.index ?? 0,
   };
   if (!options.forceNewCluster) return opened;

@@ -1,17 +1,20 @@
 /**
- * The raft thread. Owns the Raft state machine, the WAL's files and the clock ticks. It keeps its event loop: flushes are
- * asynchronous, and its doorbell is awaited, so that a slow disk delays neither peers nor ticks. It never looks into an entry.
- * The loop itself: `src/raft/raft-loop.ts`.
+ * The raft thread. Owns the Raft state machine, the WAL's files, the clock ticks, and the connections to peers. It keeps its event
+ * loop: flushes are asynchronous, and its doorbell is awaited, so that a slow disk delays neither peers nor ticks. It looks into no
+ * entry but conf changes. The loop itself: `src/raft/raft-loop.ts`.
  */
 
+import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
-import type { EntryBatch } from "../src/raft/raft.ts";
-import { type RaftLoop, startRaftLoop } from "../src/raft/raft-loop.ts";
-import { SingleVoter } from "../src/raft/single-voter.ts";
+import { Prng } from "../src/base/prng.ts";
+import { NullNetwork } from "../src/raft/peer-network.ts";
+import type { RaftLoop } from "../src/raft/raft-loop.ts";
+import type { SnapshotService } from "../src/raft/snapshot-service.ts";
+import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import { type RaftControl, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import { type RaftControl, type Recovered, type WorkerData, exposeControl, threadLogger } from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
 
 const { memory, options } = workerData as WorkerData;
@@ -25,15 +28,10 @@ const log = (
 };
 
 let opened: OpenedLog;
-let appliedIndex = 0;
+let recovered: Recovered;
 let loop: RaftLoop;
 let ticker: NodeJS.Timeout;
-
-function* termsOf(batches: readonly EntryBatch[]): Iterable<number> {
-  for (const batch of batches) {
-    for (let i = 0; i < batch.count; i++) yield batch.term(i);
-  }
-}
+const removed = Promise.withResolvers<void>();
 
 /** One timer for all short waits: a new one replaces the last. */
 let shortWait: NodeJS.Timeout | undefined;
@@ -45,39 +43,39 @@ function callAfter(milliseconds: number, callback: () => void): void {
   shortWait.refresh();
 }
 
-function start(): RaftLoop {
-  const { storage, hardState, entries, lastIndex, appliedTerm, snapshotIndex, identity } = opened;
+function start(snapshots: SnapshotService): RaftLoop {
+  const { electionTicks, preVote, snapshotCount, snapshotCatchupEntries, tickMs } = options;
+  const { voters, learners } = recovered;
   return startRaftLoop({
-    consensus: new SingleVoter({
-      nodeId: identity.memberId,
-      hardState,
-      baseIndex: appliedIndex,
-      baseTerm: appliedTerm,
-      terms: termsOf(entries),
-      sink: storage,
-    }),
-    storage,
-    recovered: entries,
-    lastIndex,
-    appliedIndex,
-    snapshotIndex,
-    snapshotCount: options.snapshotCount,
-    inboxes: [
-      new SharedRingReader(memory.rings.mainToRaft),
+    nodeId: opened.identity.memberId,
+    contents: opened,
+    confState: { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false },
+    election: { electionTicks, preVote, prng: new Prng(randomBytes(4).readUInt32LE()) },
+    createNetwork: () => new NullNetwork(),
+    snapshots,
+    appliedIndex: recovered.consistentIndex,
+    snapshotCount,
+    catchUpEntries: snapshotCatchupEntries,
+    firstReadNumber: options.firstRequestId,
+    tickMs,
+    fromMain: new SharedRingReader(memory.rings.mainToRaft),
+    fromWorkers: [
       new SharedRingReader(memory.rings.storageToRaft),
+      new SharedRingReader(memory.rings.applyToRaft),
     ],
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
     toMain: new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main)),
     doorbell: new Doorbell(memory.doorbells.raft),
     callAfter,
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
+    onRemoved: () => removed.resolve(),
     log,
   });
 }
 
 const control: RaftControl = {
-  async open(recovered): ReturnType<RaftControl["open"]> {
-    appliedIndex = recovered.consistentIndex;
+  async open(found): ReturnType<RaftControl["open"]> {
+    recovered = found;
     opened = await openLog(options, recovered, {
       unsafeNoFsync: options.unsafeNoFsync,
       segmentsKept: options.walsMax,
@@ -88,9 +86,9 @@ const control: RaftControl = {
     return { identity, lastIndex, lastTerm: newest?.term(newest.count - 1) ?? appliedTerm };
   },
 
-  run(): void {
+  run(snapshots): void {
     flushCompileCache(); // a member is more often killed than stopped
-    loop = start();
+    loop = start(snapshots);
     ticker = setInterval(() => loop.tick(), options.tickMs);
     // A loop that dies ends the thread, and with it the member.
     loop.done.catch((error: unknown) => {
@@ -99,6 +97,8 @@ const control: RaftControl = {
       });
     });
   },
+
+  removed: () => removed.promise,
 
   async stop(): Promise<void> {
     clearInterval(ticker);

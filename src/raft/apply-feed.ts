@@ -2,8 +2,10 @@ import { assert } from "../base/assert.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
-import type { EntryBatch } from "./raft.ts";
-import type { LogWindow } from "./log-window.ts";
+import { decodeConfChange } from "./core/conf-change-entry.ts";
+import type { EntryLog } from "./entry-log.ts";
+import { EntryType } from "./raft.ts";
+import type { ConfChange, EntryBatch } from "./raft.ts";
 import type { ReadQueue } from "./read-queue.ts";
 
 /** f64 term, u32 type, u32 zero before the data of an entry record. */
@@ -13,23 +15,31 @@ export const TRACE_CONTEXT_BYTES = 24;
 /** f64 term, u64 leader id, u32 1 if this member leads. */
 export const LEADER_BYTES = 20;
 
+/** A conf change that was handed over, while apply looks at it. */
+export interface HeldConfChange {
+  readonly index: number;
+  readonly change: ConfChange;
+}
+
 /**
  * Hands committed entries and confirmed reads to the apply thread, in the order that makes reads linearizable: a read follows
- * every entry that was committed when it was confirmed. Never blocks: what finds no room stays where it is.
+ * every entry that was committed when it was confirmed. Never blocks: what finds no room stays where it is. Behind a conf change
+ * nothing is handed over until apply has said whether it is valid: what follows may depend on it.
  */
 export class ApplyFeed {
   readonly #ring: RingWriter;
-  readonly #window: LogWindow;
+  readonly #entries: EntryLog;
   readonly #reads: ReadQueue;
   /** Trace contexts of sampled proposals that are on their way, by entry index. */
   readonly #traces = new Map<number, Uint8Array>();
   #handedIndex: number;
+  #confChange: HeldConfChange | null = null;
   #written = false;
   #neededBytes = 0;
 
-  constructor(ring: RingWriter, window: LogWindow, reads: ReadQueue, appliedIndex: number) {
+  constructor(ring: RingWriter, entries: EntryLog, reads: ReadQueue, appliedIndex: number) {
     this.#ring = ring;
-    this.#window = window;
+    this.#entries = entries;
     this.#reads = reads;
     this.#handedIndex = appliedIndex;
   }
@@ -37,6 +47,28 @@ export class ApplyFeed {
   /** Every entry up to here is in the ring. */
   get handedIndex(): number {
     return this.#handedIndex;
+  }
+
+  /** Everything up to here is as good as applied: conf changes included, the rest in the order of the ring. */
+  get appliedIndex(): number {
+    return this.#confChange === null ? this.#handedIndex : this.#confChange.index - 1;
+  }
+
+  /** The conf change that apply is looking at, null if there is none. */
+  get confChange(): HeldConfChange | null {
+    return this.#confChange;
+  }
+
+  /** Apply has answered, and what it said has been done: the next entries may go. */
+  confChangeDone(): void {
+    this.#confChange = null;
+  }
+
+  /** A snapshot is the state of apply now; entry `index + 1` comes next. */
+  restart(index: number): void {
+    this.#handedIndex = index;
+    this.#confChange = null;
+    this.#traces.clear();
   }
 
   /** Payload bytes that the first record without room needs, 0 if nothing waits for room. */
@@ -49,15 +81,14 @@ export class ApplyFeed {
     this.#traces.set(index, context);
   }
 
-  /** Hands over everything up to `commitIndex` and the reads that may go between and behind, as far as there is room. */
-  handOver(commitIndex: number): void {
+  /** Hands over everything up to `index` and the reads that may go between and behind, as far as there is room. */
+  handOver(index: number): void {
     this.#neededBytes = 0;
-    while (this.#handOverReads() && this.#handedIndex < commitIndex) {
-      const batch = this.#window.find(this.#handedIndex + 1);
-      const end = Math.min(commitIndex, this.#window.validEnd);
-      if (!this.#handOverEntries(batch, end)) break;
+    while (this.#handOverReads() && this.#handedIndex < index && this.#confChange === null) {
+      const { batch, last } = this.#entries.find(this.#handedIndex + 1);
+      if (!this.#handOverEntries(batch, Math.min(index, last))) break;
     }
-    this.#window.release(this.#handedIndex);
+    this.#entries.handed(this.#handedIndex);
   }
 
   /** Puts a read straight into the ring if it need not wait for anything. */
@@ -111,9 +142,21 @@ export class ApplyFeed {
       if (!this.#writeEntry(batch, index - batch.firstIndex, index)) return false;
       this.#written = true;
       this.#handedIndex = index;
+      if (batch.type(index - batch.firstIndex) !== EntryType.normal) {
+        this.#holdBehind(batch, index);
+        return true;
+      }
       if (readsWait && !this.#handOverReads()) return false;
     }
     return true;
+  }
+
+  #holdBehind(batch: EntryBatch, index: number): void {
+    const i = index - batch.firstIndex;
+    const data = batch.bytes.subarray(batch.dataStart(i), batch.dataEnd(i));
+    const change = decodeConfChange(batch.type(i), data);
+    assert(change !== null, "a committed conf change cannot be read", index);
+    this.#confChange = { index, change };
   }
 
   #writeEntry(batch: EntryBatch, i: number, index: number): boolean {

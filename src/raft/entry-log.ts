@@ -181,7 +181,6 @@ export class EntryLog implements EntryStore {
       const held = hold(openBatch, firstIndex, firstIndex + count - 1, false);
       this.#held.push(held);
       this.#inFlight = held;
-      this.#waitingBytes += held.waitingBytes;
     }
     // Its slices stay as they are from now on: nothing is appended to it any more.
     this.#lentOpen = [];
@@ -197,8 +196,12 @@ export class EntryLog implements EntryStore {
       return;
     }
     held.isStored = true;
-    if (this.#held.includes(held)) this.#storedIndex = held.last;
-    else this.#giveBack(batch);
+    if (!this.#held.includes(held)) {
+      this.#giveBack(batch);
+      return;
+    }
+    this.#storedIndex = held.last;
+    this.#waitingBytes += held.waitingBytes;
   }
 
   /** The batch that holds the entry at `index`, which is stored or in flight, and up to where its entries are valid. */
@@ -280,7 +283,7 @@ export class EntryLog implements EntryStore {
   }
 
   #uncount(held: Held): void {
-    this.#waitingBytes -= held.waitingBytes;
+    if (held.isStored) this.#waitingBytes -= held.waitingBytes;
     held.waitingBytes = 0;
   }
 

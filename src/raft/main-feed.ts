@@ -1,20 +1,29 @@
 import { RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import { LEADER_BYTES, writeLeader } from "./apply-feed.ts";
-import type { SoleConsensus } from "./sole-consensus.ts";
+import type { Consensus } from "./raft.ts";
 
 /** f64 commitIndex, f64 lastIndex, f64 term. */
 const STATUS_BYTES = 24;
 const ERROR_BYTES = 4;
+/** Answers and peers' requests that may wait for room; main drains its rings at every turn. */
+const MESSAGES_WAITING_MAX = 256;
+
+interface WaitingMessage {
+  readonly type: number;
+  readonly requestId: number;
+  readonly payload: Uint8Array;
+}
 
 /**
- * What the raft thread tells the main thread: refusals, leader, status. Never blocks: main always drains its rings, so what
+ * What the raft thread tells the main thread: refusals, answers, peers' requests, leader, status. Never blocks: main always drains its rings, so what
  * finds no room is kept (the newest status, the refusals in order) and goes with a later call of {@link send}.
  */
 export class MainFeed {
   readonly #ring: RingWriter;
   readonly #refusedIds: number[] = [];
   readonly #refusedErrors: number[] = [];
+  readonly #messages: WaitingMessage[] = [];
   #leaderChanged = false;
   #commitIndex = -1;
   #term = -1;
@@ -28,9 +37,17 @@ export class MainFeed {
     return this.#refusedIds.length;
   }
 
-  /** Longest payload this feed sends: what to wait for when it has no room. */
+  /** What to wait for when there is no room. */
   get neededBytes(): number {
-    return STATUS_BYTES;
+    return Math.max(STATUS_BYTES, this.#messages[0]?.payload.length ?? 0);
+  }
+
+  /** Sends a record; the payload is kept. False if too many wait or it is too long for the ring: then it is dropped. */
+  post(type: number, requestId: number, payload: Uint8Array): boolean {
+    if (this.#messages.length >= MESSAGES_WAITING_MAX || payload.length > this.#ring.payloadBytesMax)
+      return false;
+    this.#messages.push({ type, requestId, payload });
+    return true;
   }
 
   refuse(requestId: number, errorId: number): void {
@@ -43,11 +60,11 @@ export class MainFeed {
   }
 
   /** Sends what is new. False if there was no room for all of it. */
-  send(consensus: SoleConsensus): boolean {
-    const refusals = this.#refusedIds.length;
-    const done = this.#sendRefusals() && this.#sendLeader(consensus);
+  send(consensus: Consensus): boolean {
+    const waiting = this.#refusedIds.length + this.#messages.length;
+    const done = this.#sendRefusals() && this.#sendMessages() && this.#sendLeader(consensus);
     const status = done ? this.#sendStatus(consensus) : 0;
-    if (status > 0 || refusals > this.#refusedIds.length) this.#ring.publish();
+    if (status > 0 || waiting > this.#refusedIds.length + this.#messages.length) this.#ring.publish();
     return done && status >= 0;
   }
 
@@ -64,7 +81,16 @@ export class MainFeed {
     return this.#refusedIds.length === 0;
   }
 
-  #sendLeader(consensus: SoleConsensus): boolean {
+  #sendMessages(): boolean {
+    for (let first = this.#messages[0]; first !== undefined; first = this.#messages[0]) {
+      const { type, requestId, payload } = first;
+      if (!this.#ring.write(type, 0, requestId, payload, 0, payload.length)) return false;
+      this.#messages.shift();
+    }
+    return true;
+  }
+
+  #sendLeader(consensus: Consensus): boolean {
     if (!this.#leaderChanged) return true;
     if (this.#ring.freeBytes() < LEADER_BYTES + STATUS_BYTES) return false;
     if (!writeLeader(this.#ring, consensus.term, consensus.leaderId, consensus.isLeader)) return false;
@@ -75,7 +101,7 @@ export class MainFeed {
   }
 
   /** 1 = sent, 0 = nothing new, -1 = no room. */
-  #sendStatus(consensus: SoleConsensus): number {
+  #sendStatus(consensus: Consensus): number {
     const { commitIndex, lastIndex, term } = consensus;
     // A new last index alone does not wake main: it goes along when that entry is committed.
     if (commitIndex === this.#commitIndex && term === this.#term) return 0;

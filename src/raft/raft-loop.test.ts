@@ -7,14 +7,24 @@ import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import { MemoryFileSystem } from "../wal/memory-file-system.ts";
 import { createWal, openWal } from "../wal/wal.ts";
 import type { Wal } from "../wal/wal.ts";
+import { Prng } from "../base/prng.ts";
+import { encodeBootstrapEntries } from "./bootstrap.ts";
+import { NullNetwork } from "./peer-network.ts";
+import { WAITING_PROPOSALS_MAX } from "./proposal-queue.ts";
 import type { RaftLoop } from "./raft-loop.ts";
-import { UNAPPLIED_BYTES_MAX, startRaftLoop } from "./raft-loop.ts";
+import { UNAPPLIED_BYTES_MAX } from "./raft-loop.ts";
 import type { EntryBatch } from "./raft.ts";
-import type { SoleConsensus } from "./sole-consensus.ts";
-import { SingleVoter } from "./single-voter.ts";
+import type { SnapshotService } from "./snapshot-service.ts";
+import { startRaftLoop } from "./start-raft-loop.ts";
 
 const NODE = 0xabcn;
 const DIRECTORY = "/data/wal";
+
+const NO_SNAPSHOTS: SnapshotService = {
+  create: () => Promise.reject(new Error("no snapshots here")),
+  release: () => {},
+  install: () => Promise.reject(new Error("no snapshots here")),
+};
 
 /** A doorbell that never wakes anybody: the tests pump by hand. */
 const SILENT_DOORBELL = { prepareSleep: () => 0, awake: () => {}, sleepAsync: () => new Promise(() => {}) };
@@ -24,6 +34,8 @@ interface Member {
   wal: Wal;
   fileSystem: MemoryFileSystem;
   inbox: MemoryRing;
+  /** Records of storage and apply. */
+  fromWorkers: MemoryRing;
   toApply: MemoryRing;
   toMain: MemoryRing;
   log: string[];
@@ -35,46 +47,57 @@ interface StartOptions {
   appliedIndex?: number;
   snapshotCount?: number;
   segmentBytes?: number;
-  wrap?: (consensus: SoleConsensus) => SoleConsensus;
+  voters?: bigint[];
 }
 
 async function startMember(options: StartOptions = {}): Promise<Member> {
   const fileSystem = options.fileSystem ?? new MemoryFileSystem();
   const walOptions = { fileSystem, segmentBytes: options.segmentBytes ?? 65_536, segmentsKept: 1 };
   if (options.fileSystem === undefined) {
-    const created = await createWal(DIRECTORY, { nodeId: NODE, clusterId: 1n }, walOptions);
-    created.appendEntry(1, 1, 1, new TextEncoder().encode("conf"), 0, 4);
-    await created.flush();
-    created.appendHardState({ term: 1, vote: 0n, commit: 1 });
+    const [data] = encodeBootstrapEntries([{ id: NODE, name: "conf", peerUrls: [] }]);
+    const founding = [{ type: 1, term: 1, data }];
+    const created = await createWal(
+      DIRECTORY,
+      { nodeId: NODE, clusterId: 1n },
+      { ...walOptions, founding, hardState: { term: 1, vote: 0n, commit: 1 } },
+    );
     await created.close();
   }
-  const appliedIndex = options.appliedIndex ?? 0;
+  const appliedIndex = options.appliedIndex ?? 1;
   const { wal, contents } = await openWal(DIRECTORY, appliedIndex, walOptions);
   const rings = {
     inbox: new MemoryRing(1 << 20),
+    fromWorkers: new MemoryRing(1 << 16),
     toApply: new MemoryRing(options.applyRingBytes ?? 1 << 20),
     toMain: new MemoryRing(4096),
   };
   const log: string[] = [];
-  const voter = () =>
-    new SingleVoter({
-      nodeId: NODE,
-      hardState: contents.hardState,
-      baseIndex: appliedIndex,
-      baseTerm: contents.afterTerm,
-      terms: termsOf(contents.entries),
-      sink: wal,
-    });
   const loop = startRaftLoop({
-    consensus:
-      contents.lastIndex < appliedIndex ? (null as never) : (options.wrap ?? ((same) => same))(voter()),
-    storage: wal,
-    recovered: contents.entries,
-    lastIndex: contents.lastIndex,
+    nodeId: NODE,
+    contents: {
+      ...contents,
+      storage: wal,
+      appliedTerm: contents.afterTerm,
+      snapshotIndex: contents.snapshots.at(-1)?.index ?? 0,
+    },
+    confState: {
+      voters: options.voters ?? (appliedIndex === 0 ? [] : [NODE]),
+      learners: [],
+      votersOutgoing: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    election: { electionTicks: 10, preVote: true, prng: new Prng(1) },
+    createNetwork: () => new NullNetwork(),
+    snapshots: NO_SNAPSHOTS,
     appliedIndex,
-    snapshotIndex: contents.snapshots.at(-1)?.index ?? 0,
     snapshotCount: options.snapshotCount ?? 10_000,
-    inboxes: [rings.inbox],
+    catchUpEntries: 5000,
+    firstReadNumber: 1,
+    tickMs: 100,
+    fromMain: rings.inbox,
+    fromWorkers: [rings.fromWorkers],
+    onRemoved: () => log.push("removed"),
     toApply: rings.toApply,
     toMain: rings.toMain,
     doorbell: SILENT_DOORBELL,
@@ -84,10 +107,6 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
   });
   loop.done.catch(() => {});
   return { loop, wal, fileSystem, ...rings, log };
-}
-
-function* termsOf(batches: readonly EntryBatch[]): Iterable<number> {
-  for (const batch of batches) for (let i = 0; i < batch.count; i++) yield batch.term(i);
 }
 
 /** What a ring's consumer sees, a line a record. */
@@ -122,6 +141,12 @@ function take(ring: MemoryRing, recordsMax = 1e6): string[] {
   return lines;
 }
 
+/** A record of apply or storage. */
+function tell(member: Member, type: number, requestId: number, payload = new Uint8Array(0)): void {
+  assert.ok(member.fromWorkers.write(type, 0, requestId, payload, 0, payload.length), "inbox full");
+  member.fromWorkers.publish();
+}
+
 function send(member: Member, type: number, requestId: number, payload: string, flags = 0): void {
   const bytes = new TextEncoder().encode(payload);
   assert.ok(member.inbox.write(type, flags, requestId, bytes, 0, bytes.length), "inbox full");
@@ -152,13 +177,9 @@ describe("raft loop", () => {
   test("starts as leader, replays what storage does not have, then its own empty entry", async () => {
     const member = await startMember();
     await settle(member);
-    assert.deepEqual(take(member.toApply), [
-      "leader term 2 abc 1",
-      "entry 1/1 type 1 conf",
-      "entry 2/2 type 0 ",
-    ]);
+    assert.deepEqual(take(member.toApply), ["leader term 2 abc 1", "entry 2/2 type 0 "]);
     assert.deepEqual(take(member.toMain).at(-1), "status commit 2 last 2 term 2");
-    assert.deepEqual(member.log, [
+    assert.deepEqual(member.log.slice(-2), [
       "abc became leader at term 2",
       "raft.node: abc elected leader abc at term 2",
     ]);
@@ -206,11 +227,7 @@ describe("raft loop", () => {
     send(member, RecordType.cancel, 2, "");
     member.inbox.publish();
     member.loop.pump();
-    assert.deepEqual(take(member.toApply), [
-      "leader term 3 abc 1",
-      "entry 1/1 type 1 conf",
-      "entry 2/2 type 0 ",
-    ]);
+    assert.deepEqual(take(member.toApply), ["leader term 3 abc 1", "entry 2/2 type 0 "]);
     openDisk();
     await settle(member);
     assert.deepEqual(take(member.toApply), ["entry 3/3 type 0 ", "read 1 early"]);
@@ -267,12 +284,40 @@ describe("raft loop", () => {
     );
   });
 
-  test("without a leader a proposal is refused", async () => {
-    const member = await startMember({ wrap: leaderless });
-    send(member, RecordType.propose, 77, "put a");
-    member.inbox.publish();
-    member.loop.pump();
-    assert.ok(take(member.toMain).includes(`error 77 ${ErrorId.noLeader}`));
+  test("a new member hands over the founding conf change, waits for apply, and then takes leadership and what waited", async () => {
+    const member = await startMember({ appliedIndex: 0 });
+    send(member, RecordType.propose, 7, "put a");
+    send(member, RecordType.propose, 8, "given up");
+    send(member, RecordType.cancel, 8, "");
+    send(member, RecordType.read, 9, "get a");
+    await settle(member);
+    const conf = '{"id":2748,"peerURLs":[],"name":"conf"}';
+    const [entry, ...rest] = take(member.toApply);
+    assert.ok(entry?.startsWith("entry 1/1 type 1") && entry.endsWith(conf), entry);
+    assert.deepEqual(rest, []);
+    tell(member, RecordType.confChangeResult, 1, Uint8Array.of(1, 0, 0, 0));
+    await settle(member);
+    assert.deepEqual(take(member.toApply), [
+      "leader term 2 0 0",
+      "leader term 2 abc 1",
+      "entry 2/2 type 0 ",
+      "entry 2/3 type 0 put a",
+      "read 9 get a",
+    ]);
+  });
+
+  test("without a leader proposals wait, but not more than the limit", async () => {
+    const member = await startMember({ voters: [1n, NODE] });
+    for (let i = 0; i < WAITING_PROPOSALS_MAX + 2; i++) {
+      if (i % 1000 === 0) await settle(member);
+      send(member, RecordType.propose, i, "put a");
+    }
+    await settle(member);
+    const errors = take(member.toMain).filter((line) => line.startsWith("error"));
+    assert.deepEqual(errors, [
+      `error ${WAITING_PROPOSALS_MAX} ${ErrorId.requestTooManyRequests}`,
+      `error ${WAITING_PROPOSALS_MAX + 1} ${ErrorId.requestTooManyRequests}`,
+    ]);
   });
 
   test("the inbox is not drained beyond the bytes that may wait for the disk", async () => {
@@ -331,10 +376,10 @@ describe("raft loop", () => {
     }
     const before = member.wal.segmentPaths.length;
     assert.ok(before > 3);
-    send(member, RecordType.committed, 19, "");
+    tell(member, RecordType.committed, 19);
     await settle(member);
     assert.equal(member.wal.segmentPaths.length, before, "too early for a marker");
-    send(member, RecordType.committed, 50, "");
+    tell(member, RecordType.committed, 50);
     await settle(member);
     assert.ok(member.wal.segmentPaths.length < before);
     await member.loop.stop();
@@ -348,7 +393,6 @@ describe("raft loop", () => {
     };
     assert.deepEqual(contents.snapshots.at(-1), { index: 50, term: 2, confState });
     assert.equal(contents.hardState.commit, 62);
-    send(member, RecordType.committed, 1000, "");
   });
 
   test("a restart hands over exactly what storage lacks, and refuses storage that is ahead of the log", async () => {
@@ -372,28 +416,3 @@ describe("raft loop", () => {
     );
   });
 });
-
-/** A member that knows no leader. */
-function leaderless(voter: SoleConsensus): SoleConsensus {
-  return {
-    nodeId: voter.nodeId,
-    term: voter.term,
-    leaderId: 0n,
-    isLeader: false,
-    lastIndex: voter.lastIndex,
-    commitIndex: voter.commitIndex,
-    confState: voter.confState,
-    start: () => {},
-    tick: () => {},
-    propose: () => 0,
-    readIndex: () => {},
-    immediateReadIndex: () => -1,
-    step: () => {},
-    entriesStored: () => {},
-    applied: () => {},
-    termAt: () => 0,
-    hasReady: () => false,
-    ready: () => voter.ready(),
-    advance: () => {},
-  };
-}

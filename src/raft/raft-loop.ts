@@ -1,38 +1,52 @@
 /**
  * The loop of the raft thread, against interfaces only, so that the simulation runs the same code.
  *
- * It owns the order of things: a proposal's bytes go from the inbox straight into the log's open batch; a flush starts whenever
- * none is in flight and something must be durable; what a finished flush commits goes to apply in index order, reads behind
- * the entries they must see. It never blocks, never acknowledges before the disk has it, and never looks into an entry.
+ * It owns the order of things: a proposal's bytes go from the inbox straight into the log's open batch; appends for the others
+ * leave while the own flush still runs; a flush starts whenever none is in flight and something must be durable; what promises
+ * durability leaves when the flush that covers it has ended; what is committed and durable goes to apply in index order, reads
+ * behind the entries they must see. It never blocks, never acknowledges before the disk has it, and never looks into an entry,
+ * conf changes excepted.
  *
  * ```
- *   inboxes ──drain──▶ Consensus ──▶ open batch ──flush──▶ LogWindow ──▶ apply ring (entries, reads, leader)
- *                         │   ▲                      │
- *                         │   └──── entriesStored ───┘          ──▶ main ring (refusals, leader, status)
+ *   inbox of main ──drain──▶ Consensus ──▶ EntryLog ──flush──▶ entriesStored ──▶ apply ring (entries, reads, leader)
+ *   peers, ticks ──step──▶      │ ready                                      ──▶ main ring (refusals, leader, status)
+ *                               ├─ messages ───────────────────────▶ peers
+ *                               └─ messagesAfterFlush ──▶ flush ───▶ peers, or back into Consensus
  * ```
  *
- * Backpressure: it takes no more records while too many bytes are not yet durable or not yet handed to apply; the inbox then
- * fills, and main stops reading sockets. Any error ends it: `done` rejects, and nothing after that is acknowledged.
- * Read next: `apply-feed.ts`, `main-feed.ts`, `log-window.ts`.
+ * Backpressure: it takes no more of main's records while too many bytes are not yet durable or not yet handed to apply, and reads no
+ * more appends of a leader; the inbox then fills, and main stops reading sockets. Records of the other threads, heartbeats and
+ * votes are always taken. Any error ends it: `done` rejects, and nothing after that is acknowledged.
+ * Read next: `start-raft-loop.ts`, `entry-log.ts`, `apply-feed.ts`, `read-rounds.ts`, `proposal-queue.ts`, `snapshot-sender.ts`, `snapshot-receiver.ts`.
  */
 
 import { assert } from "../base/assert.ts";
 import { ErrorId } from "../base/errors.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
-import type { RecordHandler, RingReader, RingWriter } from "../ring/ring.ts";
+import type { RecordHandler, RingWriter } from "../ring/ring.ts";
 import { ApplyFeed, LEADER_BYTES, TRACE_CONTEXT_BYTES } from "./apply-feed.ts";
-import { LogWindow } from "./log-window.ts";
+import { RETAINED_BYTES_MAX, RETAINED_BYTES_SNAPSHOT_MAX } from "./entry-log.ts";
+import type { EntryLog } from "./entry-log.ts";
+import type { LogStorage, StoredBatch } from "./log-storage.ts";
 import { MainFeed } from "./main-feed.ts";
-import { EntryType } from "./raft.ts";
-import type { ConfState, EntryBatch, EntrySink, HardState } from "./raft.ts";
-import { ReadQueue } from "./read-queue.ts";
-import type { SoleConsensus } from "./sole-consensus.ts";
+import type { PeerEvents, PeerNetwork } from "./peer-network.ts";
+import { ProposalQueue, propose } from "./proposal-queue.ts";
+import { EntryType, MessageType, StepResult } from "./raft.ts";
+import type { ConfChange, ConfState, Consensus, RaftMessage, Ready, SnapshotMeta } from "./raft.ts";
+import { singleEntry } from "./core/packed-batch.ts";
+import type { RaftLoopOptions } from "./raft-loop-options.ts";
+import { raftReport } from "./raft-report.ts";
+import { ReadRounds } from "./read-rounds.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
 
 /**
  * Most bytes of entries that are not yet durable or not yet handed to apply. It bounds the thread's memory; a disk that takes
  * 100 MB/s drains it in a third of a second, well within a client's patience.
  */
 export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
+/** Beyond this a leader drops what other members forward, which they were not kept from sending; their clients time out. */
+const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** Most bytes of reads that wait for leadership to be confirmed or for room. */
 export const WAITING_READ_BYTES_MAX = 8 * 1024 * 1024;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
@@ -42,122 +56,102 @@ const DRAIN_RECORDS_MAX = 64;
 /** Records taken before the flush gets its turn again. */
 const TURN_RECORDS_MAX = 4096;
 
-/** A batch of the log as storage hands it over once it is durable. */
-export interface StoredBatch extends EntryBatch {
-  /** Index of the newest snapshot marker in it, 0 = none. */
-  readonly snapshotIndex: number;
-}
+/** What an invalid conf change is for the core: it ends the wait for it and changes nothing. */
+const NO_CHANGE: ConfChange = { transition: 0, changes: [{ type: 0, nodeId: 0n }] };
+const REMOVE_NODE = 1;
 
-/** What the loop needs of the WAL; `Wal` is one. */
-export interface LogStorage extends EntrySink {
-  readonly pendingBytes: number;
-  readonly needsFlush: boolean;
-  readonly isFlushing: boolean;
-  appendHardState(state: HardState): void;
-  appendSnapshot(marker: { index: number; term: number; confState: ConfState }): void;
-  flush(): Promise<StoredBatch>;
-  recycle(batch: EntryBatch): void;
-  releaseTo(index: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** Where the loop sleeps; `Doorbell` is one. */
-export interface LoopDoorbell {
-  prepareSleep(): number;
-  awake(): void;
-  sleepAsync(sequence: number): Promise<unknown> | undefined;
-}
-
-export type LoopLog = (
-  level: "debug" | "info" | "warn" | "error",
-  message: string,
-  fields: Record<string, unknown>,
-) => void;
-
-export interface RaftLoopOptions {
-  readonly consensus: SoleConsensus;
-  readonly storage: LogStorage;
-  /** Entries above `appliedIndex` that the log held at start, in order. */
-  readonly recovered: readonly EntryBatch[];
-  /** Last index the log held at start. */
+/** What is known once the flush in flight has ended. */
+interface Flight {
   readonly lastIndex: number;
-  /** What the state machine's storage holds already. */
-  readonly appliedIndex: number;
-  /** Newest snapshot marker in the log. */
-  readonly snapshotIndex: number;
-  /** --snapshot-count: a marker each time storage has advanced by so many entries. */
-  readonly snapshotCount: number;
-  /** Records of main and of storage. */
-  readonly inboxes: readonly RingReader[];
-  readonly toApply: RingWriter;
-  readonly toMain: RingWriter;
-  readonly doorbell: LoopDoorbell;
-  /** Calls back after some milliseconds; a newer call may replace one that has not happened. */
-  readonly callAfter: (milliseconds: number, callback: () => void) => void;
-  /** Lets the event loop run once (setImmediate), so that a busy inbox cannot starve the disk's answers. */
-  readonly yieldToEvents: () => Promise<void>;
-  readonly log: LoopLog;
+  readonly lastTerm: number;
+  /** The member's term when the flush began. */
+  readonly memberTerm: number;
+  /** Messages that the flush covers. */
+  readonly messages: RaftMessage[];
 }
 
-/**
- * Checks that the log reaches as far as storage does, takes leadership, and begins: committed entries above `appliedIndex` go
- * to apply first. Throws if the log ends below `appliedIndex`: then acknowledged entries are lost.
- */
-export function startRaftLoop(options: RaftLoopOptions): RaftLoop {
-  const { appliedIndex, lastIndex } = options;
-  if (lastIndex < appliedIndex) {
-    throw new Error(
-      `raft: the write-ahead log ends at index ${lastIndex}, but storage has applied up to ${appliedIndex}: entries are lost`,
-    );
-  }
-  const loop = new RaftLoop(options);
-  loop.start();
-  return loop;
-}
-
-export class RaftLoop {
+/** Made by `startRaftLoop` of `start-raft-loop.ts`. */
+export class RaftLoop implements PeerEvents {
   readonly #options: RaftLoopOptions;
-  readonly #consensus: SoleConsensus;
+  readonly #consensus: Consensus;
   readonly #storage: LogStorage;
-  readonly #window: LogWindow;
-  readonly #reads = new ReadQueue();
+  readonly #entries: EntryLog;
+  readonly #network: PeerNetwork;
+  readonly #reads: ReadRounds;
+  readonly #proposals = new ProposalQueue();
   readonly #apply: ApplyFeed;
   readonly #main: MainFeed;
+  readonly #snapshotsOut: SnapshotSender;
+  readonly #snapshotsIn: SnapshotReceiver;
   readonly #done = Promise.withResolvers<void>();
   readonly #handler: RecordHandler;
   #stopping = false;
   #failed = false;
   /** The flush in flight has not been waited for yet. */
   #patient = false;
+  /** The loop sleeps because a limit is reached. */
+  #isStuck = false;
+  #isPumpQueued = false;
   #applyWaits = false;
   #mainWaits = false;
   #leaderForApply = false;
-  /** Number of the newest read context, and whether reads have been put under it since it was last sent. */
-  #readContext = 0;
-  #readContextOpen = false;
-  /** Newest index that storage acknowledged, and the newest marker appended. */
+  #appendsPaused = false;
+  /** No other member in the configuration; no other voter. */
+  #isAlone = false;
+  #isSoleVoter = false;
+  /** As last told. */
+  #leaderId = 0n;
+  #appliedIndex: number;
+  #flight: Flight | null = null;
+  /** Messages that the next flush will cover, and the member's term of the last one that ended. */
+  #afterFlush: RaftMessage[] = [];
+  #storedMemberTerm = -1;
+  /** Newest index that storage acknowledged, the newest marker appended, and up to where followers need no entries. */
   #storageIndex: number;
   #markerIndex: number;
+  #compactIndex: number;
   /** Resolves the sleep of {@link RaftLoop.#run} when a flush or a ring made progress. */
   #progress: (() => void) | null = null;
 
   constructor(options: RaftLoopOptions) {
+    const { consensus, entries, appliedIndex, snapshots, tickMs } = options;
     this.#options = options;
-    this.#consensus = options.consensus;
+    this.#consensus = consensus;
     this.#storage = options.storage;
-    this.#window = new LogWindow((batch) => this.#storage.recycle(batch));
-    for (const batch of options.recovered) this.#window.push(batch);
-    this.#apply = new ApplyFeed(options.toApply, this.#window, this.#reads, options.appliedIndex);
+    this.#entries = entries;
+    this.#network = options.createNetwork(this);
+    const { nodeId: memberId } = consensus;
+    this.#reads = new ReadRounds({ memberId, firstNumber: options.firstReadNumber, tickMs });
+    this.#apply = new ApplyFeed(options.toApply, entries, this.#reads.queue, appliedIndex);
     this.#main = new MainFeed(options.toMain);
+    this.#snapshotsOut = new SnapshotSender({
+      service: snapshots,
+      network: this.#network,
+      tickMs,
+      onFailed: (id, error) => this.#snapshotFailed(id, error),
+    });
+    this.#snapshotsIn = new SnapshotReceiver(
+      snapshots,
+      (meta) => this.#snapshotInstalled(meta),
+      (error) => this.#fail(error),
+    );
     this.#handler = (type, flags, requestId, bytes, start, end) =>
       this.#handle(type, flags, requestId, bytes, start, end);
-    this.#storageIndex = options.appliedIndex;
+    this.#storageIndex = appliedIndex;
+    this.#appliedIndex = appliedIndex;
     this.#markerIndex = options.snapshotIndex;
+    this.#compactIndex = Math.max(0, options.snapshotIndex - options.catchUpEntries);
+    this.#noteConfState(consensus.confState);
   }
 
   /** Resolves after {@link stop}; rejects with the cause when the loop dies. */
   get done(): Promise<void> {
     return this.#done.promise;
+  }
+
+  /** To look at. */
+  get consensus(): Consensus {
+    return this.#consensus;
   }
 
   /** Every entry up to here was handed to apply. */
@@ -175,13 +169,16 @@ export class RaftLoop {
   tick(): void {
     if (this.#failed || this.#stopping) return;
     this.#consensus.tick();
+    this.#reads.tick(this.#consensus);
+    this.#snapshotsOut.tick();
     this.pump();
   }
 
-  /** Takes no more records, makes durable what was taken, writes the final hard state and closes the log. */
+  /** Takes no more records, makes durable what was taken, writes the final hard state and closes network and log. */
   async stop(): Promise<void> {
     this.#stopping = true;
     try {
+      await this.#network.stop();
       while (!this.#failed && (this.#storage.isFlushing || this.#storage.needsFlush)) {
         this.pump();
         await this.#untilProgress();
@@ -202,13 +199,67 @@ export class RaftLoop {
     if (this.#failed) return;
     try {
       this.#drainInboxes();
+      this.#forwardProposals();
       this.#takeReady();
       this.#startFlush();
       this.#feedApply();
+      // What applying brought about: the end of a joint configuration, an election.
+      if (this.#consensus.hasReady()) this.#takeReady();
+      this.#startFlush();
       this.#feedMain();
+      this.#pauseAppends();
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  // What peers bring: see PeerEvents.
+
+  receive(message: RaftMessage): void {
+    if (this.#failed || this.#stopping) return;
+    const isFlood = message.type === MessageType.prop && this.#unappliedBytes >= FORWARDED_BYTES_MAX;
+    if (isFlood) return;
+    try {
+      this.#consensus.step(message);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#queuePump();
+  }
+
+  unreachable(id: bigint): void {
+    this.#consensus.reportUnreachable(id);
+    this.#queuePump();
+  }
+
+  snapshotStatus(id: bigint, ok: boolean): void {
+    this.#snapshotsOut.ended(id);
+    this.#consensus.reportSnapshot(id, ok);
+    this.#queuePump();
+  }
+
+  peerRequest(requestId: number, kind: number, body: Uint8Array): boolean {
+    const payload = new Uint8Array(1 + body.length);
+    payload[0] = kind;
+    payload.set(body, 1);
+    const isPosted = this.#main.post(RecordType.peerRequest, requestId, payload);
+    this.#queuePump();
+    return isPosted;
+  }
+
+  removedFromCluster(): void {
+    this.#options.onRemoved();
+  }
+
+  /** A pump at the end of this turn: whatever one socket read brought is handled together. */
+  #queuePump(): void {
+    if (this.#isPumpQueued) return;
+    this.#isPumpQueued = true;
+    queueMicrotask(() => {
+      this.#isPumpQueued = false;
+      this.pump();
+      if (this.#isStuck && this.#mayTake()) this.#noteProgress();
+    });
   }
 
   async #run(): Promise<void> {
@@ -220,13 +271,15 @@ export class RaftLoop {
         this.#patient = false;
         this.#options.callAfter(FLUSH_PATIENCE_MS, this.#losePatience);
         await this.#untilProgress();
-      } else if (this.#mayTake()) {
-        const sequence = doorbell.prepareSleep();
-        const sleep = this.#inboxesEmpty() ? doorbell.sleepAsync(sequence) : undefined;
-        if (sleep !== undefined) await sleep;
-        doorbell.awake();
-        if (sleep === undefined) await yieldToEvents();
-      } else await this.#untilProgress();
+        continue;
+      }
+      this.#isStuck = !this.#mayTake();
+      const sequence = doorbell.prepareSleep();
+      const sleep = this.#inboxesEmpty() ? doorbell.sleepAsync(sequence) : undefined;
+      if (sleep !== undefined) await (this.#isStuck ? Promise.race([sleep, this.#untilProgress()]) : sleep);
+      doorbell.awake();
+      this.#isStuck = false;
+      if (sleep === undefined) await yieldToEvents();
     }
   }
 
@@ -249,27 +302,32 @@ export class RaftLoop {
     wake?.();
   }
 
+  /** Nothing is there that could be taken now. */
   #inboxesEmpty(): boolean {
-    return this.#options.inboxes.every((inbox) => inbox.isEmpty());
+    const { fromMain, fromWorkers } = this.#options;
+    return (this.#isStuck || fromMain.isEmpty()) && fromWorkers.every((inbox) => inbox.isEmpty());
+  }
+
+  get #unappliedBytes(): number {
+    return this.#storage.pendingBytes + this.#entries.waitingBytes;
   }
 
   #mayTake(): boolean {
-    return (
-      !this.#stopping &&
-      this.#storage.pendingBytes + this.#window.heldBytes < UNAPPLIED_BYTES_MAX &&
-      this.#reads.bytes < WAITING_READ_BYTES_MAX &&
-      this.#main.refusalsWaiting === 0
-    );
+    if (this.#stopping || this.#main.refusalsWaiting > 0) return false;
+    // Without a leader nothing is appended, and what waits for one has limits of its own.
+    if (this.#consensus.leaderId === 0n) return true;
+    return this.#unappliedBytes < UNAPPLIED_BYTES_MAX && this.#reads.queue.bytes < WAITING_READ_BYTES_MAX;
   }
 
   #drainInboxes(): void {
-    for (const inbox of this.#options.inboxes) {
-      let taken = 0;
-      while (taken < TURN_RECORDS_MAX && this.#mayTake()) {
-        const count = inbox.drain(this.#handler, DRAIN_RECORDS_MAX);
-        taken += count;
-        if (count < DRAIN_RECORDS_MAX) break;
-      }
+    const { fromMain, fromWorkers } = this.#options;
+    for (const inbox of fromWorkers)
+      while (inbox.drain(this.#handler, TURN_RECORDS_MAX) === TURN_RECORDS_MAX);
+    let taken = 0;
+    while (taken < TURN_RECORDS_MAX && this.#mayTake()) {
+      const count = fromMain.drain(this.#handler, DRAIN_RECORDS_MAX);
+      taken += count;
+      if (count < DRAIN_RECORDS_MAX) break;
     }
   }
 
@@ -289,11 +347,40 @@ export class RaftLoop {
         this.#read(flags, requestId, bytes, start, end);
         return;
       case RecordType.cancel:
-        this.#reads.cancel(requestId);
+        this.#reads.queue.cancel(requestId);
+        if (this.#proposals.isWaiting) this.#proposals.cancel(requestId);
         return;
       case RecordType.committed:
         this.#storageCommitted(requestId);
         return;
+      default:
+        this.#handleRare(type, requestId, bytes, start, end);
+    }
+  }
+
+  #handleRare(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + start, end - start);
+    switch (type) {
+      case RecordType.proposeConfChange:
+        this.#proposeConfChange(requestId, new Uint8Array(bytes.subarray(start, end)));
+        return;
+      case RecordType.confChangeResult:
+        this.#confChangeResult(requestId, view.getUint32(0, true) === 1);
+        return;
+      case RecordType.membership:
+        this.#network.setMembership(new Uint8Array(bytes.subarray(start, end)));
+        return;
+      case RecordType.transferLeader:
+        this.#consensus.transferLeader(view.getBigUint64(0, true));
+        return;
+      case RecordType.raftReport:
+        this.#main.post(RecordType.response, requestId, raftReport(this.#consensus, this.#network));
+        return;
+      case RecordType.peerResponse: {
+        const body = new Uint8Array(bytes.subarray(start + 4, end));
+        this.#network.respond(requestId, view.getUint16(0, true), view.getUint8(2), body);
+        return;
+      }
       default:
         assert(false, "unknown record in the raft inbox", type);
     }
@@ -302,64 +389,217 @@ export class RaftLoop {
   #propose(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
     const isTraced = (flags & FLAG_TRACED) !== 0;
     const dataStart = isTraced ? start + TRACE_CONTEXT_BYTES : start;
-    const index = this.#consensus.propose(EntryType.normal, bytes, dataStart, end);
-    if (index === 0) this.#main.refuse(requestId, ErrorId.noLeader);
+    const consensus = this.#consensus;
+    if (!consensus.isLeader) {
+      this.#proposeElsewhere(EntryType.normal, requestId, bytes, dataStart, end);
+      return;
+    }
+    const index = consensus.propose(EntryType.normal, bytes, dataStart, end);
+    if (index === 0) this.#main.refuse(requestId, ErrorId.proposalDropped);
     else if (isTraced) this.#apply.trace(index, bytes.slice(start, dataStart));
+  }
+
+  #proposeElsewhere(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#consensus.leaderId !== 0n) this.#proposals.gather(type, requestId, bytes, start, end);
+    else if (!this.#proposals.wait(type, requestId, bytes, start, end))
+      this.#main.refuse(requestId, ErrorId.requestTooManyRequests);
+  }
+
+  /** By a message and not by the fast path: the core looks at conf changes, and may refuse them. */
+  #proposeConfChange(requestId: number, data: Uint8Array): void {
+    const consensus = this.#consensus;
+    if (!consensus.isLeader) {
+      this.#proposeElsewhere(EntryType.confChange, requestId, data, 0, data.length);
+      return;
+    }
+    const [slice] = singleEntry(data, EntryType.confChange);
+    if (propose(consensus, slice) === StepResult.proposalDropped)
+      this.#main.refuse(requestId, ErrorId.proposalDropped);
+  }
+
+  #forwardProposals(): void {
+    if (!this.#proposals.hasGathered) return;
+    this.#proposals.forward(this.#consensus, (requestId) =>
+      this.#main.refuse(requestId, ErrorId.proposalDropped),
+    );
+  }
+
+  /** There is a leader: what waited for one is proposed. */
+  #proposeWaiting(): void {
+    for (const { type, requestId, data } of this.#proposals.takeWaiting()) {
+      if (type === EntryType.normal) this.#propose(0, requestId, data, 0, data.length);
+      else this.#proposeConfChange(requestId, data);
+    }
+    this.#forwardProposals();
   }
 
   #read(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
     const readIndex = this.#consensus.immediateReadIndex();
-    if (readIndex >= 0 && this.#apply.tryRead(readIndex, flags, requestId, bytes, start, end)) return;
-    if (!this.#readContextOpen) {
-      this.#readContextOpen = true;
-      this.#readContext++;
+    if (readIndex >= 0 && !this.#snapshotsIn.isBusy) {
+      if (this.#apply.tryRead(readIndex, flags, requestId, bytes, start, end)) return;
     }
-    this.#reads.push(this.#readContext, flags, requestId, bytes, start, end);
+    if (this.#reads.queue.bytes >= 2 * WAITING_READ_BYTES_MAX)
+      this.#main.refuse(requestId, ErrorId.requestTooManyRequests);
+    else this.#reads.push(flags, requestId, bytes, start, end);
   }
 
   /** Storage holds everything up to `index`: once in a while that is noted in the log, and older segments may go. */
   #storageCommitted(index: number): void {
     if (index <= this.#storageIndex) return;
-    assert(index <= this.#apply.handedIndex, "storage is ahead of apply", index, this.#apply.handedIndex);
+    const { commitIndex, confState } = this.#consensus;
+    assert(index <= commitIndex, "storage is ahead of raft", index, commitIndex);
     this.#storageIndex = index;
+    // A snapshot that is being installed gets its own marker, and a conf change that is being applied has changed storage already.
+    if (this.#snapshotsIn.isBusy || index > this.#appliedIndex) return;
     if (index - this.#markerIndex < this.#options.snapshotCount) return;
-    const { consensus } = this.#options;
-    this.#storage.appendHardState(consensus.ready().hardState);
-    this.#storage.appendSnapshot({ index, term: consensus.termAt(index), confState: consensus.confState });
+    this.#storage.appendHardState(this.#consensus.ready().hardState);
+    this.#storage.appendSnapshot({ index, term: this.#entries.terms.termAt(index), confState });
     this.#markerIndex = index;
-    consensus.applied(index);
+  }
+
+  #confChangeResult(index: number, isValid: boolean): void {
+    const held = this.#apply.confChange;
+    // A snapshot may have taken the place of the entry.
+    if (held === null || held.index !== index) return;
+    const consensus = this.#consensus;
+    const { nodeId } = consensus;
+    const confState = consensus.applyConfChange(isValid ? held.change : NO_CHANGE);
+    this.#apply.confChangeDone();
+    this.#noteConfState(confState);
+    this.#noteApplied();
+    if (consensus.leaderId === 0n && this.#isSoleVoter) consensus.campaign();
+    const isRemoved = held.change.changes.some(
+      (change) => change.type === REMOVE_NODE && change.nodeId === nodeId,
+    );
+    if (isValid && isRemoved) this.#options.onRemoved();
+  }
+
+  #noteConfState({ voters, learners, votersOutgoing }: ConfState): void {
+    const { nodeId } = this.#consensus;
+    const isSelf = (id: bigint): boolean => id === nodeId;
+    this.#isSoleVoter = voters.length === 1 && voters.every(isSelf) && votersOutgoing.length === 0;
+    // An empty configuration is that of a member that waits to be told.
+    this.#isAlone = [...voters, ...learners, ...votersOutgoing].every(isSelf);
+  }
+
+  /**
+   * A sole voter vouches for its commit index at once, but the one that it starts with may lag behind what it acknowledged in an
+   * earlier life: until its first commit reads wait.
+   */
+  #askForReads(): void {
+    if (this.#isSoleVoter && this.#consensus.immediateReadIndex() < 0) return;
+    this.#reads.ask(this.#consensus);
   }
 
   #takeReady(): void {
-    if (this.#readContextOpen) {
-      this.#readContextOpen = false;
-      this.#consensus.readIndex(this.#readContext);
+    const consensus = this.#consensus;
+    this.#askForReads();
+    while (consensus.hasReady()) {
+      const ready = consensus.ready();
+      this.#storage.appendHardState(ready.hardState);
+      if (ready.snapshot !== null) this.#snapshotsIn.accept(ready.snapshot);
+      if (ready.readStates.length > 0) this.#reads.confirm(ready.readStates);
+      if (ready.messages.length > 0) this.#send(ready.messages);
+      const { leaderChanged } = ready;
+      const promises = this.#promisesOf(ready);
+      consensus.advance();
+      this.#entries.endLoan();
+      if (leaderChanged) this.#noteLeader();
+      if (promises.length > 0) this.#deliver(promises);
+      this.#askForReads();
     }
-    if (!this.#consensus.hasReady()) return;
-    const ready = this.#consensus.ready();
-    this.#storage.appendHardState(ready.hardState);
-    this.#reads.confirm(ready.readContext, ready.readIndex);
-    if (ready.leaderChanged) this.#noteLeader();
-    this.#consensus.advance();
+  }
+
+  /** Keeps the messages that wait for a flush; returns them if there is nothing to wait for. */
+  #promisesOf({ messagesAfterFlush }: Ready): readonly RaftMessage[] {
+    if (messagesAfterFlush.length === 0) return messagesAfterFlush;
+    if (this.#storage.needsFlush) this.#afterFlush.push(...messagesAfterFlush);
+    else if (this.#flight !== null) this.#flight.messages.push(...messagesAfterFlush);
+    else return messagesAfterFlush;
+    return [];
+  }
+
+  /** The disk has what these messages promise. Those to this member itself go back into the core. */
+  #deliver(messages: readonly RaftMessage[]): void {
+    const { nodeId } = this.#consensus;
+    const others = messages.filter(({ to }) => to !== nodeId);
+    if (others.length > 0) this.#send(others);
+    if (others.length === messages.length) return;
+    for (const message of messages) if (message.to === nodeId) this.#consensus.step(message);
+  }
+
+  #send(messages: readonly RaftMessage[]): void {
+    if (!messages.some(({ type }) => type === MessageType.snap)) {
+      this.#network.send(messages);
+      return;
+    }
+    this.#network.send(messages.filter(({ type }) => type !== MessageType.snap));
+    for (const message of messages) {
+      if (message.type !== MessageType.snap || this.#snapshotsOut.send(message)) continue;
+      queueMicrotask(() => this.#snapshotFailed(message.to, "too many snapshots are being sent"));
+    }
+  }
+
+  #snapshotFailed(id: bigint, error: unknown): void {
+    if (this.#failed) return;
+    this.#options.log("warn", "failed to send a snapshot", {
+      "remote-peer-id": id.toString(16),
+      error: String(error),
+    });
+    this.#consensus.reportSnapshot(id, false);
+    this.#queuePump();
+  }
+
+  #snapshotInstalled(meta: SnapshotMeta): void {
+    if (this.#failed) return;
+    try {
+      const { index } = meta;
+      this.#storageIndex = Math.max(this.#storageIndex, index);
+      this.#appliedIndex = index;
+      this.#markerIndex = index;
+      this.#compactIndex = index;
+      this.#apply.restart(index);
+      this.#consensus.snapshotInstalled(index);
+      this.#noteConfState(this.#consensus.confState);
+      this.#release(index);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.pump();
+    this.#noteProgress();
   }
 
   #noteLeader(): void {
     const { nodeId, term, leaderId } = this.#consensus;
     this.#leaderForApply = true;
     this.#main.noteLeader();
-    const id = nodeId.toString(16);
-    const leader = leaderId.toString(16);
-    if (this.#consensus.isLeader)
-      this.#options.log("info", `${id} became leader at term ${term}`, { logger: "raft" });
-    this.#options.log("info", `raft.node: ${id} elected leader ${leader} at term ${term}`, {
-      logger: "raft",
-    });
+    if (leaderId === this.#leaderId) return;
+    const [id, old, leader] = [nodeId, this.#leaderId, leaderId].map((each) => each.toString(16));
+    this.#leaderId = leaderId;
+    const what =
+      leaderId === 0n
+        ? `lost leader ${old}`
+        : old === "0"
+          ? `elected leader ${leader}`
+          : `changed leader from ${old} to ${leader}`;
+    this.#options.log("info", `raft.node: ${id} ${what} at term ${term}`, { logger: "raft" });
+    if (leaderId === 0n) return;
+    this.#reads.leaderChanged(this.#consensus);
+    this.#proposeWaiting();
   }
 
   #startFlush(): void {
     if (this.#storage.isFlushing || !this.#storage.needsFlush) return;
     this.#patient = true;
-    this.#storage.flush().then(
+    const { lastIndex, terms } = this.#entries;
+    this.#flight = {
+      lastIndex,
+      lastTerm: terms.lastTerm,
+      memberTerm: this.#consensus.term,
+      messages: this.#afterFlush,
+    };
+    this.#afterFlush = [];
+    this.#entries.flush().then(
       (batch) => this.#flushed(batch),
       (error: unknown) => this.#fail(error),
     );
@@ -368,20 +608,30 @@ export class RaftLoop {
   #flushed(batch: StoredBatch): void {
     if (this.#failed) return;
     try {
-      if (batch.count > 0) {
-        const last = batch.count - 1;
-        this.#consensus.entriesStored(batch.firstIndex + last, batch.term(last));
-      }
+      const { count, snapshotIndex } = batch;
+      const flight = this.#flight as Flight;
+      this.#flight = null;
+      this.#entries.flushed(batch);
+      if (count > 0 || flight.memberTerm !== this.#storedMemberTerm)
+        this.#consensus.entriesStored(flight.lastIndex, flight.lastTerm, flight.memberTerm);
+      this.#storedMemberTerm = flight.memberTerm;
+      if (flight.messages.length > 0) this.#deliver(flight.messages);
       // The disk comes first: what has gathered meanwhile goes off before anything else is done.
       this.#takeReady();
       this.#startFlush();
-      if (batch.snapshotIndex > 0) this.#release(batch.snapshotIndex);
-      this.#window.push(batch);
+      if (snapshotIndex > 0) this.#markerStored(snapshotIndex);
     } catch (error) {
       this.#fail(error);
     }
     this.pump();
     this.#noteProgress();
+  }
+
+  #markerStored(index: number): void {
+    this.#snapshotsIn.flushed(index);
+    if (index !== this.#markerIndex) return;
+    this.#compactIndex = Math.max(0, index - this.#options.catchUpEntries);
+    this.#release(this.#isAlone ? index : this.#compactIndex);
   }
 
   #release(index: number): void {
@@ -392,22 +642,48 @@ export class RaftLoop {
   }
 
   #feedApply(): void {
+    if (this.#snapshotsIn.isBusy) return;
     const { consensus } = this.#options;
     if (this.#leaderForApply) {
       this.#leaderForApply = !this.#apply.leader(consensus.term, consensus.leaderId, consensus.isLeader);
     }
-    if (!this.#leaderForApply) this.#apply.handOver(consensus.commitIndex);
+    if (!this.#leaderForApply)
+      this.#apply.handOver(Math.min(consensus.commitIndex, this.#entries.storedIndex));
     this.#apply.publish();
+    this.#noteApplied();
     const needed = this.#leaderForApply ? LEADER_BYTES : this.#apply.neededBytes;
     if (needed === 0 || this.#applyWaits) return;
     this.#applyWaits = true;
     this.#resumeWithRoom(this.#options.toApply, needed, () => (this.#applyWaits = false));
   }
 
+  /** Tells the core what apply has got, and lets go of entries that nobody needs. */
+  #noteApplied(): void {
+    const { appliedIndex } = this.#apply;
+    if (appliedIndex !== this.#appliedIndex) {
+      this.#appliedIndex = appliedIndex;
+      this.#consensus.applied(appliedIndex);
+    }
+    const { holdsLog } = this.#snapshotsOut;
+    const limit = holdsLog ? RETAINED_BYTES_SNAPSHOT_MAX : RETAINED_BYTES_MAX;
+    const unneeded = this.#isAlone ? appliedIndex : holdsLog ? 0 : Math.min(this.#compactIndex, appliedIndex);
+    const durable = Math.min(this.#storageIndex, appliedIndex);
+    if (this.#entries.compact(unneeded, durable, limit))
+      this.#consensus.compacted(this.#entries.firstIndex - 1);
+  }
+
   #feedMain(): void {
     if (this.#main.send(this.#consensus) || this.#mainWaits) return;
     this.#mainWaits = true;
     this.#resumeWithRoom(this.#options.toMain, this.#main.neededBytes, () => (this.#mainWaits = false));
+  }
+
+  #pauseAppends(): void {
+    const limit = this.#appendsPaused ? UNAPPLIED_BYTES_MAX / 2 : UNAPPLIED_BYTES_MAX;
+    const isOver = this.#unappliedBytes >= limit && !this.#consensus.isLeader;
+    if (isOver === this.#appendsPaused) return;
+    this.#appendsPaused = isOver;
+    this.#network.pauseAppends(isOver);
   }
 
   #resumeWithRoom(ring: RingWriter, needed: number, waited: () => void): void {

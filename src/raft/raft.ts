@@ -12,7 +12,7 @@
  *                                 └──────────── ready(): hard state, commit index, read states, messages ◀──────┘
  * ```
  *
- * Read next: `single-voter.ts` (the one-member implementation), `log-window.ts` (entries in memory), `raft-loop.ts` (who drives it).
+ * Read next: `core/raft-core.ts` (who implements it), `entry-log.ts` (entries in memory), `raft-loop.ts` (who drives it).
  */
 
 /** raftpb.EntryType. */
