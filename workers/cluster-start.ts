@@ -23,7 +23,6 @@ import type { Log } from "../src/telemetry/log.ts";
 import { whenAborted } from "./abort.ts";
 import type { RemoteMember } from "./control.ts";
 import { patientResolver, srvResolver } from "./dns.ts";
-import { fetchCluster, isBootstrapped, isCompatible } from "./running-cluster.ts";
 
 /** What a member without a log begins with. */
 export interface ClusterStart {
@@ -65,8 +64,15 @@ async function found(options: ClusterStartOptions): Promise<ClusterStart> {
   refuseIf(findMemberProblem(config, urls, [...urls].map(([name, list]) => formatMember(name, list)).join()));
   const plan = planCluster(urls, token, sha1);
   const self = ownMember(plan, config);
-  if (await isBootstrapped(self.id, otherPeerUrls(plan.members, config.name))) {
-    throw new Error(`member ${formatId(self.id)} has already been bootstrapped`);
+  const others = otherPeerUrls(plan.members, config.name);
+  if (others.length > 0) {
+    // A member that is alone starts without what speaks with others.
+    const { isBootstrapped } = await import("./running-cluster.ts");
+    refuseIf(
+      (await isBootstrapped(self.id, others))
+        ? `member ${formatId(self.id)} has already been bootstrapped`
+        : undefined,
+    );
   }
   const { clusterId, members } =
     config.discoveryEndpoints.length > 0 ? await discovered(options, self) : plan;
@@ -75,6 +81,7 @@ async function found(options: ClusterStartOptions): Promise<ClusterStart> {
 
 async function join(options: ClusterStartOptions): Promise<ClusterStart> {
   const { config, log, stop } = options;
+  const { fetchCluster, isCompatible } = await import("./running-cluster.ts");
   const { urls, token } = await planned(options);
   const plan = planCluster(urls, token, sha1);
   const existing = await fetchCluster(otherPeerUrls(plan.members, config.name), log);

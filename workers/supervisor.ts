@@ -16,7 +16,6 @@ import type { Config } from "../src/config/config.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import { firstOf, getVersion } from "../src/peer/peer-client.ts";
 import { handOverLeadership } from "../src/server/leader-transfer.ts";
 import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
@@ -36,8 +35,8 @@ import {
   remoteControl,
 } from "./control.ts";
 import { whenAborted } from "./abort.ts";
-import { type ClusterStart, findCluster } from "./cluster-start.ts";
-import { type MemberFiles, checkFiles, hasLog, openFiles } from "./member-files.ts";
+import type { ClusterStart } from "./cluster-start.ts";
+import { type MemberFiles, checkFiles, hasLog, openFiles, walDirectory } from "./member-files.ts";
 import { memberOptions } from "./member-options.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
@@ -81,7 +80,7 @@ export async function startMember(
     ...config.listenMetricsUrls,
   ]);
   checkFiles(config);
-  const search = hasLog(config) ? null : findCluster({ config, log, stop });
+  const search = findStart(config, log, stop);
   const start = await (mainFailed === undefined ? search : Promise.race([search, mainFailed]));
   const supervisor = new Supervisor(config, log, start);
   mainFailed?.catch(supervisor.fail);
@@ -95,6 +94,21 @@ export async function startMember(
 
 /** What a member finds that keeps nothing on disk. */
 const NOTHING_RECOVERED: Recovered = { consistentIndex: 0, term: 0, voters: [], learners: [], removed: [] };
+
+/** What a member without a log begins with; null with a log. */
+async function findStart(config: Config, log: Log, stop: AbortSignal): Promise<ClusterStart | null> {
+  if (!hasLog(config)) {
+    // A member with a log starts without what finds a cluster.
+    const { findCluster } = await import("./cluster-start.ts");
+    return findCluster({ config, log, stop });
+  }
+  if (config.discovery !== "" || config.discoveryEndpoints.length > 0) {
+    log.warn("discovery token is ignored since cluster already initialized; valid logs are found", {
+      "wal-dir": walDirectory(config),
+    });
+  }
+  return null;
+}
 
 /** Longest wait of a new cluster's leader for its version before it serves. */
 const VERSION_WAIT_MS = 1000;
@@ -189,8 +203,11 @@ class Supervisor {
     this.#versions = new VersionMonitor({
       router,
       log: this.#log,
-      versionOf: async ({ peerUrls }) =>
-        (await firstOf(peerUrls, (url) => getVersion(url, { timeoutMs }))).server,
+      versionOf: async ({ peerUrls }) => {
+        // A member that is alone starts without what speaks with others.
+        const { firstOf, getVersion } = await import("../src/peer/peer-client.ts");
+        return (await firstOf(peerUrls, (url) => getVersion(url, { timeoutMs }))).server;
+      },
     });
     this.#versions.start();
     await publishMember(router, {
