@@ -35,9 +35,8 @@ export function findPendingInstall(
   if (candidates.length === 0 || !walExists(walDir)) return null;
   for (const index of candidates) {
     // Read from there on: what the log holds before may end far below.
-    const { snapshots, hardState } = readWal(nodeFileSystem, walDir, index).contents;
-    // A marker beyond the commit index never became part of the log's history.
-    const marker = snapshots.find((each) => each.index === index && each.index <= hardState.commit);
+    const { snapshots } = readWal(nodeFileSystem, walDir, index).contents;
+    const marker = snapshots.find((each) => each.index === index);
     if (marker !== undefined) return { index, term: marker.term };
   }
   return null;
