@@ -8,12 +8,14 @@ import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import { Prng } from "../src/base/prng.ts";
-import { NullNetwork } from "../src/raft/peer-network.ts";
+import { PeerTransport } from "../src/peer/peer-transport.ts";
+import type { PeerEvents } from "../src/raft/peer-network.ts";
 import type { RaftLoop } from "../src/raft/raft-loop.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { advanceElection } from "./advance-election.ts";
 import { type RaftControl, type Recovered, type WorkerData, exposeControl, threadLogger } from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
 
@@ -29,6 +31,7 @@ const log = (
 
 let opened: OpenedLog;
 let recovered: Recovered;
+let network: PeerTransport;
 let loop: RaftLoop;
 let ticker: NodeJS.Timeout;
 const removed = Promise.withResolvers<void>();
@@ -43,6 +46,13 @@ function callAfter(milliseconds: number, callback: () => void): void {
   shortWait.refresh();
 }
 
+/** From now on peers are heard. */
+function joinNetwork(events: PeerEvents): PeerTransport {
+  network.start(events);
+  for (const { id, peerUrls } of options.remotes) network.addRemote(id, peerUrls);
+  return network;
+}
+
 function start(snapshots: SnapshotService): RaftLoop {
   const { electionTicks, preVote, snapshotCount, snapshotCatchupEntries, tickMs } = options;
   const { voters, learners } = recovered;
@@ -51,7 +61,7 @@ function start(snapshots: SnapshotService): RaftLoop {
     contents: opened,
     confState: { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false },
     election: { electionTicks, preVote, prng: new Prng(randomBytes(4).readUInt32LE()) },
-    createNetwork: () => new NullNetwork(),
+    createNetwork: joinNetwork,
     snapshots,
     appliedIndex: recovered.consistentIndex,
     snapshotCount,
@@ -82,6 +92,13 @@ const control: RaftControl = {
       log,
     });
     const { identity, lastIndex, entries, appliedTerm } = opened;
+    network = await PeerTransport.listen({
+      local: { ...identity, peerUrls: options.peerUrls },
+      listenUrls: options.listenPeerUrls.map(({ text }) => text),
+      snapshotFolder: options.snapDir,
+      clock: { monotonicMs: () => performance.now(), unixMs: () => Date.now() },
+      log,
+    });
     const newest = entries.at(-1);
     return { identity, lastIndex, lastTerm: newest?.term(newest.count - 1) ?? appliedTerm };
   },
@@ -90,6 +107,7 @@ const control: RaftControl = {
     flushCompileCache(); // a member is more often killed than stopped
     loop = start(snapshots);
     ticker = setInterval(() => loop.tick(), options.tickMs);
+    if (options.initialElectionTickAdvance) advanceElection(loop, network, options.electionTicks);
     // A loop that dies ends the thread, and with it the member.
     loop.done.catch((error: unknown) => {
       queueMicrotask(() => {
