@@ -44,6 +44,16 @@ export function checkDeleteRange(bytes: Uint8Array, start: number, end: number):
   return deleteRange.keyStart === deleteRange.keyEnd ? ErrorId.emptyKey : ErrorId.none;
 }
 
+/** Whether the RangeRequest that {@link checkRange} saw last names an empty range_end (`src/proto/strip-range-end.ts`). */
+export function hasEmptyRangeEnd(): boolean {
+  return range.hasRangeEnd && range.rangeEndStart === range.rangeEndEnd;
+}
+
+/** The same of {@link checkDeleteRange}. */
+export function hasEmptyDeleteRangeEnd(): boolean {
+  return deleteRange.hasRangeEnd && deleteRange.rangeEndStart === deleteRange.rangeEndEnd;
+}
+
 /** CompactionRequest in `bytes[start, end)`: only its form can be wrong here, its revision is judged by apply. */
 export function checkCompaction(bytes: Uint8Array, start: number, end: number): number {
   return compaction.decode(bytes, start, end) ? ErrorId.none : ErrorId.malformedRequest;

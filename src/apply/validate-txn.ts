@@ -6,7 +6,13 @@ import { ErrorId } from "../base/errors.ts";
 import { CompareView, RangeView } from "../proto/kv-decode.ts";
 import { OpKind, TxnArena } from "../proto/kv-txn-decode.ts";
 import { findDuplicateKey } from "./duplicate-keys.ts";
-import { checkDeleteRange, checkPut, checkRange } from "./validate-kv.ts";
+import {
+  checkDeleteRange,
+  checkPut,
+  checkRange,
+  hasEmptyDeleteRangeEnd,
+  hasEmptyRangeEnd,
+} from "./validate-kv.ts";
 
 /** Where a txn goes. */
 export const TxnRoute = {
@@ -21,6 +27,8 @@ export const TxnRoute = {
 const arena = new TxnArena();
 const compare = new CompareView();
 const range = new RangeView();
+/** Of the txn checked last. */
+let hasEmptyEnds = false;
 
 /**
  * TxnRequest in `bytes[start, end)`; `maxTxnOps` is `--max-txn-ops`. Returns an ErrorId, 0 when it may go on; then
@@ -28,11 +36,17 @@ const range = new RangeView();
  */
 export function checkTxn(bytes: Uint8Array, start: number, end: number, maxTxnOps: number): number {
   if (!arena.decode(bytes, start, end)) return arena.tooDeep ? ErrorId.tooManyOps : ErrorId.malformedRequest;
+  hasEmptyEnds = false;
   const error = checkOneTxn(0, maxTxnOps);
   if (error !== ErrorId.none) return error;
   if (findDuplicateKey(arena, arena.successFirst(0), arena.successCount(0))) return ErrorId.duplicateKey;
   if (findDuplicateKey(arena, arena.failureFirst(0), arena.failureCount(0))) return ErrorId.duplicateKey;
   return ErrorId.none;
+}
+
+/** Whether a compare, range or delete of the txn that {@link checkTxn} accepted last names an empty range_end. */
+export function checkedTxnHasEmptyEnds(): boolean {
+  return hasEmptyEnds;
 }
 
 /** The {@link TxnRoute} of the txn that {@link checkTxn} accepted last; its bytes must be unchanged. */
@@ -74,6 +88,7 @@ function checkCompares(first: number, count: number): number {
     if (!compare.decode(arena.bytes, arena.compareStart(i), arena.compareEnd(i)))
       return ErrorId.malformedRequest;
     if (compare.keyStart === compare.keyEnd) return ErrorId.emptyKey;
+    if (compare.hasRangeEnd && compare.rangeEndStart === compare.rangeEndEnd) hasEmptyEnds = true;
   }
   return ErrorId.none;
 }
@@ -90,12 +105,18 @@ function checkOp(op: number, opsMax: number): number {
   const start = arena.opStart(op);
   const end = arena.opEnd(op);
   switch (arena.opKind(op)) {
-    case OpKind.range:
-      return checkRange(arena.bytes, start, end);
+    case OpKind.range: {
+      const error = checkRange(arena.bytes, start, end);
+      hasEmptyEnds ||= hasEmptyRangeEnd();
+      return error;
+    }
     case OpKind.put:
       return checkPut(arena.bytes, start, end);
-    case OpKind.deleteRange:
-      return checkDeleteRange(arena.bytes, start, end);
+    case OpKind.deleteRange: {
+      const error = checkDeleteRange(arena.bytes, start, end);
+      hasEmptyEnds ||= hasEmptyDeleteRangeEnd();
+      return error;
+    }
     case OpKind.txn:
       return checkOneTxn(arena.opTxn(op), opsMax);
     default:

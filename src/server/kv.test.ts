@@ -65,6 +65,22 @@ test("writes are proposed with the client's bytes", () => {
   deepEqual(fixture.applyRecords(), []);
 });
 
+test("a range end that is there and empty is not proposed: members of etcd would read it in another way", () => {
+  const withEmptyEnd = Buffer.from("0a016b1200", "hex");
+  const inOp = Buffer.concat([Buffer.from("12071a05", "hex"), withEmptyEnd]);
+  const cases = [
+    ["DeleteRange", withEmptyEnd, "0a016b"],
+    ["Txn", inOp, "12051a030a016b"],
+  ] as const;
+  for (const [name, request, expected] of cases) {
+    fixture.call(methods, name, request);
+    const [{ payload }] = fixture.raftRecords();
+    const view = new RaftRequestView();
+    equal(view.decode(payload, 0, payload.length), true);
+    equal(payload.subarray(view.payloadStart, view.payloadEnd).toString("hex"), expected, name);
+  }
+});
+
 test("reads go through raft unless they are serializable", () => {
   const cases = [
     ["Range", ReadKind.range, range({ key }), true],

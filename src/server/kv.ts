@@ -9,11 +9,13 @@ import {
   checkDeleteRange,
   checkPut,
   checkRange,
+  hasEmptyDeleteRangeEnd,
   isSerializableRange,
 } from "../apply/validate-kv.ts";
-import { TxnRoute, checkTxn, routeOfCheckedTxn } from "../apply/validate-txn.ts";
+import { TxnRoute, checkedTxnHasEmptyEnds, checkTxn, routeOfCheckedTxn } from "../apply/validate-txn.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import { RaftField } from "../proto/raft-request.ts";
+import { stripDeleteRange, stripTxn } from "../proto/strip-range-end.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import type { Router } from "./router.ts";
 
@@ -28,8 +30,10 @@ export function kvMethods(router: Router, options: { readonly txnOpsMax: number 
       router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
     }),
     new KvMethod(router, "DeleteRange", (call, bytes, start, end) => {
-      if (accept(call, checkDeleteRange(bytes, start, end)))
-        router.propose(call, RaftField.deleteRange, bytes, start, end);
+      if (!accept(call, checkDeleteRange(bytes, start, end))) return;
+      if (hasEmptyDeleteRangeEnd())
+        proposeWhole(router, call, RaftField.deleteRange, stripDeleteRange(bytes, start, end));
+      else router.propose(call, RaftField.deleteRange, bytes, start, end);
     }),
     new KvMethod(router, "Txn", (call, bytes, start, end) => {
       if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax)))
@@ -81,9 +85,15 @@ function accept(call: Call, errorId: number): boolean {
   return false;
 }
 
+function proposeWhole(router: Router, call: Call, field: number, request: Uint8Array): void {
+  router.propose(call, field, request, 0, request.length);
+}
+
 function routeTxn(router: Router, call: Call, bytes: Uint8Array, start: number, end: number): void {
   switch (routeOfCheckedTxn()) {
     case TxnRoute.write:
+      if (checkedTxnHasEmptyEnds())
+        return proposeWhole(router, call, RaftField.txn, stripTxn(bytes, start, end));
       return router.propose(call, RaftField.txn, bytes, start, end);
     case TxnRoute.linearizableRead:
       return router.read(call, ReadKind.txn, true, bytes, start, end);
