@@ -12,6 +12,7 @@ import {
   getVersion,
   postPromote,
 } from "./peer-client.ts";
+import { createPeerAgent } from "./peer-http.ts";
 
 const OPTIONS = { timeoutMs: 2000 };
 
@@ -132,6 +133,22 @@ test("the first URL that answers wins, and TLS is refused for now", async () => 
       await assert.rejects(async () =>
         callPeer("https://127.0.0.1:1", { method: "GET", path: "/" }, OPTIONS),
       );
+    },
+  );
+});
+
+test("kept connections serve one call after the other", async () => {
+  const ports = new Set<number | undefined>();
+  await withServer(
+    (request, response) => {
+      ports.add(request.socket.remotePort);
+      response.end("false");
+    },
+    async (url) => {
+      const agent = createPeerAgent();
+      for (let i = 0; i < 3; i++) assert.equal(await getDowngradeEnabled(url, { ...OPTIONS, agent }), false);
+      agent.destroy();
+      assert.equal(ports.size, 1);
     },
   );
 });

@@ -99,13 +99,19 @@ export function callPeer(
     () => outgoing.destroy(new Error(`no answer from ${url}${path} within ${options.timeoutMs} ms`)),
     options.timeoutMs,
   );
+  const fail = (error: Error): void => {
+    reject(error);
+    outgoing.destroy();
+  };
+  let isAnswered = false;
   outgoing.once("close", () => {
     clearTimeout(timer);
-    // Without effect once there was an answer or an error.
-    reject(new Error(`connection to ${url} closed`));
+    // An answer whose end has come is still being read.
+    if (!isAnswered) reject(new Error(`connection to ${url} closed`));
   });
   outgoing.on("error", reject);
   outgoing.once("response", (response) => {
+    isAnswered = true;
     readAll(response, RESPONSE_BYTES_MAX).then((body) => {
       resolve({
         status: response.statusCode ?? 0,
@@ -113,7 +119,7 @@ export function callPeer(
         contentType: headerText(response, "content-type"),
         body,
       });
-    }, outgoing.destroy.bind(outgoing));
+    }, fail);
   });
   outgoing.end(request.body);
   return promise;
