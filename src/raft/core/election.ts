@@ -105,6 +105,7 @@ function reset(raft: RaftState, term: number): void {
   raft.reads.clear();
   raft.postponedReads = [];
   raft.appendsPending = false;
+  raft.readRoundPending = false;
 }
 
 function drawElectionTicks(raft: RaftState): void {

@@ -33,6 +33,7 @@ import { checkOptions } from "./raft-options.ts";
 import type { RaftOptions } from "./raft-options.ts";
 import { RaftState } from "./raft-state.ts";
 import type { Role } from "./raft-state.ts";
+import { sendReadRound } from "./reading.ts";
 import { flushAppends } from "./replication.ts";
 import { step } from "./step.ts";
 import type { ProgressTracker } from "../tracker/tracker.ts";
@@ -269,6 +270,7 @@ export class RaftCore implements Consensus {
     return (
       raft.log.committed !== this.#reportedCommit ||
       raft.appendsPending ||
+      raft.readRoundPending ||
       raft.messages.length > 0 ||
       raft.messagesAfterFlush.length > 0 ||
       raft.readStates.length > 0 ||
@@ -285,6 +287,7 @@ export class RaftCore implements Consensus {
     const raft = this.#raft;
     const ready = this.#ready;
     if (raft.appendsPending) flushAppends(raft);
+    if (raft.readRoundPending) sendReadRound(raft);
     ready.hardStateChanged = this.#hardStateChanged();
     ready.hardState.term = raft.term;
     ready.hardState.vote = raft.vote;

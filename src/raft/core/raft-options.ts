@@ -48,8 +48,8 @@ export interface RaftOptions {
   /** A leader that a conf change removes or demotes steps down. */
   readonly stepDownOnRemoval?: boolean;
   /**
-   * Appends wait for the next `ready`, so that what one turn brings (proposals, acknowledgements, commits) leaves in one message a
-   * follower. Off: each is sent where etcd-io/raft sends it.
+   * Appends and the heartbeats that confirm reads wait for the next `ready`, so that what one turn brings (proposals,
+   * acknowledgements, commits, reads) leaves in one message a follower. Off: each is sent where etcd-io/raft sends it.
    */
   readonly deferAppends?: boolean;
   /**

@@ -61,6 +61,8 @@ export class RaftState {
   readStates: ReadState[] = [];
   /** Followers may lack entries or the commit index: the next ready sends them. */
   appendsPending = false;
+  /** Reads came that need a round of heartbeats: the next ready begins it. */
+  readRoundPending = false;
 
   constructor(options: RaftOptions) {
     const { hardState, logger = SILENT_LOGGER } = options;

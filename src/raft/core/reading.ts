@@ -56,7 +56,16 @@ export function takeReadAnswer(raft: RaftState, message: RaftMessage): void {
 
 function confirmRead(raft: RaftState, request: ReadRequest): void {
   if (raft.options.leaseBasedReads === true) answerRead(raft, request);
-  else if (raft.reads.add(request, raft.id)) broadcastHeartbeat(raft, raft.reads.heartbeatContext);
+  else if (raft.reads.add(request, raft.id)) {
+    if (raft.options.deferAppends === true) raft.readRoundPending = true;
+    else sendReadRound(raft);
+  }
+}
+
+/** Leader: a round of heartbeats that confirms all reads that wait. */
+export function sendReadRound(raft: RaftState): void {
+  raft.readRoundPending = false;
+  if (raft.role === "leader") broadcastHeartbeat(raft, raft.reads.heartbeatContext);
 }
 
 function answerRead(raft: RaftState, { from, context, index }: ReadRequest): void {

@@ -115,7 +115,9 @@ function maybeSendSnapshot(raft: RaftState, to: Progress): boolean {
   return true;
 }
 
-function appliedState(raft: RaftState): SnapshotMeta {
+/** Null if nothing is applied. */
+function appliedState(raft: RaftState): SnapshotMeta | null {
   const index = raft.log.applied;
+  if (index === 0) return null;
   return { index, term: raft.log.termOrZero(index), confState: raft.tracker.confState };
 }
