@@ -9,6 +9,7 @@ import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
 import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
+import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
@@ -52,6 +53,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     log,
   });
   router.onPeerRequest(PeerRequestKind.promote, promoteHandler(reconfigurer));
+  router.onPeerRequest(PeerRequestKind.downgradeEnabled, downgradeEnabledHandler(router));
   const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
   const services = createServiceTable(router, {
     ...identity,
