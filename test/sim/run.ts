@@ -1,0 +1,87 @@
+/**
+ * `npm run sim -- --seed=N --minutes=M [--members=1|3|5] [--runs=K] [--canary=NAME]`: runs the simulation for M virtual minutes from
+ * each of K seeds, N and following, and prints what was done. Ends with 1 at the first failure, whose seed and last events it prints;
+ * with a canary, ends with 1 if no run found it.
+ */
+
+import { parseArgs } from "node:util";
+import { CANARIES, type Canary } from "./canaries.ts";
+import { type SimulationOptions, type SimulationResult, simulate } from "./simulation.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string", default: "10" },
+    members: { type: "string", default: "3" },
+    runs: { type: "string", default: "1" },
+    canary: { type: "string" },
+  },
+});
+
+const canary = (values.canary ?? null) as Canary | null;
+if (canary !== null && !CANARIES.includes(canary)) {
+  console.error(`--canary is one of ${CANARIES.join(", ")}`);
+  process.exit(2);
+}
+
+const totals = {
+  hours: 0,
+  cpuSeconds: 0,
+  events: 0,
+  elections: 0,
+  operations: 0,
+  answered: 0,
+  undecidedKeys: 0,
+  snapshots: 0,
+};
+const faults: Record<string, number> = {};
+let found = false;
+
+for (let run = 0; run < Number(values.runs) && !found; run++) {
+  const options: SimulationOptions = {
+    seed: Number(values.seed) + run,
+    minutes: Number(values.minutes),
+    members: Number(values.members),
+    canary,
+  };
+  const startedAt = process.cpuUsage();
+  const result = await simulate(options);
+  const { user, system } = process.cpuUsage(startedAt);
+  addUp(result, (user + system) / 1e6);
+  console.log(describe(options, result, (user + system) / 1e6));
+  found = result.failure !== null;
+}
+console.log(
+  `total: ${totals.hours.toFixed(2)} simulated hours in ${totals.cpuSeconds.toFixed(1)} s of CPU, ${totals.events} events, ` +
+    `${totals.elections} elections, ${totals.operations} operations (${totals.answered} answered) checked, ` +
+    `${totals.undecidedKeys} keys undecided, ${totals.snapshots} snapshots sent`,
+);
+console.log(
+  `faults: ${Object.entries(faults)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(", ")}`,
+);
+process.exitCode = found === (canary !== null) ? 0 : 1;
+
+function addUp(result: SimulationResult, cpuSeconds: number): void {
+  totals.hours += result.virtualMs / 3_600_000;
+  totals.cpuSeconds += cpuSeconds;
+  for (const key of ["events", "elections", "operations", "answered", "undecidedKeys", "snapshots"] as const)
+    totals[key] += result[key];
+  for (const [name, count] of Object.entries(result.faults)) faults[name] = (faults[name] ?? 0) + count;
+}
+
+function describe(options: SimulationOptions, result: SimulationResult, cpuSeconds: number): string {
+  const { failure, virtualMs, events, operations, elections, entries, traceHash } = result;
+  const line =
+    `seed ${options.seed}: ${(virtualMs / 60_000).toFixed(1)} min in ${cpuSeconds.toFixed(1)} s, ${events} events, ` +
+    `${entries} entries, ${elections} elections, ${operations} operations, trace ${traceHash}`;
+  if (failure === null) return line;
+  const command = `npm run sim -- --seed=${options.seed} --minutes=${options.minutes} --members=${options.members}`;
+  return [
+    line,
+    ...result.lastEvents,
+    `FAILED at ${(virtualMs / 1000).toFixed(3)} s: ${failure.stack ?? failure.message}`,
+    `again: ${command}${options.canary === null ? "" : ` --canary=${options.canary}`}`,
+  ].join("\n");
+}

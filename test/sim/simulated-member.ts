@@ -1,0 +1,151 @@
+/**
+ * A simulated member: what survives a crash (disk, database, received snapshots), and its process, if one runs. Start, kill and power
+ * cut are here; who decides on them is in `faults.ts`.
+ */
+
+import type { Prng } from "../../src/base/prng.ts";
+import type { FoundingMember } from "../../src/raft/bootstrap.ts";
+import type { Canary } from "./canaries.ts";
+import type { Invariants, VisibleLog } from "./invariants.ts";
+import { MemberProcess } from "./member-process.ts";
+import type { Life, Scheduler } from "./scheduler.ts";
+import { SimulatedDatabase } from "./simulated-database.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
+import { type SimulatedNetwork, nameOf } from "./simulated-network.ts";
+import { SnapshotStore } from "./simulated-snapshots.ts";
+
+/** etcd's ids come from the clock; a restarted member's begin higher. */
+const IDS_PER_LIFE = 2 ** 24;
+
+export interface MemberSetup {
+  readonly id: bigint;
+  /** Empty for a member that joins. */
+  readonly founding: readonly FoundingMember[];
+  readonly scheduler: Scheduler;
+  readonly network: SimulatedNetwork;
+  readonly invariants: Invariants;
+  readonly random: Prng;
+  readonly canary: Canary | null;
+  /** A process has died by itself, or will not start. */
+  readonly onDeath: (member: SimulatedMember, error: Error) => void;
+  /** A process has learned that it is no longer a member. */
+  readonly onRemoved: (member: SimulatedMember) => void;
+}
+
+export class SimulatedMember {
+  readonly setup: MemberSetup;
+  readonly disk: SimulatedDisk;
+  readonly database = new SimulatedDatabase();
+  readonly snapshots = new SnapshotStore();
+  /** Of the raft clock: a member with a fast clock campaigns early. */
+  tickMs = 100;
+  #process: MemberProcess | null = null;
+  #life: Life | null = null;
+  #lives = 0;
+
+  constructor(setup: MemberSetup) {
+    this.setup = setup;
+    this.disk = new SimulatedDisk(setup.scheduler, setup.random);
+  }
+
+  get id(): bigint {
+    return this.setup.id;
+  }
+
+  get name(): string {
+    return nameOf(this.setup.id);
+  }
+
+  /** True if a process is there, be it starting or stopped. */
+  get isUp(): boolean {
+    return this.#life !== null;
+  }
+
+  /** The process, once it has started. */
+  get process(): MemberProcess | null {
+    return this.#process?.raft == null ? null : this.#process;
+  }
+
+  get isLeader(): boolean {
+    return this.#process?.raft?.consensus.isLeader === true;
+  }
+
+  /** For the comparison of logs; null while the process is down. */
+  get log(): VisibleLog | null {
+    const consensus = this.#process?.raft?.consensus;
+    if (consensus == null) return null;
+    return {
+      name: this.name,
+      firstIndex: 1,
+      lastIndex: consensus.lastIndex,
+      termAt: (index) => consensus.termAt(index),
+    };
+  }
+
+  start(): void {
+    const { scheduler } = this.setup;
+    const life: Life = { alive: true, stoppedUntilMs: 0 };
+    this.#life = life;
+    this.#lives++;
+    this.#note("starts", this.#lives, 0);
+    scheduler.after(1, life, () => this.#run(life));
+  }
+
+  /** The process is killed; what the kernel has reaches the disk. */
+  kill(): void {
+    this.#end("is killed");
+  }
+
+  /** The machine loses power: what was not synced may be lost. */
+  losePower(): void {
+    this.#end("loses power");
+    this.disk.losePower();
+  }
+
+  /** Stops the process (SIGSTOP) and lets it go on later. */
+  stopFor(ms: number): void {
+    if (this.#life === null) return;
+    this.#note("is stopped", ms, 0);
+    this.#life.stoppedUntilMs = this.setup.scheduler.nowMs + ms;
+  }
+
+  /** A stopped process goes on. */
+  goOn(): void {
+    if (this.#life !== null) this.#life.stoppedUntilMs = 0;
+  }
+
+  #run(life: Life): void {
+    const onError = (error: unknown): void => this.#die(life, error);
+    const process = new MemberProcess({
+      member: this,
+      life,
+      firstId: this.#lives * IDS_PER_LIFE,
+      onError,
+    });
+    this.#process = process;
+    process.run().then(() => {
+      const { lastIndex = 0, commitIndex = 0 } = process.raft?.consensus ?? {};
+      this.#note("runs", lastIndex, commitIndex);
+    }, onError);
+  }
+
+  #end(what: string): void {
+    if (this.#life === null) return;
+    this.#note(what, 0, 0);
+    this.#life.alive = false;
+    this.#life = null;
+    const process = this.#process;
+    this.#process = null;
+    process?.main.loseAll();
+  }
+
+  #die(life: Life, error: unknown): void {
+    if (!life.alive) return;
+    this.#end("dies");
+    this.setup.onDeath(this, error instanceof Error ? error : new Error(String(error)));
+  }
+
+  #note(what: string, a: number, b: number): void {
+    this.setup.scheduler.trace.note(this.setup.scheduler.nowMs, this.name, what, a, b);
+  }
+}

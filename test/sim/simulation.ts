@@ -1,0 +1,241 @@
+/**
+ * A whole cluster in one thread, from one seed: members that run the product's loops, clients that keep a history, and faults.
+ *
+ * A run goes in rounds. In each, clients work while faults come; then everything is mended, the cluster must serve again, and what the
+ * round left is checked: equal state on all members, and a linearizable history. {@link Invariants} watch all the time.
+ *
+ * Same options, same run: nothing here asks the clock or any other source of chance. Read next: `scheduler.ts` (time),
+ * `simulated-member.ts` (what a member is made of), `faults.ts`, `invariants.ts`, `linearizability.ts`, `run.ts` (the command).
+ * To come: watches and leases get their clients and checks beside `simulated-client.ts`.
+ */
+
+import { Prng } from "../../src/base/prng.ts";
+import type { FoundingMember } from "../../src/raft/bootstrap.ts";
+import type { Canary } from "./canaries.ts";
+import { Faults } from "./faults.ts";
+import { Invariants } from "./invariants.ts";
+import { type Operation, checkLinearizable } from "./linearizability.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SimulatedClient } from "./simulated-client.ts";
+import { SimulatedMember } from "./simulated-member.ts";
+import { SimulatedNetwork } from "./simulated-network.ts";
+import { compareStates } from "./state-check.ts";
+
+const CLIENTS = 4;
+const THINK_MS = 400;
+const KEYS = 3;
+/** Faults come for so long, then everything is mended. */
+const ROUND_MS = 120_000;
+/** The cluster must serve again within this time once everything is mended: several election time-outs, and a client's patience. */
+const RECOVERY_MS = 30_000;
+/** Clients have all their answers, or given up, within this time. */
+const DRAIN_MS = 11_000;
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Virtual time to run. */
+  readonly minutes: number;
+  /** Members to begin with. */
+  readonly members: number;
+  readonly canary: Canary | null;
+  /** Faults come; default true. */
+  readonly faults?: boolean;
+}
+
+export interface SimulationResult {
+  /** What broke, or null. */
+  readonly failure: Error | null;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly elections: number;
+  readonly entries: number;
+  readonly operations: number;
+  readonly answered: number;
+  /** Keys whose history took too long to check. */
+  readonly undecidedKeys: number;
+  readonly messages: number;
+  readonly snapshots: number;
+  /** By name, how often. */
+  readonly faults: Readonly<Record<string, number>>;
+  readonly traceHash: string;
+  readonly lastEvents: readonly string[];
+}
+
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const simulation = new Simulation(options);
+  const failure = await simulation.run().then(
+    () => null,
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  );
+  return simulation.result(failure);
+}
+
+export class Simulation {
+  readonly options: SimulationOptions;
+  readonly scheduler = new Scheduler();
+  readonly random: Prng;
+  readonly network: SimulatedNetwork;
+  readonly invariants = new Invariants();
+  /** All that there are, also those that are down; removed ones are taken out. */
+  readonly members = new Map<bigint, SimulatedMember>();
+  readonly #clients: SimulatedClient[] = [];
+  readonly #faults: Faults;
+  #operations: Operation[] = [];
+  #operationCount = 0;
+  #answered = 0;
+  #undecidedKeys = 0;
+  #round = 0;
+
+  constructor(options: SimulationOptions) {
+    this.options = options;
+    this.random = new Prng(options.seed);
+    this.network = new SimulatedNetwork(this.scheduler, new Prng(this.random.nextUint32()));
+    this.network.onSend = (message) => this.invariants.sends(message);
+    this.#faults = new Faults(this, new Prng(this.random.nextUint32()));
+    const founding = Array.from({ length: options.members }, (_, i) => founder(BigInt(i + 1)));
+    for (const { id } of founding) this.addMember(id, founding);
+    for (let process = 1; process <= CLIENTS; process++) this.#addClient(process);
+  }
+
+  /** A new machine; its process is not started. */
+  addMember(id: bigint, founding: readonly FoundingMember[]): SimulatedMember {
+    const member = new SimulatedMember({
+      id,
+      founding,
+      scheduler: this.scheduler,
+      network: this.network,
+      invariants: this.invariants,
+      random: new Prng(this.random.nextUint32()),
+      canary: this.options.canary,
+      onDeath: ({ name }, error) =>
+        this.scheduler.fail(new Error(`${name} died: ${error.message}`, { cause: error })),
+      onRemoved: (removed) => this.#faults.memberRemoved(removed),
+    });
+    this.members.set(id, member);
+    return member;
+  }
+
+  /** Processes that take requests. */
+  mains() {
+    return [...this.members.values()].flatMap(({ process }) => (process === null ? [] : [process.main]));
+  }
+
+  async run(): Promise<void> {
+    const endMs = this.options.minutes * 60_000;
+    for (const member of this.members.values()) member.start();
+    for (const client of this.#clients) client.start();
+    await this.#untilServing();
+    while (this.scheduler.nowMs < endMs)
+      await this.#runRound(Math.min(ROUND_MS, endMs - this.scheduler.nowMs));
+  }
+
+  result(failure: Error | null): SimulationResult {
+    const { scheduler, invariants, network } = this;
+    return {
+      failure,
+      virtualMs: scheduler.nowMs,
+      events: scheduler.events,
+      elections: invariants.elections,
+      entries: Math.max(0, invariants.appliedIndex),
+      operations: this.#operationCount,
+      answered: this.#answered,
+      undecidedKeys: this.#undecidedKeys,
+      messages: network.counts.delivered,
+      snapshots: network.counts.snapshots,
+      faults: this.#faults.counts,
+      traceHash: scheduler.trace.hash,
+      lastEvents: scheduler.trace.lastEvents(),
+    };
+  }
+
+  #addClient(process: number): void {
+    const client = new SimulatedClient({
+      process,
+      scheduler: this.scheduler,
+      random: new Prng(this.random.nextUint32()),
+      keys: () => Array.from({ length: KEYS }, (_, i) => `r${this.#round}-k${i}`),
+      members: () => this.mains(),
+      thinkMs: THINK_MS,
+      onOperation: (operation) => this.#noteOperation(operation),
+    });
+    this.#clients.push(client);
+  }
+
+  #noteOperation(operation: Operation): void {
+    this.#operationCount++;
+    if (operation.output !== null) this.#answered++;
+    this.#operations.push(operation);
+    const revision = operation.output?.revision ?? 0;
+    this.scheduler.trace.note(
+      this.scheduler.nowMs,
+      `c${operation.process}`,
+      operation.op,
+      revision,
+      operation.invoke,
+    );
+  }
+
+  async #runRound(durationMs: number): Promise<void> {
+    this.#round++;
+    this.#pauseClients(false);
+    const endMs = this.scheduler.nowMs + durationMs;
+    if (this.options.faults !== false) this.#faults.begin(endMs);
+    await this.scheduler.runUntil(endMs);
+    this.#compareLogs();
+    this.#faults.mendAll();
+    await this.#untilServing();
+    this.#pauseClients(true);
+    await this.scheduler.runUntil(this.scheduler.nowMs + DRAIN_MS);
+    this.#compareLogs();
+    await compareStates(this);
+    this.#checkHistory();
+  }
+
+  #pauseClients(paused: boolean): void {
+    for (const client of this.#clients) client.paused = paused;
+  }
+
+  /** Liveness: with everything mended, clients get answers to writes again. */
+  async #untilServing(): Promise<void> {
+    const deadlineMs = this.scheduler.nowMs + RECOVERY_MS;
+    const from = this.#operations.length;
+    const writes = (): number =>
+      this.#operations.slice(from).filter(({ op, output }) => op !== "get" && output !== null).length;
+    while (writes() < 3) {
+      if (this.scheduler.nowMs >= deadlineMs) {
+        throw new Error(
+          `no progress in ${RECOVERY_MS / 1000} s with everything mended: ${writes()} writes answered`,
+        );
+      }
+      await this.scheduler.runUntil(this.scheduler.nowMs + 100);
+    }
+  }
+
+  #compareLogs(): void {
+    const logs = [...this.members.values()].flatMap(({ log }) => (log === null ? [] : [log]));
+    for (const [i, a] of logs.entries()) for (const b of logs.slice(i + 1)) this.invariants.logsMatch(a, b);
+    for (const member of this.members.values()) {
+      if (member.log !== null && member.isLeader) this.#checkLeader(member);
+    }
+  }
+
+  /** A leader of an older term that has not heard of the newer one may lack what that one has committed. */
+  #checkLeader(member: SimulatedMember): void {
+    const terms = this.mains().map(({ term }) => term);
+    const { log, process } = member;
+    if (log !== null && process !== null && process.main.term === Math.max(...terms))
+      this.invariants.leaderHolds(log);
+  }
+
+  #checkHistory(): void {
+    const operations = this.#operations;
+    this.#operations = [];
+    const verdict = checkLinearizable(operations);
+    if (!verdict.ok) throw new Error(`key ${verdict.key}: ${verdict.message}`);
+    this.#undecidedKeys += verdict.undecidedKeys.length;
+  }
+}
+
+export function founder(id: bigint): FoundingMember {
+  return { id, name: `m${id}`, peerUrls: [`http://m${id}:2380`] };
+}
