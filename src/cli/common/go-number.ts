@@ -5,6 +5,7 @@ import { goQuote } from "./go-quote.ts";
 export class SyntaxProblem extends Error {}
 
 const INT64_MAX = (1n << 63n) - 1n;
+const UINT64_MAX = (1n << 64n) - 1n;
 const PREFIXES: Readonly<Record<string, number>> = { "0x": 16, "0o": 8, "0b": 2 };
 
 /** `strconv.ParseInt(text, base, 64)`: base 0 takes it from the prefix and allows `_` between digits. */
@@ -16,6 +17,14 @@ export function parseInt64(text: string, base: 0 | 10 | 16): bigint {
   if (magnitude > limit)
     throw new SyntaxProblem(`strconv.ParseInt: parsing ${goQuote(text)}: value out of range`);
   return negative ? -magnitude : magnitude;
+}
+
+/** `strconv.ParseUint(text, base, 64)`. */
+export function parseUint64(text: string, base: 10 | 16): bigint {
+  const value = parseMagnitude("ParseUint", text, text, base);
+  if (value > UINT64_MAX)
+    throw new SyntaxProblem(`strconv.ParseUint: parsing ${goQuote(text)}: value out of range`);
+  return value;
 }
 
 function parseMagnitude(func: string, text: string, digits: string, base: 0 | 10 | 16): bigint {

@@ -32,9 +32,29 @@ const MEMBER: CommandEntry = {
   summary: "Membership related commands",
   commands: [
     {
+      name: "add",
+      summary: "Adds a member into the cluster",
+      load: () => import("./commands/member-add.ts"),
+    },
+    {
+      name: "remove",
+      summary: "Removes a member from the cluster",
+      load: () => import("./commands/member-remove.ts"),
+    },
+    {
+      name: "update",
+      summary: "Updates a member in the cluster",
+      load: () => import("./commands/member-update.ts"),
+    },
+    {
       name: "list",
       summary: "Lists all members of the cluster",
       load: () => import("./commands/member-list.ts"),
+    },
+    {
+      name: "promote",
+      summary: "Promotes a non-voting member in the cluster",
+      load: () => import("./commands/member-promote.ts"),
     },
   ],
 };
@@ -63,6 +83,11 @@ export const ETCDCTL: CommandEntry = {
       load: () => import("./commands/compaction.ts"),
     },
     ENDPOINT,
+    {
+      name: "move-leader",
+      summary: "Transfers leadership to another etcd cluster member.",
+      load: () => import("./commands/move-leader.ts"),
+    },
     {
       name: "version",
       summary: "Prints the version of etcdctl",

@@ -1,0 +1,20 @@
+/** `etcdctl member promote` */
+import { MemberPromoteResponseSchema } from "../../../proto/gen/rpc_pb.ts";
+import type { Command } from "../../common/command.ts";
+import { printLine } from "../../common/terminal.ts";
+import { padId, readMemberId } from "../member-arguments.ts";
+import { openSession, withClient } from "../session.ts";
+import { show } from "../view.ts";
+
+export const command: Command = {
+  usage: "promote <memberID>",
+  async run(context) {
+    const ID = readMemberId(context.args);
+    const { client, output } = await openSession(context);
+    const response = await withClient(client, ({ cluster }) => cluster.memberPromote({ ID }));
+    show(output, {
+      message: { schema: MemberPromoteResponseSchema, value: response },
+      simple: () => printLine(`Member ${padId(ID)} promoted in cluster ${padId(response.header?.clusterId)}`),
+    });
+  },
+};
