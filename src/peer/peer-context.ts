@@ -2,7 +2,7 @@
 
 import type { Agent, OutgoingHttpHeaders } from "node:http";
 import type { Clock } from "../base/clock.ts";
-import type { RaftMessage } from "../raft/raft.ts";
+import type { RaftMessage, SnapshotMeta } from "../raft/raft.ts";
 import type { LocalMember } from "./peer-headers.ts";
 import type { PeerCounters } from "./peer-counters.ts";
 import type { PeerTiming } from "./peer-limits.ts";
@@ -24,6 +24,8 @@ export interface PeerContext {
   readonly agent: Agent;
   /** Checks a message and hands it to the loop. */
   receive(message: RaftMessage): Refusal;
+  /** The file of a received snapshot lies in its place: rejects when it is damaged. */
+  checkSnapshot(snapshot: SnapshotMeta): Promise<void>;
   /** Messages to this peer were lost. Told to the loop in a later turn, once a turn. */
   unreachable(id: bigint): void;
   snapshotStatus(id: bigint, ok: boolean): void;

@@ -97,6 +97,7 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
       headers: requestHeaders(local),
       agent: createPeerAgent(),
       receive: (message) => this.#receive(message),
+      checkSnapshot: (snapshot) => this.#events?.checkSnapshot?.(snapshot) ?? Promise.resolve(),
       unreachable: (id) => this.#reportUnreachable(id),
       snapshotStatus: (id, ok) => this.#events?.snapshotStatus(id, ok),
       removedFromCluster: () => this.#events?.removedFromCluster(),

@@ -1,8 +1,11 @@
 /** The endpoints of raft itself: streams, pipeline, snapshot, probing (interop: streams; pipeline; snapshot POST). */
 
+import { rm } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
 import { formatId } from "../cluster/identity.ts";
 import type { RaftMessage } from "../raft/raft.ts";
+import { snapshotFileName } from "../raft/snapshot-service.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import { allowMethod, answer, answerError, answerJson, answerNotFound } from "./http-answers.ts";
 import { readAll } from "./peer-client.ts";
@@ -13,7 +16,7 @@ import { PIPELINE_BODY_BYTES_MAX, SNAPSHOTS_RECEIVED_MAX } from "./peer-limits.t
 import { reasonOf } from "./peer-log.ts";
 import type { Peer } from "./peer.ts";
 import { MessageDecoder } from "./raft-message-decode.ts";
-import { SnapshotRefused, receiveSnapshot } from "./snapshot-receiver.ts";
+import { type ReceivedSnapshot, SnapshotRefused, receiveSnapshot } from "./snapshot-receiver.ts";
 import type { StreamKind } from "./stream-writer.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -161,6 +164,7 @@ export class RaftHandlers {
       const received = await receiveSnapshot(request, this.#snapshotFolder, timing.idleTimeoutMs, check);
       ({ message } = received);
       const index = message.snapshot?.index;
+      await this.#checkFile(received);
       log("info", "received and saved database snapshot", {
         ...peerField(message),
         "incoming-snapshot-index": index,
@@ -175,6 +179,17 @@ export class RaftHandlers {
       return this.#refuseSnapshot(error, response);
     }
     this.#deliver(message, response);
+  }
+
+  /** Before raft hears of it: what is damaged must not come into the log. */
+  async #checkFile({ message: { snapshot } }: ReceivedSnapshot): Promise<void> {
+    if (snapshot === null) return;
+    try {
+      await this.#context.checkSnapshot(snapshot);
+    } catch (error) {
+      await rm(join(this.#snapshotFolder, snapshotFileName(snapshot.index)), { force: true });
+      throw new SnapshotRefused(500, `failed to save KV snapshot (${reasonOf(error)})`);
+    }
   }
 
   /** What would be refused afterwards is refused before the file is taken. */
