@@ -3,7 +3,7 @@
  * `src/peer`, and in memory by the simulator and the tests. Everything here happens on the raft thread, and nothing waits.
  */
 
-import type { RaftMessage } from "./raft.ts";
+import type { RaftMessage, SnapshotMeta } from "./raft.ts";
 import type { SnapshotFile } from "./snapshot-service.ts";
 
 /** The way out. The loop calls it. */
@@ -43,6 +43,12 @@ export interface PeerNetwork {
 
 /** The way in. The network calls it; the loop implements it. */
 export interface PeerEvents {
+  /**
+   * To be asked between the arrival of a snapshot's file and {@link receive} of its message: rejects when the file is damaged. Then the
+   * message is dropped, the sender told of a failure, and the file removed. The answer to the sender waits for it: whoever hears of
+   * success sends what comes behind the snapshot.
+   */
+  checkSnapshot?(snapshot: SnapshotMeta): Promise<void>;
   /**
    * A message of a peer, checked as far as the transport can (cluster id, receiver, sender not removed). Entries are borrowed until
    * this returns. A snapshot's file lies complete and durable in the snapshot directory under `snapshotFileName(index)` by then.

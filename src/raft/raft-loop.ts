@@ -218,30 +218,16 @@ export class RaftLoop implements PeerEvents {
   receive(message: RaftMessage): void {
     if (this.#failed || this.#stopping) return;
     if (message.type === MessageType.prop && this.#unappliedBytes >= FORWARDED_BYTES_MAX) return;
-    if (message.type === MessageType.snap) this.#checkSnapshot(message);
-    else this.#step(message);
-  }
-
-  /** Once its marker is in the log, a snapshot that is damaged would keep this member from starting. */
-  #checkSnapshot(message: RaftMessage): void {
-    const { snapshots, log } = this.#options;
-    const { snapshot } = message;
-    if (snapshot === null) return;
-    (snapshots.verify?.(snapshot) ?? Promise.resolve()).then(
-      () => this.#step(message),
-      (error: unknown) =>
-        log("warn", "refused a received snapshot", { index: snapshot.index, error: String(error) }),
-    );
-  }
-
-  #step(message: RaftMessage): void {
-    if (this.#failed || this.#stopping) return;
     try {
       this.#consensus.step(message);
     } catch (error) {
       this.#fail(error);
     }
     this.#queuePump();
+  }
+
+  checkSnapshot(snapshot: SnapshotMeta): Promise<void> {
+    return this.#options.snapshots.verify?.(snapshot) ?? Promise.resolve();
   }
 
   unreachable(id: bigint): void {
