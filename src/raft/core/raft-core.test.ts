@@ -102,6 +102,16 @@ void test("a sole voter leads within start, and vouches for reads once its empty
   assert.equal(core.hasReady(), false);
 });
 
+void test("a sole voter answers reads once its own entry is committed: it may have forgotten how far it was", () => {
+  const { core } = coreOf(confStateOf([1n]));
+  core.start();
+  core.readIndex(bytes("r"));
+  assert.deepEqual(core.ready().readStates, []);
+  core.advance();
+  core.entriesStored(1, 1);
+  assert.deepEqual(core.ready().readStates, [{ index: 1, context: bytes("r") }]);
+});
+
 void test("a sole voter's proposals cost no message and no ready until they are durable", () => {
   const { core } = coreOf(confStateOf([1n]));
   core.start();

@@ -13,9 +13,8 @@ export function takeReadRequest(raft: RaftState, message: RaftMessage): void {
   const [slice] = message.entries;
   if (slice === undefined) return;
   const request = { from: message.from, context: copyData(slice), index: raft.log.committed };
-  if (raft.isSoleVoter) answerRead(raft, request);
-  else if (raft.hasCommittedInTerm) confirmRead(raft, request);
-  // Until then other members may know of commitments that this one does not.
+  if (raft.hasCommittedInTerm) confirmRead(raft, request);
+  // Until then there may be commitments that it does not know of: those of others, or its own from before a restart.
   else if (raft.postponedReads.length < READS_WAITING_MAX) raft.postponedReads.push(request);
 }
 
@@ -55,7 +54,7 @@ export function takeReadAnswer(raft: RaftState, message: RaftMessage): void {
 }
 
 function confirmRead(raft: RaftState, request: ReadRequest): void {
-  if (raft.options.leaseBasedReads === true) answerRead(raft, request);
+  if (raft.isSoleVoter || raft.options.leaseBasedReads === true) answerRead(raft, request);
   else if (raft.reads.add(request, raft.id)) {
     if (raft.options.deferAppends === true) raft.readRoundPending = true;
     else sendReadRound(raft);
