@@ -21,7 +21,7 @@ void test("a change of version 1 is one single change", () => {
 });
 
 void test("how a change of version 2 goes through a joint configuration", () => {
-  const add = { type: 0, nodeId: 4n };
+  const add = create(ConfChangeSingleSchema, { type: 0, nodeId: 4n });
   const cases = [
     { transition: 0, changes: [], enters: false, leaves: true },
     { transition: 0, changes: [add], enters: false, leaves: false },
@@ -32,7 +32,7 @@ void test("how a change of version 2 goes through a joint configuration", () => 
   for (const { transition, changes, enters, leaves } of cases) {
     const message = create(ConfChangeV2Schema, {
       transition,
-      changes: changes.map((one) => create(ConfChangeSingleSchema, one)),
+      changes: [...changes],
     });
     const change = decodeConfChange(EntryType.confChangeV2, toBinary(ConfChangeV2Schema, message));
     assert.ok(change !== null);
