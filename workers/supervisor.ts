@@ -311,7 +311,7 @@ class Supervisor {
 
   async #stopInOrder({ router, raft, apply, storage }: Threads): Promise<void> {
     this.#versions?.stop();
-    await handOverLeadership(router, this.#config.requestTimeoutMs, this.#log);
+    await handOverLeadership(router, 2 * this.#config.electionTimeoutMs, this.#log);
     await this.#serving?.stop();
     router.stop();
     await raft.stop();

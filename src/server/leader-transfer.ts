@@ -18,7 +18,11 @@ export async function transferLeadership(
   return status.until(() => status.leaderId === target, timeoutMs);
 }
 
-/** On a leader that is about to stop: has the voter lead whose connection has worked longest. Never rejects; without others it does nothing. */
+/**
+ * On a leader that is about to stop: has the voter lead whose connection has worked longest, and waits until it leads no more itself,
+ * which also ends the wait when the others are gone. Raft gives a transfer up after one election time-out. Never rejects; without
+ * others it does nothing.
+ */
 export async function handOverLeadership(router: Router, timeoutMs: number, log: Logger): Promise<void> {
   const { status } = router;
   const others = status.members.filter((member) => !member.isLearner && member.id !== status.memberId);
@@ -29,8 +33,12 @@ export async function handOverLeadership(router: Router, timeoutMs: number, log:
     const since = (id: bigint): number => activeSinceMs[formatId(id)] || Infinity;
     const [target] = others.map(({ id }) => id).sort((a, b) => since(a) - since(b));
     if (since(target) === Infinity) throw new Error("no other voter is connected");
-    if (!(await transferLeadership(router, target, timeoutMs))) throw new Error("it took too long");
-    log.info("leadership transfer finished", { ...fields, "new-leader-member-id": formatId(target) });
+    router.transferLeader(target);
+    if (!(await status.until(() => !status.isLeader, timeoutMs))) throw new Error("it took too long");
+    log.info("leadership transfer finished", {
+      ...fields,
+      "new-leader-member-id": formatId(status.leaderId),
+    });
   } catch (error) {
     log.warn("leadership transfer failed", { ...fields, error });
   }
