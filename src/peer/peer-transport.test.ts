@@ -155,6 +155,16 @@ test("a receiver that does not read: what finds no room is dropped and reported 
   assert.ok((one.transport.counters().get(2n)?.sentFailures ?? 0) - before >= 10);
 });
 
+test("more messages in a turn than may wait, all taken by the system at once, all arrive", async (t) => {
+  const one = await startMember(t, 1n);
+  const two = await startMember(t, 2n);
+  await connect(one, two);
+  const count = STREAM_MESSAGES_MAX + 100;
+  for (let i = 0; i < count; i++) one.transport.send([heartbeat(1n, 2n, i)]);
+  await two.inbox.awaitMessages(MessageType.heartbeat, count);
+  assert.deepEqual(one.inbox.unreachables, []);
+});
+
 test("members of another cluster are refused", async (t) => {
   const one = await startMember(t, 1n);
   const stranger = await startMember(t, 2n, { clusterId: 5n });

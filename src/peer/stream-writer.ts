@@ -45,6 +45,11 @@ export class StreamWriter {
     return this.#connection !== null;
   }
 
+  /** Bytes that the socket has not taken yet. */
+  get queuedBytes(): number {
+    return this.#connection?.queuedBytes ?? 0;
+  }
+
   /** Takes over the answer to the peer's GET, whose headers are sent. An older one ends, and what waited on it is lost. */
   attach(response: ServerResponse, socket: Socket): void {
     this.close();
@@ -105,11 +110,17 @@ class StreamConnection {
   /** Messages in the socket's queue: their sum, and by write. */
   #queued = 0;
   readonly #queuedByWrite: number[] = [];
+  /** Calls of {@link #written} that are still to come for writes known to be taken. */
+  #callbacksToSkip = 0;
 
   constructor(kind: StreamKind, socket: Socket, parts: PeerParts) {
     this.#socket = socket;
     this.#parts = parts;
     this.#encoder = kind === "msgapp" ? new AppendStreamEncoder() : new MessageStreamEncoder();
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength;
   }
 
   get hasUnsent(): boolean {
@@ -164,12 +175,21 @@ class StreamConnection {
     const isIdle = socket.writableLength === 0;
     // Behind others it waits for long: in memory of its own size, so that the buffer stays free.
     socket.write(isIdle ? bytes : Buffer.from(bytes), this.#written);
-    if (isIdle && socket.writableLength > 0) out.detach();
-    else out.length = 0;
+    if (socket.writableLength === 0) this.#allTaken();
+    else if (isIdle) out.detach();
+    out.length = 0;
+  }
+
+  /** The system took everything at once; the socket tells so in a later turn, too late for the limit on messages. */
+  #allTaken(): void {
+    this.#callbacksToSkip += this.#queuedByWrite.length;
+    this.#queuedByWrite.length = 0;
+    this.#queued = 0;
   }
 
   /** The socket took one write; what it lost stays in the count. */
   readonly #written = (error?: Error | null): void => {
-    if (error === undefined || error === null) this.#queued -= this.#queuedByWrite.shift() ?? 0;
+    if (this.#callbacksToSkip > 0) this.#callbacksToSkip--;
+    else if (error === undefined || error === null) this.#queued -= this.#queuedByWrite.shift() ?? 0;
   };
 }
