@@ -28,12 +28,18 @@ export function restoreConfiguration(raft: RaftState, confState: ConfState): voi
 /** Applies a committed change. One that cannot be applied ends the member: others may have applied it. */
 export function applyConfChange(raft: RaftState, change: ConfChange): void {
   const { configuration, progress } = raft.tracker;
+  // One that was refused while it was applied. As a simple change it would not be allowed in a joint configuration.
+  if (configuration.isJoint && changesNothing(change)) return;
   const changer = new Changer({ configuration, progress }, changerOptions(raft));
   if (leavesJoint(change)) switchTo(raft, changer.leaveJoint());
   else if (entersJoint(change)) {
     const autoLeave = change.transition !== ConfChangeTransition.jointExplicit;
     switchTo(raft, changer.enterJoint(autoLeave, change.changes));
   } else switchTo(raft, changer.simple(change.changes));
+}
+
+function changesNothing({ changes }: ConfChange): boolean {
+  return changes.length > 0 && changes.every(({ nodeId }) => nodeId === 0n);
 }
 
 function changerOptions(raft: RaftState): ChangerOptions {
