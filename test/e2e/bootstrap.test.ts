@@ -25,6 +25,8 @@ test(
     const cluster = await new TestCluster(t, { size: 3 }).start();
     await put(cluster.member("m1"), "before");
     await cluster.converged();
+    // A log that ended by force may not know yet what was committed last, and a forced cluster drops that, as etcd does.
+    await cluster.member("m1").stop();
     await Promise.all(cluster.running.map((member) => member.kill()));
 
     const alone = await cluster.restart("m1", { wait: false });
@@ -38,7 +40,7 @@ test(
     assert.deepEqual(await names(forced), ["m1"]);
     assert.deepEqual(await keys(forced), ["before"]);
     await put(forced, "forced");
-    await forced.kill();
+    await forced.kill(); // alone, it has committed all that its log holds
     const again = await cluster.restart("m1");
     assert.deepEqual([await names(again), await keys(again)], [["m1"], ["before", "forced"]]);
   },
