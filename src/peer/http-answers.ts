@@ -34,3 +34,11 @@ export function allowMethod(request: IncomingMessage, response: ServerResponse, 
   answerError(response, 405, "Method Not Allowed");
   return false;
 }
+
+/** Ends the connection unless the request's body is complete in time. */
+export function limitBody(request: IncomingMessage, limitMs: number): void {
+  const timer = setTimeout(() => request.destroy(), limitMs);
+  const clear = (): void => clearTimeout(timer);
+  request.once("end", clear);
+  request.once("close", clear);
+}

@@ -8,11 +8,11 @@ import { SERVER_VERSION } from "../base/version.ts";
 import { formatId } from "../cluster/identity.ts";
 import type { MembershipReport } from "../cluster/membership.ts";
 import { PeerRequestKind } from "../ring/record-types.ts";
-import { allowMethod, answer, answerError, answerJson, answerNotFound } from "./http-answers.ts";
+import { allowMethod, answer, answerError, answerJson, answerNotFound, limitBody } from "./http-answers.ts";
 import { formatMembers } from "./members-json.ts";
 import { readAll } from "./peer-client.ts";
 import { CLUSTER_ID_MISMATCH, type LocalMember, headerOf } from "./peer-headers.ts";
-import { MAIN_BODY_BYTES_MAX, MAIN_REQUESTS_MAX } from "./peer-limits.ts";
+import { MAIN_BODY_BYTES_MAX, MAIN_REQUESTS_MAX, type PeerTiming } from "./peer-limits.ts";
 
 /** Hands a request to the main thread; false = it takes no more. See `PeerEvents.peerRequest`. */
 export type PeerRequestSink = (requestId: number, kind: number, body: Uint8Array) => boolean;
@@ -31,16 +31,15 @@ interface WaitingRequest {
 
 export class MemberHandlers {
   readonly #local: LocalMember;
-  readonly #answerMs: number;
+  readonly #timing: PeerTiming;
   readonly #sink: PeerRequestSink;
   readonly #waiting = new Map<number, WaitingRequest>();
   #nextRequestId = 1;
   #membership: MembershipReport | null = null;
 
-  /** @param answerMs how long the main thread may take */
-  constructor(local: LocalMember, answerMs: number, sink: PeerRequestSink) {
+  constructor(local: LocalMember, timing: PeerTiming, sink: PeerRequestSink) {
     this.#local = local;
-    this.#answerMs = answerMs;
+    this.#timing = timing;
     this.#sink = sink;
   }
 
@@ -126,6 +125,7 @@ export class MemberHandlers {
   ): void {
     if (!allowMethod(request, response, method)) return;
     this.#setClusterId(response);
+    limitBody(request, this.#timing.bodyMs);
     readAll(request, MAIN_BODY_BYTES_MAX).then(
       (read) => this.#ask(kind, body ?? read, response),
       () => {
@@ -140,7 +140,10 @@ export class MemberHandlers {
     const requestId = this.#nextRequestId++;
     const sent = kind === PeerRequestKind.downgradeEnabled ? NO_BODY : body;
     if (this.#waiting.size >= MAIN_REQUESTS_MAX) return answerError(response, 503, "too many requests");
-    const timer = setTimeout(() => this.#give(requestId, 503, "request timed out"), this.#answerMs);
+    const timer = setTimeout(
+      () => this.#give(requestId, 503, "request timed out"),
+      this.#timing.mainAnswerMs,
+    );
     this.#waiting.set(requestId, { response, timer });
     // Nothing moves on the connection while main works.
     response.socket?.setTimeout(0);

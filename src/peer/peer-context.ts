@@ -22,8 +22,10 @@ export interface PeerContext {
   readonly log: PeerLog;
   /** Connections of everything but streams. */
   readonly agent: Agent;
-  /** Checks a message and hands it to the loop. */
+  /** Checks a message and hands it to the loop. One of a snapshot without its file is refused. */
   receive(message: RaftMessage): Refusal;
+  /** The same for a snapshot's message, once its file is in place. */
+  receiveSnapshot(message: RaftMessage): Refusal;
   /** The file of a received snapshot lies in its place: rejects when it is damaged. */
   checkSnapshot(snapshot: SnapshotMeta): Promise<void>;
   /** Messages to this peer were lost. Told to the loop in a later turn, once a turn. */

@@ -8,6 +8,8 @@ export interface PeerTiming {
   readonly idleTimeoutMs: number;
   /** Between two link heartbeats on a stream; the reader gives up after three. */
   readonly linkHeartbeatMs: number;
+  /** A message's or small request's body must be there so long after its headers, however busily it drips. */
+  readonly bodyMs: number;
   readonly probeMs: number;
   /** A snapshot's receiver may need so long after the last byte: it syncs a large file before it answers. */
   readonly snapshotAnswerMs: number;
@@ -19,6 +21,7 @@ export const PEER_TIMING: PeerTiming = {
   redialMs: 100,
   idleTimeoutMs: 5000,
   linkHeartbeatMs: 5000 / 3,
+  bodyMs: 30_000,
   probeMs: 4000,
   snapshotAnswerMs: 300_000,
   mainAnswerMs: 15_000,

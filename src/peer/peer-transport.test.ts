@@ -17,6 +17,8 @@ import {
   startMember,
 } from "./testing/transport-fixture.ts";
 
+const NO_MEMBERS = { voters: [], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+
 test("two members: messages and appends arrive on their streams, in order, both ways", async (t) => {
   const one = await startMember(t, 1n);
   const two = await startMember(t, 2n);
@@ -246,11 +248,13 @@ test("a member that left is no longer dialed, and its streams end", async (t) =>
   );
 });
 
-test("messages that no member sends to another are not handed on", async (t) => {
+test("messages that no member sends to another, and snapshots without their file, are not handed on", async (t) => {
   const one = await startMember(t, 1n);
   const two = await startMember(t, 2n);
   await connect(one, two);
   const hup = { ...heartbeat(1n, 2n), type: MessageType.hup };
+  const snapshot = { index: 9, term: 1, confState: NO_MEMBERS };
+  one.transport.send([{ ...heartbeat(1n, 2n), type: MessageType.snap, snapshot }]);
   one.transport.send([hup, { ...heartbeat(1n, 2n), type: MessageType.storageAppendResp }, heartbeat(1n, 2n)]);
   await two.inbox.awaitMessages(MessageType.heartbeat);
   assert.equal(two.inbox.messages.length, 1);
@@ -269,6 +273,21 @@ test("a connection that says nothing, or stops in the middle of a request, is cl
       if (text !== "") socket.write(text);
     });
   }
+});
+
+test("a body that drips is given up, however busily it does", async (t) => {
+  const one = await startMember(t, 1n, { timing: { bodyMs: 100 } });
+  const { port } = new URL(one.url);
+  const socket = connectSocket({ port: Number(port), host: "127.0.0.1" });
+  socket.write(`POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n`);
+  const drip = setInterval(() => socket.write("x"), 10);
+  await new Promise<void>((resolve) => {
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+    socket.resume();
+  });
+  clearInterval(drip);
+  assert.equal(one.inbox.requests.length, 0);
 });
 
 test("probes are answered, and give round-trip times", async (t) => {

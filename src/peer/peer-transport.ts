@@ -50,14 +50,13 @@ export interface PeerTransportOptions {
   readonly timing?: Partial<PeerTiming>;
 }
 
-/** Types that travel between members; others are a member's own. */
+/** Types that travel on streams and pipelines. A snapshot comes with its file; all others are a member's own. */
 const TRAVELLING: ReadonlySet<number> = new Set([
   MessageType.prop,
   MessageType.app,
   MessageType.appResp,
   MessageType.vote,
   MessageType.voteResp,
-  MessageType.snap,
   MessageType.heartbeat,
   MessageType.heartbeatResp,
   MessageType.transferLeader,
@@ -96,14 +95,15 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
       timing,
       headers: requestHeaders(local),
       agent: createPeerAgent(),
-      receive: (message) => this.#receive(message),
+      receive: (message) => this.#receive(message, TRAVELLING.has(message.type)),
+      receiveSnapshot: (message) => this.#receive(message, message.type === MessageType.snap),
       checkSnapshot: (snapshot) => this.#events?.checkSnapshot?.(snapshot) ?? Promise.resolve(),
       unreachable: (id) => this.#reportUnreachable(id),
-      snapshotStatus: (id, ok) => this.#events?.snapshotStatus(id, ok),
-      removedFromCluster: () => this.#events?.removedFromCluster(),
+      snapshotStatus: (id, ok) => this.#tellSnapshotStatus(id, ok),
+      removedFromCluster: () => this.#tellRemoved(),
     };
     this.#raft = new RaftHandlers(this.#context, this, options.snapshotFolder);
-    this.#member = new MemberHandlers(local, timing.mainAnswerMs, (requestId, kind, body) =>
+    this.#member = new MemberHandlers(local, timing, (requestId, kind, body) =>
       this.#events === null ? false : this.#events.peerRequest(requestId, kind, body),
     );
     this.#heartbeats = setInterval(() => this.#heartbeat(), timing.linkHeartbeatMs);
@@ -159,7 +159,7 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
   sendSnapshot(message: RaftMessage, file: SnapshotFile): void {
     const peer = this.#peers.get(message.to);
     if (peer !== undefined && !this.#stopped) peer.sendSnapshot(message, file);
-    else setImmediate(() => this.#events?.snapshotStatus(message.to, false));
+    else setImmediate(() => this.#tellSnapshotStatus(message.to, false));
   }
 
   setMembership(report: Uint8Array): void {
@@ -227,11 +227,11 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
   refusalOf(message: RaftMessage): Refusal {
     if (this.#removed.has(message.from)) return "removed";
     if (message.to !== this.#context.local.memberId) return "mismatch";
-    return TRAVELLING.has(message.type) ? null : "local";
+    return null;
   }
 
-  #receive(message: RaftMessage): Refusal {
-    const refusal = this.refusalOf(message);
+  #receive(message: RaftMessage, isExpectedType: boolean): Refusal {
+    const refusal = this.refusalOf(message) ?? (isExpectedType ? null : "local");
     if (refusal === null && !this.#stopped) this.#events?.receive(message);
     return refusal;
   }
@@ -256,6 +256,14 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
     const ids = [...this.#unreachable];
     this.#unreachable.clear();
     if (!this.#stopped) for (const id of ids) this.#events?.unreachable(id);
+  }
+
+  #tellSnapshotStatus(id: bigint, ok: boolean): void {
+    if (!this.#stopped) this.#events?.snapshotStatus(id, ok);
+  }
+
+  #tellRemoved(): void {
+    if (!this.#stopped) this.#events?.removedFromCluster();
   }
 
   #heartbeat(): void {

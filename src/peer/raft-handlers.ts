@@ -7,7 +7,7 @@ import { formatId } from "../cluster/identity.ts";
 import type { RaftMessage } from "../raft/raft.ts";
 import { snapshotFileName } from "../raft/snapshot-service.ts";
 import { SERVER_VERSION } from "../base/version.ts";
-import { allowMethod, answer, answerError, answerJson, answerNotFound } from "./http-answers.ts";
+import { allowMethod, answer, answerError, answerJson, answerNotFound, limitBody } from "./http-answers.ts";
 import { readAll } from "./peer-client.ts";
 import type { PeerContext, Refusal } from "./peer-context.ts";
 import type { PeerCounters } from "./peer-counters.ts";
@@ -109,6 +109,7 @@ export class RaftHandlers {
   #message(request: IncomingMessage, response: ServerResponse): void {
     if (!this.#accepts("POST", request, response)) return;
     this.#addSender(request);
+    limitBody(request, this.#context.timing.bodyMs);
     readAll(request, PIPELINE_BODY_BYTES_MAX).then(
       (body) => this.#received(body, response),
       (error: unknown) => {
@@ -123,16 +124,7 @@ export class RaftHandlers {
     if (message === null) return answerError(response, 400, "error unmarshalling raft message");
     const counters = this.#countersOf(message.from);
     if (counters !== undefined) counters.receivedBytes += body.length;
-    this.#deliver(message, response);
-  }
-
-  /** Hands a message to the loop and tells the sender. */
-  #deliver(message: RaftMessage, response: ServerResponse): void {
-    const refusal = this.#context.receive(message);
-    if (refusal === "removed" || refusal === "mismatch") {
-      return answerJson(response, 403, `{"message":"${FORBIDDEN[refusal]}"}`);
-    }
-    answer(response, 204, NOTHING);
+    answerReceived(this.#context.receive(message), response);
   }
 
   #snapshot(request: IncomingMessage, response: ServerResponse): void {
@@ -178,7 +170,7 @@ export class RaftHandlers {
       if (counters !== undefined) counters.snapshotReceiveFailures++;
       return this.#refuseSnapshot(error, response);
     }
-    this.#deliver(message, response);
+    answerReceived(this.#context.receiveSnapshot(message), response);
   }
 
   /** Before raft hears of it: what is damaged must not come into the log. */
@@ -222,6 +214,13 @@ export class RaftHandlers {
   #countersOf(id: bigint): PeerCounters | undefined {
     return this.#members.peer(id)?.counters;
   }
+}
+
+/** Tells the sender what became of its message. */
+function answerReceived(refusal: Refusal, response: ServerResponse): void {
+  if (refusal === "removed" || refusal === "mismatch") {
+    answerJson(response, 403, `{"message":"${FORBIDDEN[refusal]}"}`);
+  } else answer(response, 204, NOTHING);
 }
 
 function peerField(message: RaftMessage): Record<string, unknown> {
