@@ -82,9 +82,15 @@ test("5.4.2, figure 8: an old entry on a majority can still be replaced; under o
   lost.settle();
   assert.equal(core.isLeader, true);
   const [old] = lost.get(1n).store.slices(2, 2, 1000);
-  lost.get(3n).step(MessageType.app, { from: 1n, term: 4, index: 1, logTerm: 1, entries: [old] });
-  for (const answer of lost.get(3n).flush()) core.step(answer);
+  for (const id of [2n, 3n]) {
+    lost.get(id).step(MessageType.app, { from: 1n, term: 4, index: 1, logTerm: 1, entries: [old] });
+    for (const answer of lost.get(id).flush()) core.step(answer);
+  }
   assert.deepEqual(lost.get(3n).terms, [1, 2], "the entry of term 2 is on three of five");
+  assert.deepEqual(
+    core.progress().map(({ match }) => match),
+    [3, 2, 2, 0, 0],
+  );
   assert.equal(core.commitIndex, 0);
   // (d) So S5 may lead term 5 and replace it.
   lost.split([1n], [2n, 3n, 4n, 5n]);
