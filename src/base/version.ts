@@ -6,9 +6,6 @@
 /** The etcd release whose API and answers are offered: in `/version`, Status, the CLIs' `version`, and to peers. */
 export const SERVER_VERSION = "3.6.6";
 
-/** Version that a cluster of such members agrees on: never a patch level. */
-export const CLUSTER_VERSION = "3.6.0";
-
 /** Schema version of the database. */
 export const STORAGE_VERSION = "3.6.0";
 
