@@ -10,6 +10,7 @@ import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
 import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
+import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
@@ -54,6 +55,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   });
   router.onPeerRequest(PeerRequestKind.promote, promoteHandler(reconfigurer));
   router.onPeerRequest(PeerRequestKind.downgradeEnabled, downgradeEnabledHandler(router));
+  router.onPeerRequest(PeerRequestKind.hashKv, hashKvHandler(router));
   const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
   const services = createServiceTable(router, {
     ...identity,

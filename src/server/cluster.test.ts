@@ -9,6 +9,7 @@ import { ERRORS, ErrorId } from "../base/errors.ts";
 import { formatMember, type Member, parseMember } from "../cluster/membership.ts";
 import { decodeConfChange } from "../proto/conf-change.ts";
 import {
+  HashKVResponseSchema,
   MemberAddRequestSchema,
   MemberPromoteRequestSchema,
   MemberPromoteResponseSchema,
@@ -22,6 +23,7 @@ import { SILENT_LOGGER } from "../telemetry/logger.ts";
 import { AutoPromoter } from "./auto-promoter.ts";
 import { clusterMethods } from "./cluster.ts";
 import { maintenanceMethods } from "./maintenance.ts";
+import { hashKvHandler } from "./peer-hash-kv.ts";
 import { promoteHandler } from "./peer-promote.ts";
 import { Reconfigurer } from "./reconfigurer.ts";
 
@@ -299,6 +301,37 @@ test("a peer's promotion is made here, and refused with the status that etcd's m
   fixture.fromWorker(RecordType.peerRequest, 5, request);
   await turn();
   deepEqual(response(fixture.raftRecords()), [500, 0, '{"message":"Internal Server Error"}']);
+});
+
+test("a peer asks for the hash at a revision", async () => {
+  fixture.router.onPeerRequest(PeerRequestKind.hashKv, hashKvHandler(fixture.router));
+  const ask = async (json: string): Promise<number> => {
+    const request = Buffer.concat([Buffer.of(PeerRequestKind.hashKv), Buffer.from(json)]);
+    fixture.fromWorker(RecordType.peerRequest, 6, request);
+    await turn();
+    const [read] = fixture.applyRecords();
+    equal(read?.type, RecordType.read);
+    return read?.id ?? 0;
+  };
+  const answered = async (): Promise<unknown[]> => {
+    await turn();
+    const [{ id, payload }] = fixture.raftRecords();
+    return [id, payload.readUInt16LE(), payload[2], payload.subarray(4).toString()];
+  };
+  const hash = create(HashKVResponseSchema, {
+    header: { clusterId: 7n, memberId: SELF, revision: 12n, raftTerm: 3n },
+    hash: 0xffff_fffe,
+    compactRevision: -1n,
+    hashRevision: 9n,
+  });
+  const id = await ask('{"revision":9}');
+  fixture.fromWorker(RecordType.response, id, toBinary(HashKVResponseSchema, hash));
+  const json = '{"header":{"revision":12},"hash":4294967294,"compact_revision":-1,"hash_revision":9}';
+  deepEqual(await answered(), [6, 200, 0, json]);
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32LE(ErrorId.compacted);
+  fixture.fromWorker(RecordType.error, await ask("{}"), payload);
+  deepEqual(await answered(), [6, 400, 2, "mvcc: required revision has been compacted\n"]);
 });
 
 test("learners are promoted without being told, once they have started and caught up, by the leader alone", async () => {
