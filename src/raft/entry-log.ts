@@ -229,6 +229,8 @@ export class EntryLog implements EntryStore {
       this.#release(held);
       this.#firstIndex = held.last + 1;
     }
+    // Of a batch that is not let go as a whole, the first entries are gone as far as anybody can see.
+    this.#firstIndex = Math.max(this.#firstIndex, Math.min(index, this.#handedIndex) + 1);
     this.#terms.release(Math.min(this.#firstIndex - 1, durableIndex));
     this.#retain();
     return this.#firstIndex !== first;

@@ -1,0 +1,246 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ErrorId } from "../base/errors.ts";
+import { ConfChangeType, encodeConfChange } from "../proto/conf-change.ts";
+import { RecordType } from "../ring/record-types.ts";
+import { MessageType } from "./raft.ts";
+import type { RaftReport } from "./raft-report.ts";
+import { ELECTION_TICKS, LoopCluster, type LoopMember } from "./testing/loop-cluster.ts";
+
+function confChange(type: number, nodeId: bigint): Uint8Array {
+  return encodeConfChange({ id: 1n, type, nodeId, context: new Uint8Array(0) });
+}
+
+/** Indexes differ from run to run where elections do: what was applied, without them. */
+function texts(member: LoopMember): string[] {
+  return member.applied.map((line) => line.replace(/^\d+ /, ""));
+}
+
+describe("raft loops of a cluster", () => {
+  test("proposals of leader and followers reach every apply thread, in one order", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [first, second] = cluster.followers as [LoopMember, LoopMember];
+    leader.tell(RecordType.propose, 1, "of the leader");
+    first.tell(RecordType.propose, 2, "of a follower");
+    first.tell(RecordType.propose, 3, "of the same one");
+    second.tell(RecordType.propose, 4, "of the other");
+    await cluster.tick(2);
+    assert.equal(leader.applied.length, 4);
+    for (const follower of [first, second]) assert.deepEqual(follower.applied, leader.applied);
+    const mine = texts(leader).filter((text) => text !== "of the leader" && text !== "of the other");
+    assert.deepEqual(mine, ["of a follower", "of the same one"], "a member's proposals keep their order");
+  });
+
+  test("an entry is committed once a quorum's disks have it, the leader's own among them or not", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [first, second] = cluster.followers as [LoopMember, LoopMember];
+    const openFirst = first.holdDisk();
+    const openSecond = second.holdDisk();
+    leader.tell(RecordType.propose, 1, "put a");
+    await cluster.settle();
+    assert.deepEqual(leader.applied, [], "only the leader's disk has it");
+    const openLeader = leader.holdDisk();
+    leader.tell(RecordType.propose, 2, "put b");
+    await cluster.settle();
+    openFirst();
+    await cluster.settle();
+    assert.deepEqual(texts(leader), ["put a"]);
+    openSecond();
+    await cluster.tick();
+    // Committed by the followers alone; the leader applies it when its own disk has it too.
+    assert.deepEqual(texts(first), ["put a", "put b"]);
+    assert.deepEqual(texts(leader), ["put a"]);
+    openLeader();
+    await cluster.settle();
+    assert.deepEqual(texts(leader), ["put a", "put b"]);
+  });
+
+  test("a stall of 2 s in one member's fdatasync causes no election", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const { term } = leader.loop.consensus;
+    for (const member of [leader, ...cluster.followers]) {
+      const openDisk = member.holdDisk();
+      leader.tell(RecordType.propose, 1, "during the stall");
+      await cluster.tick(2 * ELECTION_TICKS);
+      assert.equal(cluster.leader, leader);
+      openDisk();
+      await cluster.settle();
+    }
+    for (const { loop } of cluster.members.values()) assert.equal(loop.consensus.term, term);
+    assert.equal(texts(leader).length, 3);
+  });
+
+  test("nobody votes before the vote is durable", async () => {
+    const cluster = await LoopCluster.found(3);
+    const gates = [...cluster.members.values()].map((member) => member.holdDisk());
+    await cluster.tick(3 * ELECTION_TICKS);
+    assert.ok([...cluster.members.values()].every(({ isLeader }) => !isLeader));
+    for (const open of gates) open();
+    await cluster.elect();
+  });
+
+  test("a read at a follower sees what was committed before it, through the leader", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [follower] = cluster.followers as [LoopMember];
+    leader.tell(RecordType.propose, 1, "put a");
+    await cluster.settle();
+    const openDisk = follower.holdDisk();
+    leader.tell(RecordType.propose, 2, "put b");
+    await cluster.tick();
+    follower.tell(RecordType.read, 3, "get");
+    await cluster.settle();
+    assert.deepEqual(texts(leader), ["put a", "put b"]);
+    assert.deepEqual(texts(follower), ["put a"], "the read waits for the entry");
+    openDisk();
+    await cluster.tick();
+    assert.equal(follower.applied.map((line) => line.replace(/^\d+ /, "")).join(), "put a,put b,read get");
+  });
+
+  test("a read whose answer is lost is asked for again after 500 ms, a cancelled one is not answered", async () => {
+    const cluster = await LoopCluster.found(3);
+    await cluster.elect();
+    const [follower] = cluster.followers as [LoopMember];
+    cluster.drops = ({ type }) => type === MessageType.readIndexResp;
+    follower.tell(RecordType.read, 1, "get a");
+    follower.tell(RecordType.read, 2, "get b");
+    follower.tell(RecordType.cancel, 2);
+    await cluster.tick(4);
+    assert.deepEqual(follower.applied, []);
+    cluster.drops = () => false;
+    await cluster.settle();
+    assert.deepEqual(follower.applied, []);
+    await cluster.tick(2);
+    assert.deepEqual(follower.applied, ["read get a"]);
+  });
+
+  test("a leader without its quorum answers no reads; they, and new proposals, go to the next leader", async () => {
+    const cluster = await LoopCluster.found(3);
+    const old = await cluster.elect();
+    cluster.isolate(old);
+    old.tell(RecordType.read, 1, "get");
+    old.tell(RecordType.propose, 2, "lost");
+    await cluster.tick(3 * ELECTION_TICKS);
+    assert.equal(old.isLeader, false);
+    const { leader } = cluster;
+    assert.notEqual(leader, old);
+    old.tell(RecordType.propose, 3, "waits");
+    await cluster.settle();
+    assert.equal(old.applied.length + old.errors.length, 0);
+    cluster.heal();
+    await cluster.tick(ELECTION_TICKS);
+    assert.ok(old.applied.includes("read get"));
+    assert.deepEqual(texts(leader), ["waits"], "what the old leader could not replicate is gone");
+    assert.deepEqual(
+      texts(old).filter((text) => !text.startsWith("read")),
+      ["waits"],
+    );
+  });
+
+  test("a proposal during a leader transfer is dropped, with etcd's error", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [target] = cluster.followers as [LoopMember];
+    // The transferee is not up to date, so the leader has to wait for it.
+    const openDisk = target.holdDisk();
+    leader.tell(RecordType.propose, 1, "put a");
+    await cluster.settle();
+    const id = new Uint8Array(8);
+    new DataView(id.buffer).setBigUint64(0, target.id, true);
+    leader.tell(RecordType.transferLeader, 0, id);
+    leader.tell(RecordType.propose, 2, "put b");
+    await cluster.settle();
+    assert.deepEqual(leader.errors, [`2 ${ErrorId.proposalDropped}`]);
+    openDisk();
+    await cluster.tick();
+    assert.equal(cluster.leader, target);
+  });
+
+  test("a conf change is held until apply has judged it; an invalid one changes nothing", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [follower] = cluster.followers as [LoopMember];
+    const joiner = await cluster.join(4n);
+    for (const member of cluster.members.values()) member.approves = false;
+    follower.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.addLearnerNode, 4n));
+    leader.tell(RecordType.propose, 2, "behind");
+    await cluster.tick(2);
+    assert.deepEqual(texts(leader).toSorted(), ["behind", "conf change"]);
+    assert.deepEqual(leader.loop.consensus.confState.learners, []);
+    for (const member of cluster.members.values()) member.approves = true;
+    follower.tell(RecordType.proposeConfChange, 3, confChange(ConfChangeType.addLearnerNode, 4n));
+    await cluster.tick(5);
+    for (const { loop } of cluster.members.values())
+      assert.deepEqual(loop.consensus.confState.learners, [4n]);
+    assert.equal(joiner.installed.length, 1, "the founding entries are in nobody's memory any more");
+    leader.tell(RecordType.raftReport, 9);
+    await cluster.settle();
+    const report = JSON.parse((leader.errors.at(-1) as string).slice(2)) as RaftReport;
+    assert.deepEqual(report.confState, { voters: ["1", "2", "3"], learners: ["4"] });
+    assert.equal(report.match["4"], report.lastIndex);
+  });
+
+  test("a member that is removed hears of it; the others go on", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    leader.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.removeNode, leader.id));
+    await cluster.tick(2);
+    const survivors = cluster.followers;
+    assert.ok(leader.isRemoved);
+    cluster.isolate(leader);
+    await cluster.tick(3 * ELECTION_TICKS);
+    const next = survivors.find(({ isLeader }) => isLeader) as LoopMember;
+    next.tell(RecordType.propose, 2, "go on");
+    await cluster.tick(2);
+    for (const member of survivors) assert.equal(texts(member).at(-1), "go on");
+  });
+
+  test("a follower that needs entries which are gone gets one snapshot, and then the log", async () => {
+    const cluster = await LoopCluster.found(3, { snapshotCount: 10, catchUpEntries: 5 });
+    const leader = await cluster.elect();
+    const [slow] = cluster.followers as [LoopMember];
+    cluster.isolate(slow);
+    for (let i = 0; i < 50; i++) {
+      leader.tell(RecordType.propose, i, `put ${i}`);
+      await cluster.settle();
+      leader.commitStorage();
+    }
+    await cluster.tick();
+    cluster.heal();
+    await cluster.tick(3);
+    leader.tell(RecordType.propose, 99, "behind the snapshot");
+    await cluster.tick(5);
+    assert.equal(leader.snapshotsMade, 1);
+    assert.equal(leader.lentSnapshot, 0, "the file is given back");
+    assert.equal(slow.installed.length, 1);
+    assert.deepEqual(texts(slow), ["behind the snapshot"]);
+    // What it received survives a restart: the marker stands in its log.
+    const again = await cluster.restart(slow.id, [1n, 2n, 3n], 100);
+    leader.tell(RecordType.propose, 100, "after the restart");
+    await cluster.tick(3);
+    assert.deepEqual(texts(again), ["after the restart"]);
+  });
+
+  test("members that restart serve a follower that lags from their log, without a snapshot", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [slow, other] = cluster.followers as [LoopMember, LoopMember];
+    cluster.isolate(slow);
+    for (let i = 0; i < 5; i++) leader.tell(RecordType.propose, i, `put ${i}`);
+    await cluster.tick(2);
+    assert.equal(texts(other).length, 5);
+    // Their storage has applied everything, so nothing has to be replayed; still they keep what the third may need.
+    const ids = [1n, 2n, 3n];
+    const restarted = [await cluster.restart(leader.id, ids, 100), await cluster.restart(other.id, ids, 100)];
+    cluster.heal();
+    await cluster.tick(4 * ELECTION_TICKS);
+    assert.deepEqual(texts(slow), ["put 0", "put 1", "put 2", "put 3", "put 4"]);
+    assert.deepEqual(
+      restarted.map(({ snapshotsMade }) => snapshotsMade),
+      [0, 0],
+    );
+  });
+});
