@@ -1,11 +1,13 @@
 /** Opens the raft thread's log: the WAL that is there, a new one with the founding entries, or one in memory. */
 
+import { join } from "node:path";
 import { formatId } from "../src/cluster/identity.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { BOOTSTRAP_TERM, bootstrapHardState, encodeBootstrapEntries } from "../src/raft/bootstrap.ts";
 import { type MemberRoles, encodeRemovals, replayConfChanges } from "../src/raft/force-new-cluster.ts";
 import type { LogStorage } from "../src/raft/log-storage.ts";
 import { EntryType, type EntryBatch, type HardState } from "../src/raft/raft.ts";
+import { snapshotFileName } from "../src/raft/snapshot-service.ts";
 import { MemoryLog } from "../src/wal/memory-log.ts";
 import { WalBatch } from "../src/wal/wal-batch.ts";
 import { type Wal, type WalOptions, createWal, openWal } from "../src/wal/wal.ts";
@@ -77,6 +79,15 @@ function entriesKeptBefore(options: MemberOptions, { voters, learners }: Recover
   return isAlone ? 0 : options.snapshotCatchupEntries;
 }
 
+/** How far the entries lead from `appliedIndex` on without a gap. */
+function lastConsecutive(batches: readonly EntryBatch[], appliedIndex: number): number {
+  let last = appliedIndex;
+  for (const { firstIndex, count } of batches) {
+    if (firstIndex <= last + 1) last = Math.max(last, firstIndex + count - 1);
+  }
+  return last;
+}
+
 async function reopenLog(
   options: MemberOptions,
   recovered: Recovered,
@@ -102,6 +113,15 @@ async function reopenLog(
         `${options.databasePath}: the two do not belong together`,
     );
   }
+  const snapshotIndex = snapshots.at(-1)?.index ?? 0;
+  const reached = lastConsecutive(contents.entries, appliedIndex);
+  if (reached < snapshotIndex) {
+    await wal.close();
+    throw new Error(
+      `log ${options.walDir} goes on behind a snapshot at index ${snapshotIndex}, but database ${options.databasePath} holds entries ` +
+        `up to ${appliedIndex} and ${join(options.snapDir, snapshotFileName(snapshotIndex))} is missing: remove this member and add it anew`,
+    );
+  }
   const opened: OpenedLog = {
     identity: { memberId: metadata.nodeId, clusterId: metadata.clusterId },
     storage: wal,
@@ -109,7 +129,7 @@ async function reopenLog(
     entries: contents.entries,
     lastIndex,
     appliedTerm: afterTerm === 0 ? term : afterTerm,
-    snapshotIndex: snapshots.at(-1)?.index ?? 0,
+    snapshotIndex,
   };
   if (!options.forceNewCluster) return opened;
   const forced = await forceNewCluster(opened, wal, recovered);
