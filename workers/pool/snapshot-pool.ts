@@ -1,5 +1,8 @@
-/** The pool's threads for snapshot files, as the main thread sees them. They are started with the first job, and end when idle. */
-import { Piscina } from "piscina";
+/**
+ * The pool's threads for snapshot files, as the main thread sees them. Pool and threads are made with the first job (loading the
+ * library would delay every start), and the threads end when idle.
+ */
+import type { Piscina } from "piscina";
 import type { SnapshotContents, SnapshotExpectation } from "../../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../../src/snapshot/snapshot.ts";
 import type { BuildJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
@@ -11,7 +14,7 @@ const IDLE_MS = 10_000;
 export class SnapshotPool {
   readonly #cancelled = new Int32Array(new SharedArrayBuffer(4));
   readonly #running = new Set<Promise<unknown>>();
-  #pool: Piscina | null = null;
+  #pool: Promise<Piscina> | null = null;
 
   /** Writes what storage has committed to the database at `databasePath` to a new file at `path`. Rejects with the path and the cause. */
   write(databasePath: string, path: string): Promise<SnapshotDescription> {
@@ -41,23 +44,29 @@ export class SnapshotPool {
   /** Ends all jobs and threads. A thread must not end inside a transaction of LMDB, so the jobs end first. */
   async close(): Promise<void> {
     await this.cancelAll();
-    await this.#pool?.destroy();
+    const pool = this.#pool;
     this.#pool = null;
+    await (await pool)?.destroy();
   }
 
   #run<T>(name: string, job: object): Promise<T> {
-    this.#pool ??= new Piscina({
-      filename: new URL(`./snapshot-file${extension}`, import.meta.url).href,
-      minThreads: 0,
-      maxThreads: THREADS_MAX,
-      idleTimeout: IDLE_MS,
-    });
-    const result = this.#pool.run(job, { name }) as Promise<T>;
+    this.#pool ??= createPool();
+    const result = this.#pool.then((pool) => pool.run(job, { name }) as Promise<T>);
     this.#running.add(result);
     const ended = (): void => void this.#running.delete(result);
     result.then(ended, ended);
     return result;
   }
+}
+
+async function createPool(): Promise<Piscina> {
+  const library = await import("piscina");
+  return new library.Piscina({
+    filename: new URL(`./snapshot-file${extension}`, import.meta.url).href,
+    minThreads: 0,
+    maxThreads: THREADS_MAX,
+    idleTimeout: IDLE_MS,
+  });
 }
 
 const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
