@@ -196,9 +196,14 @@ export class RaftLoop implements PeerEvents {
 
   /** Does all that can be done now, without waiting. */
   pump(): void {
+    this.#pump(true);
+  }
+
+  #pump(takesFromMain: boolean): void {
     if (this.#failed) return;
     try {
-      this.#drainInboxes();
+      this.#drainWorkers();
+      if (takesFromMain) this.#drainMain();
       this.#forwardProposals();
       this.#takeReady();
       this.#startFlush();
@@ -260,7 +265,8 @@ export class RaftLoop implements PeerEvents {
     this.#isPumpQueued = true;
     queueMicrotask(() => {
       this.#isPumpQueued = false;
-      this.pump();
+      // What main sends goes into the next flush, and into one append with it: peers' answers must not tear it apart.
+      this.#pump(!this.#storage.isFlushing);
       if (this.#isStuck && this.#mayTake()) this.#noteProgress();
     });
   }
@@ -322,10 +328,13 @@ export class RaftLoop implements PeerEvents {
     return this.#unappliedBytes < UNAPPLIED_BYTES_MAX && this.#reads.queue.bytes < WAITING_READ_BYTES_MAX;
   }
 
-  #drainInboxes(): void {
-    const { fromMain, fromWorkers } = this.#options;
-    for (const inbox of fromWorkers)
+  #drainWorkers(): void {
+    for (const inbox of this.#options.fromWorkers)
       while (inbox.drain(this.#handler, TURN_RECORDS_MAX) === TURN_RECORDS_MAX);
+  }
+
+  #drainMain(): void {
+    const { fromMain } = this.#options;
     let taken = 0;
     while (taken < TURN_RECORDS_MAX && this.#mayTake()) {
       const count = fromMain.drain(this.#handler, DRAIN_RECORDS_MAX);
