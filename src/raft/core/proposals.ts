@@ -88,7 +88,7 @@ function refusal(raft: RaftState, wantsLeaveJoint: boolean): string | null {
 /** Appends entries, refused ones as empty ones, so that their proposers see an index go by. False if there are too many bytes. */
 function append(raft: RaftState, entries: readonly EntrySlice[], refused: ReadonlySet<number>): boolean {
   const { log, term, uncommitted } = raft;
-  if (!uncommitted.hasRoom(payloadBytesOf(entries))) {
+  if (!uncommitted.hasRoom(payloadBytesOf(entries) - refusedBytes(raft, entries, refused))) {
     raft.logger.warning(
       `${hex(raft.id)} appending new entries to log would exceed uncommitted entry size limit; dropping proposal`,
     );
@@ -106,4 +106,17 @@ function append(raft: RaftState, entries: readonly EntrySlice[], refused: Readon
     }
   }
   return true;
+}
+
+/** Bytes of data that are not appended because their conf changes are refused. */
+function refusedBytes(raft: RaftState, entries: readonly EntrySlice[], refused: ReadonlySet<number>): number {
+  if (refused.size === 0) return 0;
+  let bytes = 0;
+  let index = raft.log.lastIndex + 1;
+  for (const { batch, from, count } of entries) {
+    for (let i = from; i < from + count; i++, index++) {
+      if (refused.has(index)) bytes += batch.dataEnd(i) - batch.dataStart(i);
+    }
+  }
+  return bytes;
 }

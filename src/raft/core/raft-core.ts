@@ -208,8 +208,10 @@ export class RaftCore implements Consensus {
   }
 
   step(message: RaftMessage): number {
-    const { tracker } = this.#raft;
-    if (isResponse(message.type) && tracker.get(message.from) === undefined) return StepResult.unknownPeer;
+    const { tracker, id } = this.#raft;
+    const { type, from } = message;
+    // What a removed member told itself is judged by its role.
+    if (isResponse(type) && from !== id && tracker.get(from) === undefined) return StepResult.unknownPeer;
     return step(this.#raft, message);
   }
 

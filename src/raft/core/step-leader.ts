@@ -42,7 +42,7 @@ function stepOfMember(raft: RaftState, message: RaftMessage): number {
   const progress = raft.tracker.get(message.from);
   if (progress === undefined) {
     raft.logger.debug(`${hex(raft.id)} no progress available for ${hex(message.from)}`);
-    return StepResult.unknownPeer;
+    return StepResult.ok;
   }
   switch (message.type) {
     case MessageType.appResp:

@@ -2,6 +2,7 @@ import { assert } from "../../../src/base/assert.ts";
 import { decodeConfChange } from "../../../src/raft/core/conf-change-entry.ts";
 import type { MemoryEntry, MemoryEntryStore } from "../../../src/raft/core/memory-entry-store.ts";
 import { encodedBytesOf } from "../../../src/raft/core/entry-size.ts";
+import { isResponse } from "../../../src/raft/core/messages.ts";
 import type { RaftCore } from "../../../src/raft/core/raft-core.ts";
 import {
   EntryType,
@@ -87,6 +88,9 @@ export class TraceMember {
   step(message: TraceMessage): string | null {
     if (message.from === APPEND_THREAD) return this.#stepStored(message);
     if (message.from === APPLY_THREAD) return this.#stepApplied(message);
+    // What comes by the network from a member that is none any more is refused, even if it is the member itself.
+    if (isResponse(message.type) && this.core.tracker.get(message.from) === undefined)
+      return STEP_ERRORS[StepResult.unknownPeer];
     return STEP_ERRORS[this.core.step(toRaftMessage(message))];
   }
 
@@ -162,7 +166,10 @@ export class TraceMember {
   advance(): void {
     const steps = this.#stepsOnAdvance;
     this.#stepsOnAdvance = [];
-    for (const message of steps) this.step(message);
+    for (const message of steps) {
+      if (message.from === this.id) this.core.step(toRaftMessage(message));
+      else this.step(message);
+    }
   }
 
   /** Drops durable entries up to `index`. @throws {MemberError} */
