@@ -36,9 +36,10 @@ export function allowMethod(request: IncomingMessage, response: ServerResponse, 
 }
 
 /** Ends the connection unless the request's body is complete in time. */
-export function limitBody(request: IncomingMessage, limitMs: number): void {
+export function limitBody(request: IncomingMessage, response: ServerResponse, limitMs: number): void {
   const timer = setTimeout(() => request.destroy(), limitMs);
   const clear = (): void => clearTimeout(timer);
   request.once("end", clear);
-  request.once("close", clear);
+  // Also when the request was answered before its end, or its client went.
+  response.once("close", clear);
 }

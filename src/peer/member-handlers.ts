@@ -125,7 +125,7 @@ export class MemberHandlers {
   ): void {
     if (!allowMethod(request, response, method)) return;
     this.#setClusterId(response);
-    limitBody(request, this.#timing.bodyMs);
+    limitBody(request, response, this.#timing.bodyMs);
     readAll(request, MAIN_BODY_BYTES_MAX).then(
       (read) => this.#ask(kind, body ?? read, response),
       () => {

@@ -90,6 +90,18 @@ test("a snapshot arrives whole, under its name, before its message does", async 
   assert.deepEqual(readdirSync(two.folder), [NAME]);
 });
 
+test("a snapshot whose file turns out to be damaged is refused, and its file goes", async (t) => {
+  const one = await startMember(t, 1n);
+  const two = await startMember(t, 2n);
+  await connect(one, two);
+  two.inbox.damage = new Error("page 5: checksum");
+  one.transport.sendSnapshot(snapshotMessage(1n, 2n), makeFile(one.folder));
+  assert.deepEqual(await outcome(one), { id: 2n, ok: false });
+  assert.deepEqual(readdirSync(two.folder), []);
+  assert.equal(two.inbox.messages.length, 0);
+  assert.ok(one.logs.some((line) => line.includes("failed to save KV snapshot (page 5: checksum)")));
+});
+
 test("a snapshot that is cut off in the middle leaves nothing and is not handed on", async (t) => {
   const two = await startMember(t, 2n);
   const { cut } = postPart(two, snapshotMessage(1n, 2n), 1_000_000, 400_000);

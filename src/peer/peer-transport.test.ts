@@ -106,14 +106,14 @@ test("a member that comes back is dialed again, and its streams take the place o
 });
 
 test("link heartbeats keep idle streams alive beyond the silence that ends them, and never reach raft", async (t) => {
-  const timing = { idleTimeoutMs: 120, linkHeartbeatMs: 40 };
+  const timing = { idleTimeoutMs: 600, linkHeartbeatMs: 30 };
   const one = await startMember(t, 1n, { timing });
   const two = await startMember(t, 2n, { timing });
   await connect(one, two);
   const counters = (): number => two.transport.counters().get(1n)?.disconnects ?? -1;
   const heartbeatsOf = (): number => one.transport.counters().get(2n)?.sentBytes ?? 0;
-  // A link heartbeat is 29 bytes on both streams together.
-  await waitFor("ten link heartbeats", WAIT_MS, () => (heartbeatsOf() >= 290 ? true : undefined));
+  // A link heartbeat is 29 bytes on both streams together; 25 take longer than the silence allowed.
+  await waitFor("25 link heartbeats", WAIT_MS, () => (heartbeatsOf() >= 25 * 29 ? true : undefined));
   assert.equal(counters(), 0);
   assert.equal(two.logs.filter((line) => line.includes("lost TCP")).length, 0);
   assert.equal(two.inbox.messages.length, 0);

@@ -109,7 +109,7 @@ export class RaftHandlers {
   #message(request: IncomingMessage, response: ServerResponse): void {
     if (!this.#accepts("POST", request, response)) return;
     this.#addSender(request);
-    limitBody(request, this.#context.timing.bodyMs);
+    limitBody(request, response, this.#context.timing.bodyMs);
     readAll(request, PIPELINE_BODY_BYTES_MAX).then(
       (body) => this.#received(body, response),
       (error: unknown) => {
@@ -156,7 +156,7 @@ export class RaftHandlers {
       const received = await receiveSnapshot(request, this.#snapshotFolder, timing.idleTimeoutMs, check);
       ({ message } = received);
       const index = message.snapshot?.index;
-      await this.#checkFile(received);
+      await this.#checkFile(received, request);
       log("info", "received and saved database snapshot", {
         ...peerField(message),
         "incoming-snapshot-index": index,
@@ -174,8 +174,10 @@ export class RaftHandlers {
   }
 
   /** Before raft hears of it: what is damaged must not come into the log. */
-  async #checkFile({ message: { snapshot } }: ReceivedSnapshot): Promise<void> {
+  async #checkFile({ message: { snapshot } }: ReceivedSnapshot, request: IncomingMessage): Promise<void> {
     if (snapshot === null) return;
+    // Nothing moves on the connection while the file is read.
+    request.socket.setTimeout(0);
     try {
       await this.#context.checkSnapshot(snapshot);
     } catch (error) {

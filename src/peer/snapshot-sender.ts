@@ -102,8 +102,11 @@ export class SnapshotSender {
       const end = file.bytes - 1;
       const source = createReadStream(file.path, { end, highWaterMark: FILE_CHUNK_BYTES });
       await pipe(source, request);
-      if (source.bytesRead !== file.bytes)
-        throw new Error(`snapshot file is shorter than ${file.bytes} bytes`);
+      // The receiver would wait for the rest.
+      if (source.bytesRead !== file.bytes) {
+        request.destroy(new Error(`snapshot file is shorter than ${file.bytes} bytes`));
+        return;
+      }
     }
     request.setTimeout(this.#parts.context.timing.snapshotAnswerMs);
   }

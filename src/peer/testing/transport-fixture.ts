@@ -22,6 +22,8 @@ export class Inbox implements PeerEvents {
   readonly snapshots: { readonly id: bigint; readonly ok: boolean }[] = [];
   readonly requests: { readonly requestId: number; readonly kind: number; readonly body: Uint8Array }[] = [];
   removals = 0;
+  /** What the loop finds wrong with snapshots' files; null = nothing. */
+  damage: Error | null = null;
 
   receive(message: RaftMessage): void {
     const texts = message.entries.flatMap(({ batch, from, count }) =>
@@ -30,6 +32,10 @@ export class Inbox implements PeerEvents {
       ),
     );
     this.messages.push({ ...message, entries: [], texts });
+  }
+
+  async checkSnapshot(): Promise<void> {
+    if (this.damage !== null) throw this.damage;
   }
 
   unreachable(id: bigint): void {
