@@ -179,8 +179,14 @@ class Supervisor {
     this.#pump(router).catch(this.fail);
     await raft.run(Comlink.proxy(snapshots));
     const threads: Threads = { router, raft, apply, storage };
+    const removed = this.#untilRemoved(router, raft);
+    const ended = removed.then(() => {
+      throw new Error("the member has been permanently removed from the cluster");
+    });
+    // Of no interest once it serves.
+    ended.catch(() => undefined);
     try {
-      await Promise.race([this.#joinIn(router, identity), whenAborted(stop)]);
+      await Promise.race([this.#joinIn(router, identity), whenAborted(stop), ended]);
     } catch (error) {
       if (stop.aborted) await this.#stop(threads);
       throw error;
@@ -192,7 +198,7 @@ class Supervisor {
       identity,
       clientAddresses: this.#serving.addresses,
       failed: this.failed,
-      removed: this.#untilRemoved(router),
+      removed,
       stop: () => (this.#stopped ??= this.#stop(threads)),
     };
   }
@@ -221,8 +227,9 @@ class Supervisor {
     await status.until(() => status.clusterVersion !== "" || !status.isLeader, VERSION_WAIT_MS);
   }
 
-  async #untilRemoved({ status }: Router): Promise<void> {
-    await status.until(() => status.isRemoved, Infinity);
+  /** As its own log says, or as its peers answer it when it was away meanwhile. */
+  async #untilRemoved({ status }: Router, raft: Comlink.Remote<RaftControl>): Promise<void> {
+    await Promise.race([status.until(() => status.isRemoved, Infinity), raft.removed()]);
     await sleep(REMOVED_GRACE_MS);
     this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
     this.#log.warn("data-dir used by this member must be removed", {});
