@@ -1,11 +1,12 @@
 /** What goes wrong in a round: chance picks faults and their times, and at its end everything is mended. */
 
 import type { Prng } from "../../src/base/prng.ts";
+import { MessageType, type RaftMessage } from "../../src/raft/raft.ts";
+import type { SimulatedCluster } from "./cluster.ts";
 import { MembershipChanges } from "./membership-changes.ts";
 import { HEALTHY_WRITE_MS } from "./simulated-disk.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
 import { FAIR_WEATHER } from "./simulated-network.ts";
-import type { Simulation } from "./simulation.ts";
 
 /** Mean time between two faults. */
 const INTERVAL_MS = 3000;
@@ -18,6 +19,10 @@ const STOP_MS = 6000;
 const STALL_MS = 4000;
 const WEATHER_MS = 10_000;
 
+/** Probabilities, a vote that is given and a new leader's first append. */
+const VOTER_DIES = 0.25;
+const NEW_LEADER_DIES = 0.1;
+
 interface Fault {
   readonly name: string;
   readonly weight: number;
@@ -26,7 +31,7 @@ interface Fault {
 
 export class Faults {
   readonly counts: Record<string, number> = {};
-  readonly #simulation: Simulation;
+  readonly #cluster: SimulatedCluster;
   readonly #random: Prng;
   readonly #changes: MembershipChanges;
   readonly #faults: readonly Fault[];
@@ -34,10 +39,10 @@ export class Faults {
   /** Faults of earlier rounds that have not ended must not mend, or break, anything any more. */
   #round = 0;
 
-  constructor(simulation: Simulation, random: Prng) {
-    this.#simulation = simulation;
+  constructor(cluster: SimulatedCluster, random: Prng) {
+    this.#cluster = cluster;
     this.#random = random;
-    this.#changes = new MembershipChanges(simulation, random);
+    this.#changes = new MembershipChanges(cluster, random);
     this.#faults = [
       { name: "kill", weight: 10, run: () => this.#takeDown(this.#anyMember(), "kill") },
       { name: "kill leader", weight: 6, run: () => this.#takeDown(this.#leader(), "kill") },
@@ -72,7 +77,7 @@ export class Faults {
   /** Everything runs and is connected again. */
   mendAll(): void {
     this.#round++;
-    const { network, members } = this.#simulation;
+    const { network, members } = this.#cluster;
     network.mend();
     Object.assign(network.weather, FAIR_WEATHER);
     for (const member of members.values()) {
@@ -83,12 +88,35 @@ export class Faults {
     }
   }
 
+  /** The worst moments to die: right behind a vote, and right behind an election. */
+  sees({ type, from, reject, entries, commit }: RaftMessage): void {
+    if (this.#cluster.scheduler.nowMs >= this.#endMs) return;
+    if (type === MessageType.voteResp && !reject && this.#random.chance(VOTER_DIES))
+      this.#dieSoon(from, "kill voter");
+    if (type !== MessageType.app || entries.length === 0) return;
+    const [{ batch, from: first }] = entries;
+    // The first entry of a term.
+    const isNewLeader = batch.dataStart(first) === batch.dataEnd(first) && batch.firstIndex + first > commit;
+    if (isNewLeader && this.#random.chance(NEW_LEADER_DIES)) this.#dieSoon(from, "kill new leader");
+  }
+
+  #dieSoon(id: bigint, name: string): void {
+    const member = this.#cluster.members.get(id);
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+    this.#later(this.#random.below(20) / 10, () => {
+      if (member?.isUp !== true) return;
+      if (this.#random.chance(0.5)) member.kill();
+      else member.losePower();
+      this.#later(this.#random.pick([1, 20, 3000]), () => this.#startAgain(member));
+    });
+  }
+
   memberRemoved(member: SimulatedMember): void {
     this.#changes.memberRemoved(member);
   }
 
   #next(): void {
-    const { scheduler } = this.#simulation;
+    const { scheduler } = this.#cluster;
     const delay = this.#random.below(2 * INTERVAL_MS);
     if (scheduler.nowMs + delay >= this.#endMs) return;
     this.#later(delay, () => {
@@ -102,7 +130,7 @@ export class Faults {
     let at = this.#random.below(total);
     const fault = this.#faults.find(({ weight }) => (at -= weight) < 0) as Fault;
     this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
-    const { scheduler } = this.#simulation;
+    const { scheduler } = this.#cluster;
     scheduler.trace.note(scheduler.nowMs, "faults", fault.name, 0, 0);
     fault.run();
   }
@@ -110,18 +138,18 @@ export class Faults {
   /** Runs unless the round has ended by then. */
   #later(delayMs: number, callback: () => void): void {
     const round = this.#round;
-    this.#simulation.scheduler.after(delayMs, null, () => {
+    this.#cluster.scheduler.after(delayMs, null, () => {
       if (round === this.#round) callback();
     });
   }
 
   #anyMember(): SimulatedMember | undefined {
-    const up = [...this.#simulation.members.values()].filter(({ isUp }) => isUp);
+    const up = [...this.#cluster.members.values()].filter(({ isUp }) => isUp);
     return up.length === 0 ? undefined : this.#random.pick(up);
   }
 
   #leader(): SimulatedMember | undefined {
-    const leaders = [...this.#simulation.members.values()].filter(({ isLeader }) => isLeader);
+    const leaders = [...this.#cluster.members.values()].filter(({ isLeader }) => isLeader);
     return leaders.length === 0 ? undefined : this.#random.pick(leaders);
   }
 
@@ -135,11 +163,11 @@ export class Faults {
   }
 
   #startAgain(member: SimulatedMember): void {
-    if (!member.isUp && this.#simulation.members.has(member.id)) member.start();
+    if (!member.isUp && this.#cluster.members.has(member.id)) member.start();
   }
 
   #powerCutOfAll(): void {
-    for (const member of this.#simulation.members.values()) {
+    for (const member of this.#cluster.members.values()) {
       if (member.isUp) member.losePower();
       this.#later(this.#random.below(3000), () => this.#startAgain(member));
     }
@@ -147,7 +175,7 @@ export class Faults {
 
   #isolate(member: SimulatedMember | undefined, direction: "in" | "out" | "both"): void {
     if (member === undefined) return;
-    const { members, network } = this.#simulation;
+    const { members, network } = this.#cluster;
     for (const { id } of members.values()) {
       if (id === member.id) continue;
       if (direction !== "out") network.cut(id, member.id);
@@ -157,15 +185,15 @@ export class Faults {
   }
 
   #cutLink(): void {
-    const ids = [...this.#simulation.members.keys()];
+    const ids = [...this.#cluster.members.keys()];
     const [a, b] = [this.#random.pick(ids), this.#random.pick(ids)];
-    this.#simulation.network.cut(a, b);
-    if (this.#random.chance(0.5)) this.#simulation.network.cut(b, a);
+    this.#cluster.network.cut(a, b);
+    if (this.#random.chance(0.5)) this.#cluster.network.cut(b, a);
     this.#mendLater();
   }
 
   #split(): void {
-    const { members, network } = this.#simulation;
+    const { members, network } = this.#cluster;
     const left = new Set([...members.keys()].filter(() => this.#random.chance(0.5)));
     for (const a of members.keys()) {
       for (const b of members.keys()) if (left.has(a) !== left.has(b)) network.cut(a, b);
@@ -174,11 +202,11 @@ export class Faults {
   }
 
   #mendLater(): void {
-    this.#later(this.#random.below(CUT_MS), () => this.#simulation.network.mend());
+    this.#later(this.#random.below(CUT_MS), () => this.#cluster.network.mend());
   }
 
   #badWeather(): void {
-    const { weather } = this.#simulation.network;
+    const { weather } = this.#cluster.network;
     weather.loss = this.#random.pick([0, 0.05, 0.3]);
     weather.delayMs = this.#random.pick([1, 20, 150]);
     weather.duplicate = this.#random.pick([0.001, 0.1]);
@@ -196,7 +224,7 @@ export class Faults {
   #stallDisk(): void {
     const pace = this.#anyMember()?.disk.pace;
     if (pace !== undefined)
-      pace.stalledUntilMs = this.#simulation.scheduler.nowMs + this.#random.below(STALL_MS);
+      pace.stalledUntilMs = this.#cluster.scheduler.nowMs + this.#random.below(STALL_MS);
   }
 
   #changeClock(): void {

@@ -70,6 +70,11 @@ export class MemberProcess {
     return this.#raft;
   }
 
+  /** It knows a membership that it belongs to. */
+  get isMember(): boolean {
+    return this.membership.includes(`"id":"${this.#options.member.id.toString(16)}"`);
+  }
+
   /** Reads disk and database, and begins. Rejects when it cannot. */
   async run(): Promise<void> {
     const { member, life, firstId, onError } = this.#options;

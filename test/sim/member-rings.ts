@@ -20,8 +20,8 @@ export interface MemberRings {
 }
 
 /** Whoever writes to these waits for room in a way that an in-memory ring cannot: they must never be full. */
-const NEVER_FULL_BYTES = 16 * 1024 * 1024;
-const DATA_RING_BYTES = 256 * 1024;
+const NEVER_FULL_BYTES = 1024 * 1024;
+const DATA_RING_BYTES = 64 * 1024;
 const STATUS_RING_BYTES = 4096;
 
 export function createRings(): MemberRings {

@@ -3,33 +3,33 @@
 import type { Prng } from "../../src/base/prng.ts";
 import { type MembershipReport, formatMember, formatPromotion } from "../../src/cluster/membership.ts";
 import { ConfChangeType } from "../../src/proto/conf-change.ts";
+import { type SimulatedCluster, founder } from "./cluster.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
-import { type Simulation, founder } from "./simulation.ts";
 
 const MEMBERS_MAX = 5;
 const utf8 = new TextEncoder();
 
 export class MembershipChanges {
-  readonly #simulation: Simulation;
+  readonly #cluster: SimulatedCluster;
   readonly #random: Prng;
   #nextId: bigint;
 
-  constructor(simulation: Simulation, random: Prng) {
-    this.#simulation = simulation;
+  constructor(cluster: SimulatedCluster, random: Prng) {
+    this.#cluster = cluster;
     this.#random = random;
-    this.#nextId = BigInt(simulation.options.members + 1);
+    this.#nextId = BigInt(cluster.members.size + 1);
   }
 
   /** Hands leadership to any member, asked of the leader or of another. */
   transfer(): void {
-    const { members } = this.#simulation;
-    const mains = this.#simulation.mains();
+    const { members } = this.#cluster;
+    const mains = this.#cluster.mains();
     if (mains.length > 0) this.#random.pick(mains).transferLeader(this.#random.pick([...members.keys()]));
   }
 
   /** The next step towards another cluster: promote a learner if there is one, else add or remove a member. */
   next(): void {
-    const running = [...this.#simulation.members.values()].filter(({ process }) => process !== null);
+    const running = [...this.#cluster.members.values()].filter(({ process }) => process !== null);
     if (running.length === 0) return;
     const asked = this.#random.pick(running);
     const report = this.#reportOf(asked);
@@ -43,7 +43,7 @@ export class MembershipChanges {
   /** A member has heard that it was removed: its machine goes. */
   memberRemoved(member: SimulatedMember): void {
     member.kill();
-    this.#simulation.members.delete(member.id);
+    this.#cluster.members.delete(member.id);
   }
 
   #reportOf({ process }: SimulatedMember): MembershipReport | null {
@@ -56,7 +56,7 @@ export class MembershipChanges {
     const { name, peerUrls } = founder(id);
     const context = utf8.encode(formatMember({ id, name, peerUrls, clientUrls: [], isLearner: true }));
     // Its machine is there before the change is: as soon as the leader knows the member, it talks to it.
-    const member = this.#simulation.addMember(id, []);
+    const member = this.#cluster.addMember(id, []);
     asked.process?.main.proposeConfChange(
       { type: ConfChangeType.addLearnerNode, nodeId: id, context },
       () => undefined,

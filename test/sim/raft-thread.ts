@@ -5,6 +5,7 @@ import type { RaftLoop } from "../../src/raft/raft-loop.ts";
 import type { SnapshotService } from "../../src/raft/snapshot-service.ts";
 import { startRaftLoop } from "../../src/raft/start-raft-loop.ts";
 import type { OpenedLog } from "../../workers/raft-log.ts";
+import { plantInConsensus, plantInStorage } from "./canaries.ts";
 import type { MemberRings } from "./member-rings.ts";
 import type { Life } from "./scheduler.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
@@ -30,14 +31,14 @@ export interface RaftThreadOptions {
 
 export function startRaftThread(options: RaftThreadOptions): RaftLoop {
   const { member, life, rings, opened, appliedIndex, voters, learners, snapshots } = options;
-  const { scheduler, random, network } = member.setup;
+  const { scheduler, random, network, canary } = member.setup;
   const doorbell = new SimulatedDoorbell(scheduler, random, life);
   for (const ring of [rings.mainToRaft, rings.applyToRaft, rings.storageToRaft]) {
     ring.onPublish = () => doorbell.ring();
   }
   const loop = startRaftLoop({
     nodeId: member.id,
-    contents: opened,
+    contents: { ...opened, storage: plantInStorage(canary, opened.storage) },
     confState: { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false },
     election: { electionTicks: ELECTION_TICKS, preVote: true, prng: new Prng(random.nextUint32()) },
     createNetwork: (events) =>
@@ -63,6 +64,7 @@ export function startRaftThread(options: RaftThreadOptions): RaftLoop {
     onRemoved: () => scheduler.after(1000, life, () => member.setup.onRemoved(member)),
     log: () => undefined,
   });
+  plantInConsensus(canary, loop.consensus);
   const tick = (): void => {
     loop.tick();
     scheduler.after(member.tickMs, life, tick);

@@ -10,7 +10,7 @@ import type { Scheduler } from "./scheduler.ts";
 import type { Answer, SimulatedMain } from "./simulated-main.ts";
 
 /** How long a client waits for an answer. */
-const PATIENCE_MS = [1000, 5000, 10_000] as const;
+const PATIENCE_MS = [300, 1000, 5000] as const;
 /** How long it waits after something went wrong. */
 const BACK_OFF_MS = 200;
 

@@ -17,6 +17,9 @@ export interface DiskPace {
   stalledUntilMs: number;
 }
 
+/** A write that the disk has lied about reaches it after several seconds, as one of so many bytes would. */
+const LATE_WRITE_BYTES = 1_000_000;
+
 export const HEALTHY_WRITE_MS = 0.5;
 
 interface StoredFile {
@@ -35,6 +38,8 @@ interface NameChange {
 export class SimulatedDisk {
   readonly files = new Map<string, StoredFile>();
   readonly pace: DiskPace = { writeMs: HEALTHY_WRITE_MS, stalledUntilMs: 0 };
+  /** Canary: durable writes are said to be done at once. */
+  liesAboutWrites = false;
   readonly #scheduler: Scheduler;
   readonly #random: Prng;
   #nameChanges: NameChange[] = [];
@@ -137,7 +142,7 @@ class Mount implements WalFileSystem {
   rename(from: string, to: string): Promise<void> {
     const { files } = this.#disk;
     const moved: Array<[string, string, StoredFile | undefined]> = [];
-    for (const [name, stored] of [...files]) {
+    for (const [name, stored] of Array.from(files)) {
       if (name !== from && !name.startsWith(`${from}/`)) continue;
       const target = to + name.slice(from.length);
       moved.push([name, target, files.get(target)]);
@@ -156,7 +161,7 @@ class Mount implements WalFileSystem {
 
   remove(target: string): Promise<void> {
     const { files } = this.#disk;
-    for (const [name, stored] of [...files]) {
+    for (const [name, stored] of Array.from(files)) {
       if (name !== target && !name.startsWith(`${target}/`)) continue;
       files.delete(name);
       this.#disk.noteNames([path.dirname(name)], () => files.set(name, stored));
@@ -207,6 +212,10 @@ class SimulatedFile implements WalFile {
     stored.current.set(bytes.subarray(start, end), position);
     const range = { start: position, end: behind };
     stored.dirty.push(range);
+    if (this.#durable && this.#disk.liesAboutWrites) {
+      this.#disk.delay(LATE_WRITE_BYTES, null, () => makeDurable(stored, [range]));
+      return new Promise((resolve) => this.#disk.notify(this.#life, resolve));
+    }
     return this.#completed(end - start, () => {
       if (this.#durable) makeDurable(stored, [range]);
     });

@@ -46,6 +46,7 @@ export class SimulatedMember {
   constructor(setup: MemberSetup) {
     this.setup = setup;
     this.disk = new SimulatedDisk(setup.scheduler, setup.random);
+    this.disk.liesAboutWrites = setup.canary === "early-acknowledge";
   }
 
   get id(): bigint {
@@ -63,7 +64,8 @@ export class SimulatedMember {
 
   /** The process, once it has started. */
   get process(): MemberProcess | null {
-    return this.#process?.raft == null ? null : this.#process;
+    const process = this.#process;
+    return process === null || process.raft === null ? null : process;
   }
 
   get isLeader(): boolean {
@@ -72,8 +74,8 @@ export class SimulatedMember {
 
   /** For the comparison of logs; null while the process is down. */
   get log(): VisibleLog | null {
-    const consensus = this.#process?.raft?.consensus;
-    if (consensus == null) return null;
+    const consensus = this.process?.raft?.consensus;
+    if (consensus === undefined) return null;
     return {
       name: this.name,
       firstIndex: 1,

@@ -134,7 +134,9 @@ export class Port implements PeerNetwork {
     if (this.#removed.has(message.to.toString(16))) return;
     const transfer = packMessage(message);
     this.#transmit(message.to, transfer);
-    if (random.chance(weather.duplicate)) this.#transmit(message.to, transfer);
+    // A proposal that comes twice is done twice, in etcd too: the real transport never repeats one.
+    if (message.type !== MessageType.prop && random.chance(weather.duplicate))
+      this.#transmit(message.to, transfer);
   }
 
   #transmit(to: bigint, transfer: Uint8Array): void {

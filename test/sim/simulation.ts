@@ -11,18 +11,20 @@
 
 import { Prng } from "../../src/base/prng.ts";
 import type { FoundingMember } from "../../src/raft/bootstrap.ts";
-import type { Canary } from "./canaries.ts";
+import { type Canary, plantInCore } from "./canaries.ts";
+import { type SimulatedCluster, founder } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { type Operation, checkLinearizable } from "./linearizability.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimulatedClient } from "./simulated-client.ts";
+import type { SimulatedMain } from "./simulated-main.ts";
 import { SimulatedMember } from "./simulated-member.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
 import { compareStates } from "./state-check.ts";
 
-const CLIENTS = 4;
-const THINK_MS = 400;
+const CLIENTS = 5;
+const THINK_MS = 250;
 const KEYS = 3;
 /** Faults come for so long, then everything is mended. */
 const ROUND_MS = 120_000;
@@ -63,20 +65,21 @@ export interface SimulationResult {
 
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(options);
+  const removeBug = plantInCore(options.canary);
   const failure = await simulation.run().then(
     () => null,
     (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
   );
+  removeBug();
   return simulation.result(failure);
 }
 
-export class Simulation {
+export class Simulation implements SimulatedCluster {
   readonly options: SimulationOptions;
   readonly scheduler = new Scheduler();
   readonly random: Prng;
   readonly network: SimulatedNetwork;
   readonly invariants = new Invariants();
-  /** All that there are, also those that are down; removed ones are taken out. */
   readonly members = new Map<bigint, SimulatedMember>();
   readonly #clients: SimulatedClient[] = [];
   readonly #faults: Faults;
@@ -90,14 +93,16 @@ export class Simulation {
     this.options = options;
     this.random = new Prng(options.seed);
     this.network = new SimulatedNetwork(this.scheduler, new Prng(this.random.nextUint32()));
-    this.network.onSend = (message) => this.invariants.sends(message);
-    this.#faults = new Faults(this, new Prng(this.random.nextUint32()));
+    this.network.onSend = (message) => {
+      this.invariants.sends(message);
+      this.#faults.sees(message);
+    };
     const founding = Array.from({ length: options.members }, (_, i) => founder(BigInt(i + 1)));
     for (const { id } of founding) this.addMember(id, founding);
+    this.#faults = new Faults(this, new Prng(this.random.nextUint32()));
     for (let process = 1; process <= CLIENTS; process++) this.#addClient(process);
   }
 
-  /** A new machine; its process is not started. */
   addMember(id: bigint, founding: readonly FoundingMember[]): SimulatedMember {
     const member = new SimulatedMember({
       id,
@@ -115,9 +120,10 @@ export class Simulation {
     return member;
   }
 
-  /** Processes that take requests. */
-  mains() {
-    return [...this.members.values()].flatMap(({ process }) => (process === null ? [] : [process.main]));
+  mains(): SimulatedMain[] {
+    return [...this.members.values()].flatMap(({ process }) =>
+      process === null || !process.isMember ? [] : [process.main],
+    );
   }
 
   async run(): Promise<void> {
@@ -234,8 +240,4 @@ export class Simulation {
     if (!verdict.ok) throw new Error(`key ${verdict.key}: ${verdict.message}`);
     this.#undecidedKeys += verdict.undecidedKeys.length;
   }
-}
-
-export function founder(id: bigint): FoundingMember {
-  return { id, name: `m${id}`, peerUrls: [`http://m${id}:2380`] };
 }

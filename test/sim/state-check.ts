@@ -3,8 +3,8 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { HashKVRequestSchema, HashKVResponseSchema } from "../../src/proto/gen/rpc_pb.ts";
 import { ReadKind } from "../../src/ring/record-types.ts";
+import type { SimulatedCluster } from "./cluster.ts";
 import { InvariantError } from "./invariants.ts";
-import type { Scheduler } from "./scheduler.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
 
 const PATIENCE_MS = 10_000;
@@ -16,13 +16,8 @@ interface Answered {
   readonly hash: number;
 }
 
-interface Cluster {
-  readonly scheduler: Scheduler;
-  readonly members: ReadonlyMap<bigint, SimulatedMember>;
-}
-
 /** Asks all members that run for their hash, when nothing is written any more. Throws if two differ at one revision, or one is silent. */
-export async function compareStates({ scheduler, members }: Cluster): Promise<void> {
+export async function compareStates({ scheduler, members }: SimulatedCluster): Promise<void> {
   const running = [...members.values()].filter(({ process }) => process !== null);
   const answers: Answered[] = [];
   const deadlineMs = scheduler.nowMs + PATIENCE_MS;
