@@ -8,6 +8,8 @@
  *    │  └──── failed, status ──┘   ◀──── durable index ──────────┼─┼────────────────────────┼──┘
  *    └─────────────── response, error, stream ───────────────────┘ └────── committed ───────┘
  *    └─────────────── serializable read, credit, cancel ──────────▶ (apply)
+ *
+ *   main ── watch requests ─▶ apply ── the same, in order with events and marks ─▶ watch ── responses ─▶ main
  * ```
  *
  * Request ids are the low 48 bits of etcd's request id: `(memberId & 0xffff) << 48 | id`. They are unique in the life of a process.
@@ -60,6 +62,46 @@ export const RecordType = {
   /** The membership, at start and after each change, in front of its {@link confChangeResult}. Payload: JSON of `MembershipReport` in src/cluster/membership.ts. Also apply -> main. */
   membership: 51,
 
+  // apply -> main: maintenance, 72 to 79
+  /** The alarms, at start and after each change. Payload: u64 member id, u32 AlarmType each (`src/apply/alarms.ts`). */
+  alarms: 72,
+  /** An entry took more than the quota allows, and no alarm says so yet: main has it raised. No payload. */
+  spaceExceeded: 73,
+
+  // main -> apply -> watch: apply hands these on behind the events of everything it has done. Request id = number of the stream.
+  /** Payload: u16 LE length of a reason, the reason (UTF-8; not empty = refused by main), then the bytes of WatchCreateRequest. */
+  watchCreate: 52,
+  /** Payload: i64 LE watch id. */
+  watchCancel: 53,
+  /** Manual progress. No payload. */
+  watchProgress: 54,
+  /** The call has ended. No payload; the watch thread acknowledges it (see {@link watchAnswer}), and the number is free again. */
+  watchClose: 55,
+
+  // apply -> watch
+  /** One change. Payload: f64 revision, u32 {@link WatchEventFlag} bits, u32 length of the KeyValue, KeyValue, previous KeyValue (or nothing). */
+  watchEvent: 56,
+  /**
+   * Everything above belongs to revisions up to here. Payload: f64 revision, f64 compactRevision, u32 1 = every event since the
+   * last mark is in the ring, 0 = some are missing, and only those behind this record are complete again.
+   */
+  watchMark: 57,
+
+  // watch -> main
+  /**
+   * Events for many watchers. Payload: f64 revision for the header, u32 number of targets, u32 length of the events, the targets
+   * (u32 stream, u32 low and u32 high half of the watch id), the events (fields 11 of WatchResponse).
+   */
+  watchEvents: 58,
+  /** Anything for one stream. Request id = number of the stream. Payload: u8 {@link WatchAnswerKind}, then by kind. */
+  watchAnswer: 59,
+
+  // watch -> apply -> watch
+  /** Asks for what only apply can read. Payload: u8 {@link WatchQueryKind}, then by kind. One at a time. */
+  watchQuery: 60,
+  /** Answers of a query, each a record, and a last one. Payload: u8 {@link WatchQueryKind}, u8 1 = last, then by kind. */
+  watchFound: 61,
+
   // apply -> storage
   /** Payload: u8 key length (17, or 18 for a tombstone), the key of bucket `key`, then the KeyValue bytes. Ascending keys. */
   revisionPut: 30,
@@ -91,6 +133,8 @@ export const ReadKind = {
   hashKv: 4,
   /** No request: answers MemberListResponse. */
   memberList: 5,
+  /** No request: answers a message that holds only a response header, once storage has committed everything applied before. */
+  commit: 16,
 } as const;
 
 /** First byte of a `peerRequest` record. */
@@ -105,6 +149,36 @@ export const PeerRequestKind = {
   leaseTimeToLive: 4,
   /** No body. */
   downgradeEnabled: 5,
+} as const;
+
+/** Bits of a `watchEvent`. */
+export const WatchEventFlag = {
+  tombstone: 1,
+  /** The previous KeyValue was looked up: none there means that there was none. */
+  prevKnown: 2,
+} as const;
+
+/** First byte of a `watchAnswer` record. */
+export const WatchAnswerKind = {
+  /** f64 revision for the header (0 = none in it), then the fields of WatchResponse behind the header. */
+  message: 1,
+  /** The stream is closed, and nothing more comes under its number. */
+  closed: 2,
+  /** Begin of a long message: f64 revision for the header, f64 length of the fields behind it. */
+  longHead: 3,
+  /** Next bytes of it. */
+  longData: 4,
+} as const;
+
+/** First byte of a `watchQuery` record. */
+export const WatchQueryKind = {
+  /**
+   * Memory mode: f64 first revision, f64 last revision, u32 records, u32 bytes after which to stop at the end of a revision. Found: as
+   * in `watchEvent`. Last: f64 revision up to which everything was found.
+   */
+  history: 1,
+  /** A list of f64 revision, u32 key length, key. Found: u32 position in the list, KeyValue at that revision. */
+  previous: 2,
 } as const;
 
 /** Set on every part of a payload that was longer than a quarter of the ring, but the last. Ring-internal. */
