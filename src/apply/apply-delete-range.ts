@@ -5,7 +5,7 @@ import { DeleteRangeView, RangeView } from "../proto/kv-decode.ts";
 import { deletedBytes, TAG_FIELD_3_BYTES, writeDeleted } from "../proto/kv-encode.ts";
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { RESPONSE_INLINE_BYTES_MAX, RESPONSE_INLINE_KEYS_MAX } from "./apply-limits.ts";
-import { appendKeyValue, fetchedKey, fetchKey } from "./key-value-writer.ts";
+import { appendKeyValue } from "./key-value-writer.ts";
 import { compareBytes } from "./key-value-bytes.ts";
 import { RangeJob } from "./range-job.ts";
 import { copyKeyRange, newKeyMeta, RangeQuery, toKeyRange } from "./range-query.ts";
@@ -80,9 +80,7 @@ export class DeleteRangeApplier {
     const meta = this.#meta;
     const cursor = store.openCursor(range, 0);
     while (cursor.next(meta)) {
-      if (meta.leaseLow === 0 && meta.leaseHigh === 0) continue;
-      const keyBytes = fetchKey(store, meta);
-      leases.detach(meta.leaseLow, meta.leaseHigh, fetchedKey(), 0, keyBytes);
+      if (meta.leaseLow !== 0 || meta.leaseHigh !== 0) leases.detach(meta.keyId);
     }
     cursor.close();
   }

@@ -34,13 +34,15 @@ export interface BucketSink {
   flush(token: number): void;
 }
 
-/** The lessor as writes see it. Ids are int64 in two unsigned halves; keys are borrowed. */
+/** The lessor as writes see it. Lease ids are int64 in two unsigned halves, key ids those of the store. */
 export interface LeaseHooks {
   has(leaseLow: number, leaseHigh: number): boolean;
   /** Number of keys attached to any lease; 0 spares looking for what to detach. */
   readonly attachedKeys: number;
-  attach(leaseLow: number, leaseHigh: number, bytes: Uint8Array, keyStart: number, keyEnd: number): void;
-  detach(leaseLow: number, leaseHigh: number, bytes: Uint8Array, keyStart: number, keyEnd: number): void;
+  /** The key is on this lease now, whatever it was on before; both halves 0: on none. */
+  attach(leaseLow: number, leaseHigh: number, keyId: number): void;
+  /** The key is deleted. */
+  detach(keyId: number): void;
 }
 
 /** The lessor of a member that knows no leases. */

@@ -21,8 +21,8 @@ export class PutApplier {
     this.#context = context;
   }
 
-  /** Applies a committed PutRequest. */
-  apply(bytes: Uint8Array, start: number, end: number, requestId: number): void {
+  /** Applies a committed PutRequest; returns the ErrorId that it is answered. */
+  apply(bytes: Uint8Array, start: number, end: number, requestId: number): number {
     const { store, sink, out } = this.#context;
     this.#decode(bytes, start, end);
     const view = this.#view;
@@ -32,7 +32,7 @@ export class PutApplier {
       error = ErrorId.keyNotFound;
     if (error !== ErrorId.none) {
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, error);
-      return;
+      return error;
     }
     const withPrevious = live && view.prevKv && requestId !== NOT_ANSWERED;
     if (withPrevious) {
@@ -40,11 +40,12 @@ export class PutApplier {
       appendKeyValue(store, this.#previous, false, TAG_FIELD_2_BYTES, out);
     }
     store.beginTxn();
-    this.#put(bytes, live);
+    this.#put(bytes);
     const revision = store.endTxn();
-    if (requestId === NOT_ANSWERED) return;
+    if (requestId === NOT_ANSWERED) return ErrorId.none;
     if (withPrevious) sendOut(this.#context, requestId, revision);
     else sendHeader(this.#context, requestId, revision);
+    return ErrorId.none;
   }
 
   /** What etcd checks of a put before a txn begins; an ErrorId. */
@@ -74,7 +75,7 @@ export class PutApplier {
     assert(live || !(view.ignoreValue || view.ignoreLease), "a checked put of a txn finds its key");
     if (live && view.prevKv && answering)
       appendKeyValue(store, this.#previous, false, TAG_FIELD_2_BYTES, out);
-    this.#put(bytes, live);
+    this.#put(bytes);
   }
 
   #decode(bytes: Uint8Array, start: number, end: number): void {
@@ -89,17 +90,18 @@ export class PutApplier {
 
   #needsPrevious(): boolean {
     const view = this.#view;
-    return view.prevKv || view.ignoreValue || view.ignoreLease || this.#context.leases.attachedKeys > 0;
+    return view.prevKv || view.ignoreValue || view.ignoreLease;
   }
 
   #lookup(bytes: Uint8Array): boolean {
     return this.#context.store.lookup(bytes, this.#view.keyStart, this.#view.keyEnd, 0, this.#previous);
   }
 
-  /** Puts the key; `live`: #previous holds what it was. */
-  #put(bytes: Uint8Array, live: boolean): void {
+  /** Puts the key; #previous holds what it was if the put takes over value or lease. */
+  #put(bytes: Uint8Array): void {
     const { store } = this.#context;
     const view = this.#view;
+    let keyId: number;
     if (view.ignoreLease) {
       view.leaseLow = this.#previous.leaseLow;
       view.leaseHigh = this.#previous.leaseHigh;
@@ -111,7 +113,7 @@ export class PutApplier {
       const behind = store.copyKeyValue(this.#previous, kept.bytes, 0);
       const length = findValue(kept.bytes, 0, behind);
       const from = foundValueStart();
-      store.put(
+      keyId = store.put(
         bytes,
         view.keyStart,
         view.keyEnd,
@@ -123,18 +125,10 @@ export class PutApplier {
       );
     } else {
       const { keyStart, keyEnd, valueStart, valueEnd, leaseLow, leaseHigh } = view;
-      store.put(bytes, keyStart, keyEnd, bytes, valueStart, valueEnd, leaseLow, leaseHigh);
+      keyId = store.put(bytes, keyStart, keyEnd, bytes, valueStart, valueEnd, leaseLow, leaseHigh);
     }
-    this.#moveLease(bytes, live);
-  }
-
-  #moveLease(bytes: Uint8Array, live: boolean): void {
     const { leases } = this.#context;
-    const { leaseLow, leaseHigh, keyStart, keyEnd } = this.#view;
-    const oldLow = live ? this.#previous.leaseLow : 0;
-    const oldHigh = live ? this.#previous.leaseHigh : 0;
-    if (oldLow === leaseLow && oldHigh === leaseHigh) return;
-    if (oldLow !== 0 || oldHigh !== 0) leases.detach(oldLow, oldHigh, bytes, keyStart, keyEnd);
-    if (leaseLow !== 0 || leaseHigh !== 0) leases.attach(leaseLow, leaseHigh, bytes, keyStart, keyEnd);
+    const leased = (view.leaseLow | view.leaseHigh) !== 0;
+    if (leased || leases.attachedKeys > 0) leases.attach(view.leaseLow, view.leaseHigh, keyId);
   }
 }

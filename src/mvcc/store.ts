@@ -63,7 +63,7 @@ export interface MvccStore {
   beginTxn(): void;
   /**
    * Puts key `kb[ks, ke)` with value `vb[vs, ve)`; builds the encoded KeyValue once and hands it to the sink. All bytes are
-   * borrowed. What was there before is asked with {@link lookup}, before.
+   * borrowed. What was there before is asked with {@link lookup}, before. Returns the key's id, above 0.
    */
   put(
     kb: Uint8Array,
@@ -74,9 +74,11 @@ export interface MvccStore {
     ve: number,
     leaseLow: number,
     leaseHigh: number,
-  ): void;
+  ): number;
   /** Tombstones all live keys of the range in key order; returns how many. */
   deleteRange(range: KeyRange): number;
+  /** Tombstones these live keys, each named once, in key order. Sorts `keyIds`. */
+  deleteKeys(keyIds: Uint32Array): void;
   /** Closes the txn; `revision` grew by one if anything was written. Returns the current revision. */
   endTxn(): number;
 

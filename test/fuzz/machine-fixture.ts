@@ -15,7 +15,8 @@ const PREFIX = Number(MEMBER_ID & 0xffffn);
 
 /** Leases that exist, and which keys are attached to them. */
 export class TestLeases implements LeaseHooks {
-  readonly keys = new Map<string, string>();
+  /** Lease by key id. */
+  readonly keys = new Map<number, string>();
   readonly #ids: ReadonlySet<bigint>;
 
   constructor(ids: Iterable<bigint>) {
@@ -27,14 +28,21 @@ export class TestLeases implements LeaseHooks {
   has(low: number, high: number): boolean {
     return this.#ids.has(toInt64(low, high));
   }
-  attach(low: number, high: number, bytes: Uint8Array, start: number, end: number): void {
-    this.keys.set(String.fromCharCode(...bytes.subarray(start, end)), String(toInt64(low, high)));
+  attach(low: number, high: number, keyId: number): void {
+    if ((low | high) === 0) this.keys.delete(keyId);
+    else this.keys.set(keyId, String(toInt64(low, high)));
   }
-  detach(low: number, high: number, bytes: Uint8Array, start: number, end: number): void {
-    const key = String.fromCharCode(...bytes.subarray(start, end));
-    if (this.keys.get(key) !== String(toInt64(low, high)))
-      throw new Error(`${key} is not attached to ${toInt64(low, high)}`);
-    this.keys.delete(key);
+  detach(keyId: number): void {
+    if (!this.keys.delete(keyId)) throw new Error(`key ${keyId} is not attached`);
+  }
+  /** Lease by key, ascending. */
+  byKey(store: MvccStore): Array<[key: string, lease: string]> {
+    const bytes = new Uint8Array(4096);
+    const list = Array.from(this.keys, ([id, lease]): [string, string] => [
+      String.fromCharCode(...bytes.subarray(0, store.copyKey(id, bytes, 0))),
+      lease,
+    ]);
+    return list.toSorted(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 

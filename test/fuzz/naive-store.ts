@@ -38,7 +38,8 @@ export class NaiveStore implements MvccStore {
   compactRevision = -1;
   readonly compactionWaitsForCursors = false;
   readonly #history = new Map<string, Version[]>();
-  readonly #keys: string[] = [];
+  /** By id; ids begin at 1. */
+  readonly #keys: string[] = [""];
   readonly #ids = new Map<string, number>();
   readonly #values: Uint8Array[] = [];
   #sub = -1;
@@ -62,7 +63,7 @@ export class NaiveStore implements MvccStore {
     ve: number,
     low: number,
     high: number,
-  ): void {
+  ): number {
     const key = toKeyText(kb.subarray(ks, ke));
     const previous = this.#at(key, Infinity);
     const main = this.revision + 1;
@@ -85,6 +86,12 @@ export class NaiveStore implements MvccStore {
       version,
       lease,
     });
+    return this.#idOf(key);
+  }
+
+  deleteKeys(keyIds: Uint32Array): void {
+    const keys = Array.from(keyIds, (id) => this.#keys[id]).toSorted();
+    for (const key of keys) this.deleteRange({ key: toKeyBytes(key), end: null });
   }
 
   deleteRange(range: KeyRange): number {
@@ -170,14 +177,18 @@ export class NaiveStore implements MvccStore {
     else versions.push(version);
   }
 
-  #fill(meta: KeyMeta, key: string, version: Version): void {
+  #idOf(key: string): number {
     let id = this.#ids.get(key);
     if (id === undefined) {
       id = this.#keys.push(key) - 1;
       this.#ids.set(key, id);
     }
+    return id;
+  }
+
+  #fill(meta: KeyMeta, key: string, version: Version): void {
     const encoded = version.encoded as Uint8Array;
-    meta.keyId = id;
+    meta.keyId = this.#idOf(key);
     meta.createRevision = version.createRevision;
     meta.modRevision = version.main;
     meta.sub = version.sub;
