@@ -16,10 +16,10 @@ export const CANARIES = [
   "unconfirmed-read",
   /** Entries go to the state machine before they are committed. */
   "early-apply",
-  /** A leader takes an entry of an older term for committed as soon as a quorum holds it (Raft thesis, figure 3.7). */
-  "older-term-commit",
   /** Members vote for candidates whose logs lack what theirs hold. */
   "blind-vote",
+  /** Members append without looking whether the entry in front is the leader's (Raft thesis, section 3.5). */
+  "unchecked-append",
 ] as const;
 
 export type Canary = (typeof CANARIES)[number];
@@ -28,14 +28,12 @@ export type Canary = (typeof CANARIES)[number];
 export function plantInCore(canary: Canary | null): () => void {
   const log = RaftLog.prototype;
   const whole = Object.getOwnPropertyDescriptors(log);
-  if (canary === "older-term-commit") {
-    log.tryCommit = function (index): boolean {
-      const isHigher = index > this.committed;
-      this.commitTo(index);
-      return isHigher;
+  if (canary === "blind-vote") log.isUpToDate = () => true;
+  if (canary === "unchecked-append") {
+    log.matches = function ({ index }): boolean {
+      return index <= this.lastIndex;
     };
   }
-  if (canary === "blind-vote") log.isUpToDate = () => true;
   return () => {
     Object.defineProperties(log, whole);
   };

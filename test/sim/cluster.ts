@@ -13,6 +13,8 @@ export interface SimulatedCluster {
   readonly members: Map<bigint, SimulatedMember>;
   /** Processes that take requests: not those of a machine that the cluster has never heard of. */
   mains(): readonly SimulatedMain[];
+  /** Highest revision that a client has seen. */
+  readonly newestRevision: number;
   /** A new machine; its process is not started. */
   addMember(id: bigint, founding: readonly FoundingMember[]): SimulatedMember;
 }

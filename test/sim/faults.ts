@@ -3,6 +3,7 @@
 import type { Prng } from "../../src/base/prng.ts";
 import { MessageType, type RaftMessage } from "../../src/raft/raft.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import { encodeCompaction } from "./kv-requests.ts";
 import { MembershipChanges } from "./membership-changes.ts";
 import { HEALTHY_WRITE_MS } from "./simulated-disk.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
@@ -63,6 +64,7 @@ export class Faults {
       { name: "stalled disk", weight: 6, run: () => this.#stallDisk() },
       { name: "clock rate", weight: 3, run: () => this.#changeClock() },
       { name: "transfer", weight: 5, run: () => this.#changes.transfer() },
+      { name: "compact", weight: 4, run: () => this.#compact() },
       { name: "membership", weight: 8, run: () => this.#changes.next() },
     ];
   }
@@ -88,6 +90,10 @@ export class Faults {
     }
   }
 
+  count(name: string): void {
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+  }
+
   /** The worst moments to die: right behind a vote, and right behind an election. */
   sees({ type, from, reject, entries, commit }: RaftMessage): void {
     if (this.#cluster.scheduler.nowMs >= this.#endMs) return;
@@ -102,7 +108,7 @@ export class Faults {
 
   #dieSoon(id: bigint, name: string): void {
     const member = this.#cluster.members.get(id);
-    this.counts[name] = (this.counts[name] ?? 0) + 1;
+    this.count(name);
     this.#later(this.#random.below(20) / 10, () => {
       if (member?.isUp !== true) return;
       if (this.#random.chance(0.5)) member.kill();
@@ -129,7 +135,7 @@ export class Faults {
     const total = this.#faults.reduce((sum, { weight }) => sum + weight, 0);
     let at = this.#random.below(total);
     const fault = this.#faults.find(({ weight }) => (at -= weight) < 0) as Fault;
-    this.counts[fault.name] = (this.counts[fault.name] ?? 0) + 1;
+    this.count(fault.name);
     const { scheduler } = this.#cluster;
     scheduler.trace.note(scheduler.nowMs, "faults", fault.name, 0, 0);
     fault.run();
@@ -225,6 +231,15 @@ export class Faults {
     const pace = this.#anyMember()?.disk.pace;
     if (pace !== undefined)
       pace.stalledUntilMs = this.#cluster.scheduler.nowMs + this.#random.below(STALL_MS);
+  }
+
+  /** No fault, but it changes what members keep at their own pace. */
+  #compact(): void {
+    const mains = this.#cluster.mains();
+    const revision = this.#cluster.newestRevision - this.#random.below(20);
+    if (mains.length > 0 && revision > 0) {
+      this.#random.pick(mains).request(encodeCompaction(revision), true, () => undefined);
+    }
   }
 
   #changeClock(): void {

@@ -2,6 +2,7 @@
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  CompactionRequestSchema,
   Compare_CompareResult,
   Compare_CompareTarget,
   DeleteRangeRequestSchema,
@@ -48,6 +49,11 @@ export function encodeRequest(op: OperationKind, key: string, input: OperationIn
     case "cas":
       return proposal(RaftField.txn, encodeCompareAndSet(bytes, input));
   }
+}
+
+export function encodeCompaction(revision: number): KvRequest {
+  const request = create(CompactionRequestSchema, { revision: BigInt(revision) });
+  return proposal(RaftField.compaction, toBinary(CompactionRequestSchema, request));
 }
 
 function proposal(field: number, payload: Uint8Array): KvRequest {

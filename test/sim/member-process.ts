@@ -213,7 +213,7 @@ export class MemberProcess {
 
   /** Opens the log as the raft worker does. */
   #openLog(fileSystem: WalFileSystem, recovered: Recovered): Promise<OpenedLog> {
-    const { id, founding } = this.#options.member.setup;
+    const { id, founding, onRepair } = this.#options.member.setup;
     const options = {
       inMemory: false,
       bootstrap: !walExists(WAL_DIRECTORY, fileSystem),
@@ -229,6 +229,9 @@ export class MemberProcess {
       fileSystem,
       segmentBytes: SEGMENT_BYTES,
       segmentsKept: SEGMENTS_KEPT,
+      log: (_level, message) => {
+        if (message === "repairing the log") onRepair();
+      },
     });
   }
 }

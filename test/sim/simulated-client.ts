@@ -14,6 +14,10 @@ const PATIENCE_MS = [300, 1000, 5000] as const;
 /** How long it waits after something went wrong. */
 const BACK_OFF_MS = 200;
 
+/** So many values are long: they fill rings, batches and segments. */
+const LONG_VALUES = 0.05;
+const LONG_BYTES_MAX = 12_000;
+
 export interface ClientOptions {
   readonly process: number;
   readonly scheduler: Scheduler;
@@ -77,7 +81,8 @@ export class SimulatedClient {
 
   #input(op: OperationKind, key: string): OperationInput {
     if (op === "get" || op === "delete") return {};
-    const value = `${this.#options.process}.${++this.#count}`;
+    const { process, random } = this.#options;
+    const value = `${process}.${++this.#count}${random.chance(LONG_VALUES) ? "x".repeat(random.below(LONG_BYTES_MAX)) : ""}`;
     return op === "put" ? { value } : { value, expected: this.#seen.get(key) ?? null };
   }
 

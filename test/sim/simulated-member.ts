@@ -28,6 +28,8 @@ export interface MemberSetup {
   readonly canary: Canary | null;
   /** A process has died by itself, or will not start. */
   readonly onDeath: (member: SimulatedMember, error: Error) => void;
+  /** A log was found torn at start, and repaired. */
+  readonly onRepair: () => void;
   /** A process has learned that it is no longer a member. */
   readonly onRemoved: (member: SimulatedMember) => void;
 }

@@ -49,11 +49,12 @@ const RUNS_MAX = 40;
 
 describe("a planted bug is found:", () => {
   const canaries: ReadonlyArray<readonly [canary: Canary, seed: number, members: number]> = [
-    ["early-acknowledge", 1, 5],
-    ["forgotten-vote", 15, 5],
+    ["early-acknowledge", 4, 5],
+    ["forgotten-vote", 12, 5],
     ["unconfirmed-read", 2, 3],
     ["early-apply", 1, 3],
-    ["blind-vote", 5, 3],
+    ["blind-vote", 4, 3],
+    ["unchecked-append", 2, 3],
   ];
   for (const [canary, firstSeed, members] of canaries) {
     test(canary, async () => {

@@ -83,6 +83,7 @@ export class Simulation implements SimulatedCluster {
   readonly members = new Map<bigint, SimulatedMember>();
   readonly #clients: SimulatedClient[] = [];
   readonly #faults: Faults;
+  newestRevision = 0;
   #operations: Operation[] = [];
   #operationCount = 0;
   #answered = 0;
@@ -114,6 +115,7 @@ export class Simulation implements SimulatedCluster {
       canary: this.options.canary,
       onDeath: ({ name }, error) =>
         this.scheduler.fail(new Error(`${name} died: ${error.message}`, { cause: error })),
+      onRepair: () => this.#faults.count("torn log repaired"),
       onRemoved: (removed) => this.#faults.memberRemoved(removed),
     });
     this.members.set(id, member);
@@ -172,6 +174,7 @@ export class Simulation implements SimulatedCluster {
     if (operation.output !== null) this.#answered++;
     this.#operations.push(operation);
     const revision = operation.output?.revision ?? 0;
+    this.newestRevision = Math.max(this.newestRevision, revision);
     this.scheduler.trace.note(
       this.scheduler.nowMs,
       `c${operation.process}`,
