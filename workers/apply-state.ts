@@ -5,6 +5,7 @@
 
 import { formatId } from "../src/cluster/identity.ts";
 import { Membership } from "../src/cluster/membership.ts";
+import { Alarms } from "../src/apply/alarms.ts";
 import type { BucketSink } from "../src/apply/apply-interfaces.ts";
 import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
@@ -31,6 +32,7 @@ export interface ApplyState {
   readonly direct: DirectSink | null;
   readonly store: Mvcc;
   readonly membership: Membership;
+  readonly alarms: Alarms;
   /** Hex of the database's id; empty before its first checkpoint. */
   readonly databaseId: string;
   /** Revision of the checkpoint that was loaded; 0 = none. */
@@ -62,6 +64,8 @@ export function openState(
   const sink = direct ?? ringSink;
   const recovered = recover(reader);
   const databaseId = Buffer.from(reader.get("meta", META_DATABASE_ID) ?? []).toString("hex");
+  const alarms = new Alarms();
+  alarms.restore(reader.entries("alarm"));
   const store = createMvccStore({
     source: reader,
     sink,
@@ -100,6 +104,7 @@ export function openState(
     bucketSink: bucketSink(sink),
     store,
     membership: restoreMembership(recovered),
+    alarms,
     databaseId,
     checkpointRevision,
     recordsScanned,

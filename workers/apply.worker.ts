@@ -7,6 +7,7 @@
 
 import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
+import { AlarmFeed } from "../src/apply/alarm-feed.ts";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
 import { MembershipFeed } from "../src/apply/membership-feed.ts";
@@ -86,6 +87,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     consistentTerm: recovered.term,
     ids,
     compactionPending: state.compactionPending,
+    space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: new AlarmFeed(toMain) },
   });
   const hashes = new HashKvJobs(
     {

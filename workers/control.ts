@@ -79,6 +79,8 @@ export interface MemberOptions {
   readonly batchIntervalMs: number;
   readonly batchOpsMax: number;
   readonly valueCacheBytes: number;
+  /** `--quota-backend-bytes` with its default filled in; negative = none. */
+  readonly quotaBytes: number;
   /** One tick is also the heartbeat interval. */
   readonly tickMs: number;
   readonly electionTicks: number;

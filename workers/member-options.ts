@@ -13,6 +13,13 @@ function firstRequestId(unixMs: number): number {
   return (unixMs % 2 ** 40) * 256;
 }
 
+const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
+
+/** `--quota-backend-bytes` with its default filled in; negative = none. */
+export function quotaBytes(config: Config): number {
+  return config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes;
+}
+
 /** Of a member with a log, which knows all this itself. */
 const FROM_LOG: ClusterStart = {
   memberId: 0n,
@@ -56,6 +63,7 @@ export function memberOptions(
     batchIntervalMs: config.backendBatchIntervalMs,
     batchOpsMax: config.backendBatchLimit,
     valueCacheBytes: config.valueCacheBytes,
+    quotaBytes: quotaBytes(config),
     tickMs: config.heartbeatIntervalMs,
     electionTicks: config.electionTicks,
     initialElectionTickAdvance: config.initialElectionTickAdvance,

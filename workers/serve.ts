@@ -1,6 +1,7 @@
 /** Opens the member to clients: service table, gRPC transport, HTTP endpoints, metrics. */
 
 import type { Server } from "node:http";
+import { ALARM_NAMES } from "../src/apply/alarms.ts";
 import { STORAGE_VERSION } from "../src/base/version.ts";
 import type { Config } from "../src/config/config.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
@@ -8,12 +9,14 @@ import { type ListenAddress, type ListeningTransport, listenNative } from "../sr
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
 import { AutoPromoter } from "../src/server/auto-promoter.ts";
+import type { ActiveAlarm } from "../src/server/http/health.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
 import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
+import { logQuota, SpaceGuard } from "../src/server/space-guard.ts";
 import { createServiceTable } from "../src/server/services.ts";
 import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
 import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
@@ -21,6 +24,7 @@ import type { Log } from "../src/telemetry/log.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import { quotaBytes } from "./member-options.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 
 /** How long calls in progress may take to end when the member stops; then they fail with "server stopped". */
@@ -28,7 +32,6 @@ const DRAIN_GRACE_MS = 1000;
 /** How long after that clients have to take their answers and close. */
 const CLOSE_GRACE_MS = 250;
 const EMPTY = new Uint8Array(0);
-const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
 
 export interface ServeOptions {
   readonly router: Router;
@@ -57,12 +60,20 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   router.onPeerRequest(PeerRequestKind.downgradeEnabled, downgradeEnabledHandler(router));
   router.onPeerRequest(PeerRequestKind.hashKv, hashKvHandler(router));
   const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
+  logQuota(log, config.quotaBackendBytes, quotaBytes(config));
+  const space = new SpaceGuard({
+    router,
+    quotaBytes: quotaBytes(config),
+    autoDisarm: config.quotaAutoDisarm,
+    log,
+  });
   const services = createServiceTable(router, {
     ...identity,
     reconfigurer,
+    space,
     requestTimeoutMs: config.requestTimeoutMs,
     txnOpsMax: config.txnOpsMax,
-    quotaBackendBytes: config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes,
+    quotaBackendBytes: quotaBytes(config),
     storageVersion: () => STORAGE_VERSION,
   });
   const counters = createGrpcCounters(services.keys());
@@ -103,6 +114,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     addresses,
     stop: () => {
       promoter?.stop();
+      space.stop();
       return stopServing(router, transport, [http1, ...servers]);
     },
   };
@@ -165,7 +177,7 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
     storageVersion: () => STORAGE_VERSION,
     scrapeMetrics: (accept) => metrics.scrape(accept),
     raftStatus: () => raftStatus(router),
-    alarms: () => [],
+    alarms: () => router.status.alarms.map(({ memberId, type }) => ({ memberId, type: alarmName(type) })),
     hasLeader: () => router.status.leaderId !== 0n,
     isLearner: () => router.status.isLearner,
     linearizableRead: () => barrier(true),
@@ -176,6 +188,10 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
     },
     recordHealthCheck: (type, name, passed) => checks.record(type, name, passed),
   };
+}
+
+function alarmName(type: number): ActiveAlarm["type"] {
+  return (ALARM_NAMES[type] ?? "NONE") as ActiveAlarm["type"];
 }
 
 function raftStatus(router: Router): unknown {

@@ -18,7 +18,7 @@ export const META_BUCKET = 9;
 const SCHEDULED_KEY = new TextEncoder().encode("scheduledCompactRev");
 const FINISHED_KEY = new TextEncoder().encode("finishedCompactRev");
 
-/** A physical compaction that waits: first for the deletions, then (token > 0) for storage. */
+/** A physical compaction that waits: first for the deletions, then (token > 0) for storage. Or a request that waits for storage alone. */
 interface PhysicalWaiter {
   readonly requestId: number;
   token: number;
@@ -80,6 +80,11 @@ export class CompactionApplier {
     for (const waiter of this.#waiters) {
       if (waiter.token === 0) waiter.token = token;
     }
+  }
+
+  /** Answers once storage has committed everything handed over before. */
+  waitForCommit(requestId: number): void {
+    this.#waiters.push({ requestId, token: this.requestCommit() });
   }
 
   /** Asks storage to commit. All tokens come from here, as one that is served vouches for all before it. */

@@ -94,6 +94,7 @@ export class ApplyLoop {
   start(): void {
     const { feed, membership, toRaft, toMain } = this.#options;
     feed.report(membership, this.#appliedIndex);
+    this.#options.machine.reportAlarms();
     this.#writeStatus();
     toRaft.publish();
     toMain.publish();
@@ -167,6 +168,7 @@ export class ApplyLoop {
   #reportSize(direct: DirectCommits): void {
     const { toMain, store } = this.#options;
     const { allocatedBytes, inUseBytes } = direct.size();
+    this.#options.machine.noteSize(inUseBytes);
     const offset = this.#reserve(COMMITTED_BYTES);
     toMain.view.setFloat64(offset, store.revision, true);
     toMain.view.setFloat64(offset + 8, 0, true);
@@ -295,6 +297,7 @@ export class ApplyLoop {
     const revision = view.getFloat64(at, true);
     this.#options.store.committed(revision);
     this.#options.hashes.committed(revision);
+    this.#options.machine.noteSize(view.getFloat64(at + 24, true));
     const token = view.getFloat64(at + 8, true);
     if (token === 0 || token === this.#servedToken) return;
     this.#servedToken = token;

@@ -18,9 +18,13 @@ import type { MvccStore } from "../mvcc/store.ts";
 import { ResponseHeader } from "../proto/kv-encode.ts";
 import { isV2Request, RaftField, RaftRequestView } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
+import { AlarmApplier, encodeAlarmFields } from "./apply-alarm.ts";
+import { type AlarmReporter, NO_ALARM_REPORTER } from "./alarm-feed.ts";
+import { Alarms } from "./alarms.ts";
 import { CompactionApplier } from "./apply-compaction.ts";
-import { type ApplyContext, NOT_ANSWERED } from "./apply-context.ts";
+import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { DeleteRangeApplier } from "./apply-delete-range.ts";
+import { ApplyGate } from "./apply-gate.ts";
 import type { BucketSink, EntryPosition, LeaseHooks, RequestHook, ResponseSink } from "./apply-interfaces.ts";
 import { NO_LEASES } from "./apply-interfaces.ts";
 import { PutApplier } from "./apply-put.ts";
@@ -52,6 +56,17 @@ export interface ApplyMachineOptions {
   readonly ids: ProposerIds;
   /** Storage holds a scheduled compaction that was not finished. */
   readonly compactionPending?: boolean;
+  /** Alarms and quota; without, there are no alarms at start and there is no quota. */
+  readonly space?: SpaceOptions;
+}
+
+/** What decides whether there is room for a request. */
+export interface SpaceOptions {
+  /** As storage has them at the consistent index. */
+  readonly alarms: Alarms;
+  /** `--quota-backend-bytes` with its default filled in; negative = none. */
+  readonly quotaBytes: number;
+  readonly reporter: AlarmReporter;
 }
 
 export class ApplyMachine {
@@ -67,6 +82,13 @@ export class ApplyMachine {
   readonly #request = new RaftRequestView();
   readonly #position: { -readonly [K in keyof EntryPosition]: EntryPosition[K] };
   readonly #ids: ProposerIds;
+  readonly #alarms: AlarmApplier;
+  readonly #alarmReporter: AlarmReporter;
+  readonly #gate: ApplyGate;
+  /** Main was told that there is no space since the size was measured last. */
+  #exceededTold = false;
+  /** What the put or txn applied last was answered. */
+  #kvError = 0;
   /** Whose turn it is when both a compaction and long answers have work. */
   #compactNext = false;
 
@@ -93,6 +115,14 @@ export class ApplyMachine {
     if (options.compactionPending === true) this.#compactions.resume();
     this.#position = { index: options.consistentIndex, term: options.consistentTerm, replayed: true };
     this.#ids = options.ids;
+    const { alarms, quotaBytes, reporter } = options.space ?? {
+      alarms: new Alarms(),
+      quotaBytes: 0,
+      reporter: NO_ALARM_REPORTER,
+    };
+    this.#alarms = new AlarmApplier(alarms, options.buckets);
+    this.#alarmReporter = reporter;
+    this.#gate = new ApplyGate(alarms, quotaBytes);
   }
 
   /** Index of the entry applied last. */
@@ -139,6 +169,8 @@ export class ApplyMachine {
         return this.#txns.read(requestId, bytes, start, end);
       case ReadKind.barrier:
         return sink.respond(requestId, bytes, start, start);
+      case ReadKind.commit:
+        return this.#compactions.waitForCommit(requestId);
       default:
         return sink.fail(requestId, ErrorId.notCapable);
     }
@@ -164,6 +196,17 @@ export class ApplyMachine {
   /** The client took `bytes` of a streamed answer. */
   credit(requestId: number, bytes: number): void {
     this.#context.streams.addCredit(requestId, bytes);
+  }
+
+  /** What storage has committed takes so many bytes of the quota. */
+  noteSize(inUseBytes: number): void {
+    this.#gate.noteSize(inUseBytes);
+    this.#exceededTold = false;
+  }
+
+  /** Tells main of the alarms that there are. */
+  reportAlarms(): void {
+    this.#alarmReporter.report(this.#alarms.alarms);
   }
 
   /** Asks storage to commit; {@link storageCommitted} is called with the token that this returns, or a later one. */
@@ -211,9 +254,51 @@ export class ApplyMachine {
     const requestId = this.#ids.answered(request.idLow, request.idHigh, at);
     const from = request.payloadStart;
     const to = request.payloadEnd;
-    if (this.#applyKv(request.field, bytes, from, to, requestId, at.replayed)) return;
-    const known = this.#requests.applyRequest(request.field, bytes, from, to, requestId, at);
-    assert(known, "a committed entry holds a known request: index, field", at.index, request.field);
+    if (!at.replayed && this.#gate.isNarrow(to - from)) {
+      if (this.#passGate(request.field, bytes, from, to, requestId)) return;
+    }
+    this.#applyRequest(request.field, bytes, from, to, requestId);
+  }
+
+  /** Refuses a request, or applies one for which there is no room. False: nothing stands against it, and nothing was done. */
+  #passGate(field: number, bytes: Uint8Array, start: number, end: number, requestId: number): boolean {
+    const { sink } = this.#context;
+    const refusal = this.#gate.refusal(field, bytes, start, end);
+    if (refusal !== ErrorId.none) {
+      if (requestId !== NOT_ANSWERED) sink.fail(requestId, refusal);
+      return true;
+    }
+    if (!this.#gate.exceeds(field, bytes, start, end)) return false;
+    const error = this.#applyRequest(field, bytes, start, end, NOT_ANSWERED);
+    if (requestId !== NOT_ANSWERED) sink.fail(requestId, error === ErrorId.none ? ErrorId.noSpace : error);
+    if (!this.#exceededTold) this.#alarmReporter.spaceExceeded();
+    this.#exceededTold = true;
+    return true;
+  }
+
+  /** Returns the error that the request was answered, as far as it is known here: a put's or a txn's. */
+  #applyRequest(field: number, bytes: Uint8Array, from: number, to: number, requestId: number): number {
+    const at = this.#position;
+    if (this.#applyKv(field, bytes, from, to, requestId, at.replayed)) return this.#kvError;
+    const known = this.#requests.applyRequest(field, bytes, from, to, requestId, at);
+    assert(known, "a committed entry holds a known request: index, field", at.index, field);
+    return ErrorId.none;
+  }
+
+  #applyAlarm(bytes: Uint8Array, start: number, end: number, requestId: number): void {
+    const { changed, answer } = this.#alarms.apply(bytes, start, end);
+    if (changed) {
+      this.#gate.alarmsChanged();
+      this.reportAlarms();
+    }
+    if (requestId === NOT_ANSWERED) return;
+    const { out, store } = this.#context;
+    out.clear();
+    const fields = encodeAlarmFields(answer);
+    out.ensure(fields.length);
+    out.bytes.set(fields);
+    out.length = fields.length;
+    sendOut(this.#context, requestId, store.revision);
   }
 
   /** True if the field is a KV request. */
@@ -227,7 +312,7 @@ export class ApplyMachine {
   ): boolean {
     switch (field) {
       case RaftField.put:
-        if (!skip) this.#puts.apply(bytes, start, end, requestId);
+        if (!skip) this.#kvError = this.#puts.apply(bytes, start, end, requestId);
         return true;
       case RaftField.range:
         if (!skip && requestId !== NOT_ANSWERED) this.#ranges.read(requestId, bytes, start, end);
@@ -236,10 +321,13 @@ export class ApplyMachine {
         if (!skip) this.#deletes.apply(bytes, start, end, requestId);
         return true;
       case RaftField.txn:
-        if (!skip) this.#txns.apply(bytes, start, end, requestId);
+        if (!skip) this.#kvError = this.#txns.apply(bytes, start, end, requestId);
         return true;
       case RaftField.compaction:
         if (!skip) this.#compactions.apply(bytes, start, end, requestId);
+        return true;
+      case RaftField.alarm:
+        if (!skip) this.#applyAlarm(bytes, start, end, requestId);
         return true;
       default:
         return false;

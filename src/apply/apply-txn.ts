@@ -50,26 +50,28 @@ export class TxnApplier {
     this.#compares = new CompareEvaluator(context.store);
   }
 
-  /** Applies a committed TxnRequest. */
-  apply(bytes: Uint8Array, start: number, end: number, requestId: number): void {
+  /** Applies a committed TxnRequest; returns the ErrorId that it is answered. */
+  apply(bytes: Uint8Array, start: number, end: number, requestId: number): number {
     this.#direct = false;
-    if (!this.#begin(bytes, start, end, requestId)) return;
+    const error = this.#begin(bytes, start, end, requestId);
+    if (error !== ErrorId.none) return error;
     const { store } = this.#context;
     store.beginTxn();
     this.#execute(0);
     this.#respond(requestId, store.endTxn());
+    return ErrorId.none;
   }
 
   /** Answers a TxnRequest that holds ranges only. */
   read(requestId: number, bytes: Uint8Array, start: number, end: number): void {
     this.#direct = true;
-    if (!this.#begin(bytes, start, end, requestId)) return;
+    if (this.#begin(bytes, start, end, requestId) !== ErrorId.none) return;
     this.#execute(0);
     this.#respond(requestId, this.#revision);
   }
 
-  /** Decodes, compares and checks. False: the txn failed and that has been answered. */
-  #begin(bytes: Uint8Array, start: number, end: number, requestId: number): boolean {
+  /** Decodes, compares and checks. Returns the error with which the txn failed, and that has been answered; or 0. */
+  #begin(bytes: Uint8Array, start: number, end: number, requestId: number): number {
     const { store, sink, out } = this.#context;
     assert(this.#arena.decode(bytes, start, end), "a committed txn can be decoded");
     if (this.#succeeded.length < this.#arena.txnCount)
@@ -82,7 +84,7 @@ export class TxnApplier {
     this.#deletesSeen.length = 0;
     const error = this.#check(0);
     if (error !== ErrorId.none && this.#answering) sink.fail(requestId, error);
-    return error === ErrorId.none;
+    return error;
   }
 
   #respond(requestId: number, revision: number): void {

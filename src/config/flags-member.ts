@@ -93,7 +93,6 @@ export const MEMBER_FLAGS = [
     type: "int64",
     default: "0",
     field: "quotaBackendBytes",
-    noEffectYet: true,
     help: "Backend size ceiling; 0 means 2 GiB, negative disables.",
   },
   {

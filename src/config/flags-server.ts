@@ -137,6 +137,14 @@ export const CONCORD_FLAGS = [
     help: "Memory for the values of current keys; others are read from disk.",
   },
   {
+    name: "quota-auto-disarm",
+    type: "bool",
+    default: "true",
+    field: "quotaAutoDisarm",
+    ours: true,
+    help: "A member takes its NOSPACE alarm back once there is room; false: it stays until it is disarmed, as with etcd.",
+  },
+  {
     name: "auto-promote-learners",
     type: "bool",
     default: "false",

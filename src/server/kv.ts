@@ -18,11 +18,21 @@ import { RaftField } from "../proto/raft-request.ts";
 import { stripDeleteRange, stripTxn } from "../proto/strip-range-end.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import type { Router } from "./router.ts";
+import { NO_SPACE_GUARD, type SpaceGuard } from "./space-guard.ts";
+
+export interface KvOptions {
+  /** `--max-txn-ops` */
+  readonly txnOpsMax: number;
+  /** The quota; without, there is none. */
+  readonly space?: Pick<SpaceGuard, "admits">;
+}
 
 /** Handlers of `etcdserverpb.KV`. */
-export function kvMethods(router: Router, options: { readonly txnOpsMax: number }): MethodHandler[] {
+export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
+  const space = options.space ?? NO_SPACE_GUARD;
   return [
     new KvMethod(router, "Put", (call, bytes, start, end) => {
+      if (!space.admits(call, RaftField.put, bytes, start, end)) return;
       if (accept(call, checkPut(bytes, start, end))) router.propose(call, RaftField.put, bytes, start, end);
     }),
     new KvMethod(router, "Range", (call, bytes, start, end) => {
@@ -36,6 +46,7 @@ export function kvMethods(router: Router, options: { readonly txnOpsMax: number 
       else router.propose(call, RaftField.deleteRange, bytes, start, end);
     }),
     new KvMethod(router, "Txn", (call, bytes, start, end) => {
+      if (!space.admits(call, RaftField.txn, bytes, start, end)) return;
       if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax)))
         routeTxn(router, call, bytes, start, end);
     }),

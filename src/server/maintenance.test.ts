@@ -6,6 +6,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { ServiceFixture } from "../../test/support/service-fixture.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import { StatusResponseSchema } from "../proto/gen/rpc_pb.ts";
+import { encodeAlarms } from "../apply/alarms.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
 import { SILENT_LOGGER } from "../telemetry/logger.ts";
 import { clusterMethods } from "./cluster.ts";
@@ -112,12 +113,11 @@ test("without a leader Status says so, and the health check is NOT_SERVING", () 
   });
 });
 
-test("HashKV, MemberList and Alarm are reads", () => {
+test("HashKV and MemberList are reads", () => {
   const cases = [
     ["HashKV", Buffer.of(0x08, 9), false, [ReadKind.hashKv, 0x08, 9]],
     ["MemberList", EMPTY, false, [ReadKind.memberList]],
     ["MemberList", Buffer.of(0x08, 1), true, [ReadKind.memberList]],
-    ["Alarm", EMPTY, true, [ReadKind.barrier]],
   ] as const;
   for (const [name, request, throughRaft, payload] of cases) {
     const call = fixture.call(methods, name, request);
@@ -128,7 +128,27 @@ test("HashKV, MemberList and Alarm are reads", () => {
     fixture.fromWorker(RecordType.response, record?.id ?? 0, Buffer.from("answer"));
     deepEqual([call.message?.toString(), call.status?.code], ["answer", 0]);
   }
-  equal(fixture.call(methods, "Alarm", Buffer.of(0x08, 1)).status?.code, 12, "alarms cannot be raised yet");
+});
+
+test("every alarm action is proposed as it came, and Status and health tell of active ones", () => {
+  for (const request of [EMPTY, Buffer.of(0x08, 1, 0x10, 9, 0x18, 1)]) {
+    const call = fixture.call(methods, "Alarm", request);
+    const [record] = fixture.raftRecords();
+    equal(record?.type, RecordType.propose);
+    const envelope = record?.payload ?? EMPTY;
+    equal(envelope.includes(Buffer.of(0x52, request.length, ...request)), true, "field 10");
+    fixture.fromWorker(RecordType.response, record?.id ?? 0, EMPTY);
+    equal(call.status?.code, 0);
+  }
+  becomeLeader();
+  const alarms = [
+    { memberId: 2n ** 64n - 1n, type: 1 },
+    { memberId: 0n, type: 2 },
+  ];
+  fixture.fromWorker(RecordType.alarms, 0, encodeAlarms(alarms));
+  const status = fromBinary(StatusResponseSchema, fixture.call(methods, "Status", EMPTY).message ?? EMPTY);
+  deepEqual(status.errors, ["memberID:18446744073709551615 alarm:NOSPACE ", "memberID:0 alarm:CORRUPT "]);
+  deepEqual(fixture.router.status.alarms, alarms);
 });
 
 test("malformed requests are refused", () => {

@@ -1,15 +1,18 @@
-/** The Maintenance service: Status and MoveLeader from what main knows, HashKV from the apply thread, Alarm as far as alarms exist. */
+/** The Maintenance service: Status and MoveLeader from what main knows, HashKV from the apply thread, Alarm through the log. */
 
+import { decodeAlarmRequest } from "../apply/apply-alarm.ts";
+import { ALARM_NAMES } from "../apply/alarms.ts";
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
+import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import type { CallFailure } from "./internal-call.ts";
 import { readMemberRequest } from "./member-request.ts";
 import { transferLeadership } from "./leader-transfer.ts";
-import { readNumberField } from "./number-field.ts";
+import { readNumberField, refuseMalformed } from "./number-field.ts";
 import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 
@@ -56,6 +59,9 @@ class StatusMethod extends MaintenanceMethod {
       .number(6, status.term)
       .number(7, status.appliedIndex);
     if (status.leaderId === 0n) builder.string(8, ERRORS[ErrorId.noLeader].message);
+    for (const { memberId, type } of status.alarms) {
+      builder.string(8, `memberID:${memberId} alarm:${ALARM_NAMES[type] ?? type} `);
+    }
     const message = builder
       .number(9, status.dbInUseBytes)
       .bool(10, status.isLearner)
@@ -97,18 +103,11 @@ class MoveLeaderMethod extends MaintenanceMethod {
   }
 }
 
-/** GET lists nothing, since nothing raises an alarm yet; ACTIVATE and DEACTIVATE come with the alarms. */
+/** Every action goes through the log, listing included. */
 class AlarmMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    // AlarmRequest {1 action}.
-    const action = readNumberField(call, bytes, start, end);
-    if (action === null) return;
-    if (action !== 0) {
-      call.end(GrpcCode.unimplemented, "unknown method Alarm for service etcdserverpb.Maintenance");
-      return;
-    }
-    // An AlarmResponse without alarms is a message with a header alone, which is what the barrier answers.
-    this.router.read(call, ReadKind.barrier, true, EMPTY, 0, 0);
+    if (decodeAlarmRequest(bytes, start, end) === null) refuseMalformed(call);
+    else this.router.propose(call, RaftField.alarm, bytes, start, end);
   }
 }
 

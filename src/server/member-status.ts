@@ -1,6 +1,7 @@
 /** What main knows of the other threads' state: copies of the last status records. The router feeds it, everybody in main reads it. */
 
 import { viewOf } from "../base/bytes.ts";
+import { type AlarmMember, decodeAlarms } from "../apply/alarms.ts";
 import { type Member, membersOfReport, parseMembershipReport } from "../cluster/membership.ts";
 import { formatId } from "../cluster/identity.ts";
 import { RecordType } from "../ring/record-types.ts";
@@ -35,8 +36,14 @@ export class MemberStatus {
   isLearner = false;
   /** This member's removal was applied: it has to stop. */
   isRemoved = false;
+  /** As applied, by type and member. */
+  alarms: readonly AlarmMember[] = [];
+  /** Entries were applied that took more than the quota allows, and no alarm said so, so many times. */
+  spaceExceeded = 0;
   /** Called when the leader or the membership has changed. */
   readonly listeners = new Set<() => void>();
+  /** Called when the alarms, the size of the database or {@link spaceExceeded} may have changed. */
+  readonly spaceListeners = new Set<() => void>();
 
   constructor(memberId: bigint) {
     this.memberId = memberId;
@@ -86,6 +93,15 @@ export class MemberStatus {
         this.durableIndex = id;
         this.dbBytes = view.getFloat64(at + 16, true);
         this.dbInUseBytes = view.getFloat64(at + 24, true);
+        this.#notifySpace();
+        return true;
+      case RecordType.alarms:
+        this.alarms = decodeAlarms(new Uint8Array(bytes.subarray(start, end)));
+        this.#notifySpace();
+        return true;
+      case RecordType.spaceExceeded:
+        this.spaceExceeded++;
+        this.#notifySpace();
         return true;
       case RecordType.membership:
         this.#takeMembership(bytes.subarray(start, end));
@@ -118,5 +134,9 @@ export class MemberStatus {
 
   #notify(): void {
     for (const listener of this.listeners) listener();
+  }
+
+  #notifySpace(): void {
+    for (const listener of this.spaceListeners) listener();
   }
 }

@@ -5,12 +5,14 @@ import { kvMethods } from "./kv.ts";
 import { type MaintenanceOptions, maintenanceMethods } from "./maintenance.ts";
 import type { Reconfigurer } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
+import type { SpaceGuard } from "./space-guard.ts";
 import { unimplementedMethods } from "./unimplemented.ts";
 
 export interface ServiceOptions extends MaintenanceOptions {
   /** `--max-txn-ops` */
   readonly txnOpsMax: number;
   readonly reconfigurer: Reconfigurer;
+  readonly space: SpaceGuard;
 }
 
 /** Every method that a client of etcd may call, by path. */
