@@ -8,6 +8,9 @@ import { Membership } from "../src/cluster/membership.ts";
 import { Alarms } from "../src/apply/alarms.ts";
 import type { BucketSink } from "../src/apply/apply-interfaces.ts";
 import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
+import { LeaseView } from "../src/lease/lease-codec.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../src/lease/lease-limits.ts";
+import { Lessor } from "../src/lease/lessor.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
@@ -32,6 +35,7 @@ export interface ApplyState {
   readonly direct: DirectSink | null;
   readonly store: Mvcc;
   readonly membership: Membership;
+  readonly lessor: Lessor;
   readonly alarms: Alarms;
   /** Hex of the database's id; empty before its first checkpoint. */
   readonly databaseId: string;
@@ -80,6 +84,7 @@ export function openState(
     options,
     logger,
   });
+  const lessor = restoreLeases(options, reader, store);
   reader.refresh();
   const openHashScan: HashKvJobsOptions["openScan"] = (keep, keeps) => {
     const snapshot = backend?.reader() ?? openLmdbReader(options.databasePath);
@@ -104,6 +109,7 @@ export function openState(
     bucketSink: bucketSink(sink),
     store,
     membership: restoreMembership(recovered),
+    lessor,
     alarms,
     databaseId,
     checkpointRevision,
@@ -194,6 +200,26 @@ function loadIndex({ store, recovered, databaseId, options, logger }: Restore): 
     reason: `index checkpoint: ${loaded.refusal}`,
   });
   return 0;
+}
+
+/** Leases from their bucket, and the keys on them from the index, which knows of each live key with which lease it was put. */
+function restoreLeases(options: MemberOptions, reader: BackendReader, store: Mvcc): Lessor {
+  const lessor = new Lessor({
+    minTtlSeconds: options.leaseTtlSecondsMin,
+    retryMs: options.leaseRetryMs,
+    checkpointIntervalMs: options.leaseCheckpoint ? CHECKPOINT_INTERVAL_MS : 0,
+    hashSeed: randomSeed(),
+  });
+  const view = new LeaseView();
+  reader.scan("lease", (key, value) => {
+    if (!view.decodeLease(value) || (view.low | view.high) === 0) {
+      const name = Buffer.from(key).toString("hex");
+      throw new Error(`database ${options.databasePath}: the record of lease ${name} is damaged`);
+    }
+    lessor.restore(view.low, view.high, view.seconds, view.second);
+  });
+  if (lessor.size > 0) store.visitLeased((keyId, low, high) => lessor.attach(low, high, keyId));
+  return lessor;
 }
 
 function restoreMembership(recovered: RecoveredState): Membership {

@@ -10,6 +10,7 @@ import { workerData } from "node:worker_threads";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
+import { LeaseDuties } from "../src/apply/lease-duties.ts";
 import { MembershipFeed } from "../src/apply/membership-feed.ts";
 import { MembershipHook } from "../src/apply/membership-hook.ts";
 import { ProposerIds } from "../src/apply/proposer-ids.ts";
@@ -83,6 +84,12 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     responses,
     buckets: state.bucketSink,
     requests: hook,
+    leases: {
+      lessor: state.lessor,
+      nowMs: () => performance.now(),
+      persistsCheckpoints: () =>
+        options.leaseCheckpointPersist || knowsRemainingTtl(membership.clusterVersion),
+    },
     consistentIndex: recovered.consistentIndex,
     consistentTerm: recovered.term,
     ids,
@@ -113,8 +120,22 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     feed,
     storage: sink,
     direct: state.direct,
+    leaseDuties:
+      machine.leases &&
+      new LeaseDuties({
+        leases: machine.leases,
+        toMain,
+        electionTimeoutMs: options.electionTicks * options.tickMs,
+      }),
+    nowMs: () => performance.now(),
     onCommitted: () => reader.refresh(),
   });
+}
+
+/** Members before 3.6 do not know leasepb.Lease.RemainingTTL. */
+function knowsRemainingTtl(clusterVersion: string): boolean {
+  const [major = 0, minor = 0] = clusterVersion.split(".").map(Number);
+  return major > 3 || (major === 3 && minor >= 6);
 }
 
 /** Memory mode: a backend with what a received snapshot holds. Checked as it is read. */
@@ -156,7 +177,10 @@ const control: ApplyControl = {
     ended = runBlockingLoop(doorbell, {
       turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),
       hasWork: () => !loop.inboxesEmpty(),
-      sleepMs: () => idle?.sleepMs(performance.now()) ?? Infinity,
+      sleepMs: () => {
+        const nowMs = performance.now();
+        return Math.min(idle?.sleepMs(nowMs) ?? Infinity, loop.sleepMs(nowMs));
+      },
       stopped: () => suspended || (stopping && loop.inboxesEmpty()),
       waitsForEvents: () => idle?.waitsForEvents ?? false,
     });

@@ -88,6 +88,14 @@ export interface MemberOptions {
   readonly initialElectionTickAdvance: boolean;
   readonly preVote: boolean;
   readonly learnersMax: number;
+  /** Shorter TTLs of leases are raised to it. */
+  readonly leaseTtlSecondsMin: number;
+  /** An expired lease whose revocation was asked for and has not come is asked for again after this. */
+  readonly leaseRetryMs: number;
+  /** Remaining times of leases go through the log, so that the next leader knows them. */
+  readonly leaseCheckpoint: boolean;
+  /** They go to the database, too, although members of the cluster may be too old to know them. */
+  readonly leaseCheckpointPersist: boolean;
   readonly strictReconfigCheck: boolean;
   /** Entries kept behind a snapshot for slow followers. */
   readonly snapshotCatchupEntries: number;

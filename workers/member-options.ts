@@ -20,6 +20,11 @@ export function quotaBytes(config: Config): number {
   return config.quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : config.quotaBackendBytes;
 }
 
+/** One and a half election timeouts, in whole ticks, rounded up to seconds: a lease outlives an election. */
+function leaseTtlSecondsMin({ electionTicks, heartbeatIntervalMs }: Config): number {
+  return Math.ceil((Math.floor((3 * electionTicks) / 2) * heartbeatIntervalMs) / 1000);
+}
+
 /** Of a member with a log, which knows all this itself. */
 const FROM_LOG: ClusterStart = {
   memberId: 0n,
@@ -69,6 +74,10 @@ export function memberOptions(
     initialElectionTickAdvance: config.initialElectionTickAdvance,
     preVote: config.preVote,
     learnersMax: config.learnersMax,
+    leaseTtlSecondsMin: leaseTtlSecondsMin(config),
+    leaseRetryMs: config.requestTimeoutMs,
+    leaseCheckpoint: config.featureGates["LeaseCheckpoint"] ?? false,
+    leaseCheckpointPersist: config.featureGates["LeaseCheckpointPersist"] ?? false,
     strictReconfigCheck: config.strictReconfigCheck,
     snapshotCatchupEntries: config.snapshotCatchupEntries,
     snapshotsMax: config.snapshotsMax,

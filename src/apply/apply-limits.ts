@@ -31,6 +31,9 @@ export const GO_SORT_KEYS_MAX = 2000;
 /** Longest message that Go's gRPC sends or takes. */
 export const MESSAGE_BYTES_MAX = 2 ** 31 - 1;
 
+/** Keep-alives that wait for the revocation of their lease. Each is a request that main holds, too. */
+export const KEEP_ALIVES_PARKED_MAX = 1 << 17;
+
 /** Keys' worth of compaction in one slice. */
 export const COMPACT_SLICE_KEYS = 500;
 

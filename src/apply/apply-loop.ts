@@ -19,11 +19,14 @@ import type { Membership } from "../cluster/membership.ts";
 import type { ApplyMachine } from "./apply-machine.ts";
 import type { HashKvJobs } from "./hash-kv-jobs.ts";
 import { encodeMemberList } from "./member-answers.ts";
+import type { LeaseDuties } from "./lease-duties.ts";
 import type { MembershipFeed } from "./membership-feed.ts";
 
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
 const APPLY_STATUS_BYTES = 24;
+/** raftpb.EntryType */
+const ENTRY_NORMAL = 0;
 const COMMITTED_BYTES = 32;
 
 /** What the loop tells storage at the end of a batch. */
@@ -57,6 +60,10 @@ export interface ApplyLoopOptions {
   readonly storage: AppliedSink;
   /** Memory mode: the sink commits in `publish`, and this is how far it is. */
   readonly direct: DirectCommits | null;
+  /** What a primary lessor does by the clock; null on a member without leases. */
+  readonly leaseDuties?: LeaseDuties | null;
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs?: () => number;
   /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
   readonly onCommitted: () => void;
 }
@@ -109,11 +116,22 @@ export class ApplyLoop {
     if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     else if (!this.#waitsForCommit) storage.flush(0);
     this.#waitsForCommit = store.needsCommit;
+    this.#runDuties();
     const sliced = machine.runSlice();
     if (sliced) this.#slices++;
     const hashed = hashes.runSlice();
     this.#endBatch(sliced);
     return records > 0 || sliced || hashed;
+  }
+
+  #runDuties(): void {
+    const { leaseDuties, nowMs } = this.#options;
+    if (leaseDuties && nowMs) leaseDuties.turn(nowMs());
+  }
+
+  /** Milliseconds until there is something to do although no ring brings anything; Infinity if never. */
+  sleepMs(nowMs: number): number {
+    return this.#options.leaseDuties?.sleepMs(nowMs) ?? Infinity;
   }
 
   /** The state is given up for another one: what was begun fails, and may be tried again. Between two turns only; the last call. */
@@ -241,15 +259,12 @@ export class ApplyLoop {
         const view = viewOf(bytes);
         const at = bytes.byteOffset + start;
         this.#term = view.getFloat64(at, true);
-        machine.applyEntry(
-          id,
-          this.#term,
-          view.getUint32(at + 8, true),
-          bytes,
-          start + ENTRY_HEAD_BYTES,
-          end,
-        );
+        const entryType = view.getUint32(at + 8, true);
+        machine.applyEntry(id, this.#term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
         this.#appliedIndex = id;
+        // The next leader's time begins.
+        if (end === start + ENTRY_HEAD_BYTES && entryType === ENTRY_NORMAL)
+          this.#options.leaseDuties?.noteEmptyEntry(this.#term);
         return;
       }
       case RecordType.read:
@@ -263,11 +278,16 @@ export class ApplyLoop {
         machine.credit(id, viewOf(bytes).getUint32(bytes.byteOffset + start, true));
         return;
       case RecordType.leader:
+        this.#noteLeader(viewOf(bytes), bytes.byteOffset + start);
         return;
       default:
         throw new Error(`unexpected record of type ${type} in apply`);
     }
   };
+
+  #noteLeader(view: DataView, at: number): void {
+    this.#options.leaseDuties?.noteLeader(view.getFloat64(at, true), view.getUint32(at + 16, true) === 1);
+  }
 
   #read(id: number, bytes: Uint8Array, start: number, end: number): void {
     const { machine, identity, membership } = this.#options;

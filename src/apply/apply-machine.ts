@@ -23,6 +23,7 @@ import { type AlarmReporter, NO_ALARM_REPORTER } from "./alarm-feed.ts";
 import { Alarms } from "./alarms.ts";
 import { CompactionApplier } from "./apply-compaction.ts";
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
+import { LeaseApplier, type LeaseOptions } from "./apply-lease.ts";
 import { DeleteRangeApplier } from "./apply-delete-range.ts";
 import { ApplyGate } from "./apply-gate.ts";
 import type { BucketSink, EntryPosition, LeaseHooks, RequestHook, ResponseSink } from "./apply-interfaces.ts";
@@ -44,8 +45,10 @@ export interface ApplyMachineOptions {
   readonly memberId: bigint;
   readonly responses: ResponseSink;
   readonly buckets: BucketSink;
-  /** Leases; without, a put that names one fails with "requested lease not found". */
-  readonly leases?: LeaseHooks;
+  /** Leases; without, a put that names one fails with "requested lease not found", and nobody may grant any. */
+  readonly leases?: LeaseOptions;
+  /** For tests: what a put sees of leases, without anything else of them. */
+  readonly leaseHooks?: LeaseHooks;
   /** Membership and whatever else is not KV. */
   readonly requests: RequestHook;
   /** Entries up to here are in the store already: they are skipped. */
@@ -72,6 +75,8 @@ export interface SpaceOptions {
 export class ApplyMachine {
   /** Entries up to here were in the store at start. */
   readonly consistentIndex: number;
+  /** Null on a machine without leases. */
+  readonly leases: LeaseApplier | null;
   readonly #context: ApplyContext;
   readonly #requests: RequestHook;
   readonly #puts: PutApplier;
@@ -100,7 +105,7 @@ export class ApplyMachine {
       store,
       sink: responses,
       header,
-      leases: options.leases ?? NO_LEASES,
+      leases: options.leases?.lessor ?? options.leaseHooks ?? NO_LEASES,
       streams: new StreamScheduler(responses),
       reader: new RangeReader(store),
       out: new ByteBuffer(),
@@ -112,6 +117,8 @@ export class ApplyMachine {
     this.#deletes = new DeleteRangeApplier(this.#context);
     this.#txns = new TxnApplier(this.#context, this.#puts, this.#deletes);
     this.#compactions = new CompactionApplier(this.#context, options.buckets);
+    this.leases =
+      options.leases === undefined ? null : new LeaseApplier(this.#context, options.buckets, options.leases);
     if (options.compactionPending === true) this.#compactions.resume();
     this.#position = { index: options.consistentIndex, term: options.consistentTerm, replayed: true };
     this.#ids = options.ids;
@@ -172,6 +179,7 @@ export class ApplyMachine {
       case ReadKind.commit:
         return this.#compactions.waitForCommit(requestId);
       default:
+        if (this.leases?.read(requestId, kind, bytes, start, end) === true) return;
         return sink.fail(requestId, ErrorId.notCapable);
     }
   }
@@ -184,12 +192,14 @@ export class ApplyMachine {
   /** The client has gone: drops what is still held for its request. */
   cancel(requestId: number): void {
     this.#context.streams.cancel(requestId);
+    this.leases?.cancel(requestId);
     this.#compactions.cancel(requestId);
   }
 
   /** Ends everything that is still held for requests: the state is given up. */
   failAll(errorId: number): void {
     this.#context.streams.failAll(errorId);
+    this.leases?.failAll(errorId);
     this.#compactions.failAll(errorId);
   }
 
@@ -328,6 +338,12 @@ export class ApplyMachine {
         return true;
       case RaftField.alarm:
         if (!skip) this.#applyAlarm(bytes, start, end, requestId);
+        return true;
+      case RaftField.leaseGrant:
+      case RaftField.leaseRevoke:
+      case RaftField.leaseCheckpoint:
+        if (this.leases === null) return false;
+        if (!skip) this.#kvError = this.leases.apply(field, bytes, start, end, requestId);
         return true;
       default:
         return false;

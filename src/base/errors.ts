@@ -131,6 +131,7 @@ export const ErrorId = {
   callerDeadlineExceeded: 75,
   malformedRequest: 76,
   responseTooLarge: 77,
+  leaseHasCheckpoint: 78,
 } as const;
 
 /** Rows by number. `memberNotEnoughStarted` and `requestTooManyRequests` really leave etcd with code Unknown. */
@@ -214,4 +215,6 @@ export const ERRORS: readonly ErrorRow[] = [
   // Bytes that are not the request's message: grpc-go's server answers this before the handler runs.
   { grpcCode: 13, message: "grpc: error unmarshalling request: unexpected EOF" },
   { grpcCode: 8, message: "grpc: trying to send message larger than max (2147483647)" },
+  // Between apply and main only: the lease may be renewed when its checkpoint has been taken back through the log.
+  { grpcCode: 2, message: "lease has a checkpoint" },
 ];

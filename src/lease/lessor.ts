@@ -69,9 +69,14 @@ export class Lessor {
     return this.#isPrimary;
   }
 
-  /** When there is something to hand out; Infinity if never. */
-  get nextDueMs(): number {
-    return Math.min(this.#due.firstDueMs, this.#checkpoints.firstDueMs);
+  /** When {@link takeExpired} has something to hand out; Infinity if never. */
+  get nextExpiredMs(): number {
+    return this.#due.firstDueMs;
+  }
+
+  /** When {@link takeCheckpoints} has something to hand out; Infinity if never. */
+  get nextCheckpointMs(): number {
+    return this.#checkpoints.firstDueMs;
   }
 
   has(low: number, high: number): boolean {

@@ -381,6 +381,10 @@ export class Mvcc implements MvccStore {
     return new KeyCursor(state, range, main, main === state.txnMain ? state.txnSub : ALL_SUBS);
   }
 
+  keyLength(keyId: number): number {
+    return this.#state.table.lengthOf(keyId);
+  }
+
   copyKey(keyId: number, target: Uint8Array, offset: number): number {
     return this.#state.table.copyKey(keyId, target, offset);
   }

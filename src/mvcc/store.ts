@@ -89,6 +89,8 @@ export interface MvccStore {
   /** Opens a cursor; pins the revision against physical compaction. */
   openCursor(range: KeyRange, revision: number): RangeCursor;
 
+  /** Length of the key in bytes. */
+  keyLength(keyId: number): number;
   /** The key's bytes: returns its length after copying it to `target` at `offset`. */
   copyKey(keyId: number, target: Uint8Array, offset: number): number;
   /** Copies the encoded KeyValue (`meta.encodedBytes` long) from memory or the source to `target` at `offset`; returns the offset behind it. */

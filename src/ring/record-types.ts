@@ -34,6 +34,12 @@ export const RecordType = {
   /** main -> raft, which answers with `response`. No payload. The answer: JSON of `RaftReport` in src/raft/raft-report.ts. */
   raftReport: 8,
 
+  /**
+   * As {@link propose}, of what only the leader of one term may propose (a lease's revocation): refused with `not leader` if this member
+   * does not lead in that term any more. Payload: f64 term, then the bytes of one `InternalRaftRequest`.
+   */
+  proposeAsLeader: 62,
+
   // raft -> apply
   /** A committed entry. Request id = entry index. Payload: f64 term, u32 entry type (raftpb.EntryType), u32 zero, then the entry's data. */
   entry: 10,
@@ -102,6 +108,12 @@ export const RecordType = {
   /** Answers of a query, each a record, and a last one. Payload: u8 {@link WatchQueryKind}, u8 1 = last, then by kind. */
   watchFound: 61,
 
+  // apply -> main
+  /** Leases that have expired and are to be revoked. Payload: f64 term in which this member leads, then u64 LE lease ids. */
+  leaseExpired: 63,
+  /** Leases to be checkpointed. Payload: f64 term in which this member leads, then the bytes of one LeaseCheckpointRequest. */
+  leaseCheckpoint: 64,
+
   // apply -> storage
   /** Payload: u8 key length (17, or 18 for a tombstone), the key of bucket `key`, then the KeyValue bytes. Ascending keys. */
   revisionPut: 30,
@@ -133,6 +145,12 @@ export const ReadKind = {
   hashKv: 4,
   /** No request: answers MemberListResponse. */
   memberList: 5,
+  /** LeaseKeepAliveRequest -> LeaseKeepAliveResponse without header. Linearizable; by the primary lessor only. */
+  leaseKeepAlive: 6,
+  /** LeaseTimeToLiveRequest -> LeaseTimeToLiveResponse without header. Linearizable; by the primary lessor only. */
+  leaseTimeToLive: 7,
+  /** LeaseLeasesRequest -> LeaseLeasesResponse. */
+  leaseList: 8,
   /** No request: answers a message that holds only a response header, once storage has committed everything applied before. */
   commit: 16,
 } as const;

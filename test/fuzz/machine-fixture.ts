@@ -74,7 +74,7 @@ export class MachineFixture {
       memberId: MEMBER_ID,
       responses: this.sink,
       buckets: this.buckets,
-      leases,
+      leaseHooks: leases,
       requests,
       consistentIndex: 0,
       consistentTerm: TERM,

@@ -135,6 +135,10 @@ export class NaiveStore implements MvccStore {
     };
   }
 
+  keyLength(keyId: number): number {
+    return this.#keys[keyId].length;
+  }
+
   copyKey(keyId: number, target: Uint8Array, offset: number): number {
     const key = toKeyBytes(this.#keys[keyId]);
     target.set(key, offset);
