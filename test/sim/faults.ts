@@ -23,6 +23,8 @@ const WEATHER_MS = 10_000;
 /** Probabilities, a vote that is given and a new leader's first append. */
 const VOTER_DIES = 0.25;
 const NEW_LEADER_DIES = 0.1;
+/** Probability a write that the power fails before it has ended. */
+const WRITE_IS_TORN = 0.002;
 
 interface Fault {
   readonly name: string;
@@ -104,6 +106,13 @@ export class Faults {
     // The first entry of a term.
     const isNewLeader = batch.dataStart(first) === batch.dataEnd(first) && batch.firstIndex + first > commit;
     if (isNewLeader && this.#random.chance(NEW_LEADER_DIES)) this.#dieSoon(from, "kill new leader");
+  }
+
+  /** A member's log is being written: the power may fail in the middle. */
+  writes(member: SimulatedMember, tookMs: number): void {
+    if (this.#cluster.scheduler.nowMs >= this.#endMs || !this.#random.chance(WRITE_IS_TORN)) return;
+    this.count("power cut in a write");
+    this.#later((tookMs * this.#random.below(1000)) / 1000, () => this.#takeDown(member, "power"));
   }
 
   #dieSoon(id: bigint, name: string): void {

@@ -38,6 +38,8 @@ interface NameChange {
 export class SimulatedDisk {
   readonly files = new Map<string, StoredFile>();
   readonly pace: DiskPace = { writeMs: HEALTHY_WRITE_MS, stalledUntilMs: 0 };
+  /** Told when a durable write begins, and how long it takes. */
+  onDurableWrite: ((tookMs: number) => void) | null = null;
   /** Canary: durable writes are said to be done at once. */
   liesAboutWrites = false;
   readonly #scheduler: Scheduler;
@@ -72,8 +74,11 @@ export class SimulatedDisk {
     return Math.max(usual, stalledUntilMs - this.#scheduler.nowMs);
   }
 
-  delay(bytes: number, life: Life | null, done: () => void): void {
-    this.#scheduler.after(this.operationMs(bytes), life, done);
+  /** Calls back when an operation that moves `bytes` is done; returns when that is. */
+  delay(bytes: number, life: Life | null, done: () => void): number {
+    const tookMs = this.operationMs(bytes);
+    this.#scheduler.after(tookMs, life, done);
+    return tookMs;
   }
 
   /** Tells a process at once, or when it goes on. */
@@ -247,10 +252,11 @@ class SimulatedFile implements WalFile {
   /** The disk finishes also when the process is stopped or killed meanwhile; only then nobody hears of it. */
   #completed(bytes: number, finish: () => void): Promise<void> {
     return new Promise((resolve) => {
-      this.#disk.delay(bytes, null, () => {
+      const tookMs = this.#disk.delay(bytes, null, () => {
         finish();
         this.#disk.notify(this.#life, resolve);
       });
+      if (bytes > 0 && this.#durable) this.#disk.onDurableWrite?.(tookMs);
     });
   }
 }

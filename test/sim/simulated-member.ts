@@ -28,6 +28,8 @@ export interface MemberSetup {
   readonly canary: Canary | null;
   /** A process has died by itself, or will not start. */
   readonly onDeath: (member: SimulatedMember, error: Error) => void;
+  /** The log is being written, for so long. */
+  readonly onWrite: (member: SimulatedMember, tookMs: number) => void;
   /** A log was found torn at start, and repaired. */
   readonly onRepair: () => void;
   /** A process has learned that it is no longer a member. */
@@ -48,6 +50,7 @@ export class SimulatedMember {
   constructor(setup: MemberSetup) {
     this.setup = setup;
     this.disk = new SimulatedDisk(setup.scheduler, setup.random);
+    this.disk.onDurableWrite = (tookMs) => setup.onWrite(this, tookMs);
     this.disk.liesAboutWrites = setup.canary === "early-acknowledge";
   }
 

@@ -50,10 +50,10 @@ const RUNS_MAX = 40;
 describe("a planted bug is found:", () => {
   const canaries: ReadonlyArray<readonly [canary: Canary, seed: number, members: number]> = [
     ["early-acknowledge", 4, 5],
-    ["forgotten-vote", 12, 5],
-    ["unconfirmed-read", 2, 3],
+    ["forgotten-vote", 30, 5],
+    ["unconfirmed-read", 8, 3],
     ["early-apply", 1, 3],
-    ["blind-vote", 4, 3],
+    ["blind-vote", 1, 3],
     ["unchecked-append", 2, 3],
   ];
   for (const [canary, firstSeed, members] of canaries) {

@@ -115,6 +115,7 @@ export class Simulation implements SimulatedCluster {
       canary: this.options.canary,
       onDeath: ({ name }, error) =>
         this.scheduler.fail(new Error(`${name} died: ${error.message}`, { cause: error })),
+      onWrite: (writer, tookMs) => this.#faults.writes(writer, tookMs),
       onRepair: () => this.#faults.count("torn log repaired"),
       onRemoved: (removed) => this.#faults.memberRemoved(removed),
     });
