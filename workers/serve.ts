@@ -195,6 +195,7 @@ function alarmName(type: number): ActiveAlarm["type"] {
 }
 
 function raftStatus(router: Router): unknown {
+  router.refreshStatus();
   const { term, leaderId, commitIndex, appliedIndex } = router.status;
   return { term, lead: leaderId.toString(16), commit: commitIndex, applied: appliedIndex };
 }

@@ -150,6 +150,7 @@ export class ApplyLoop {
 
   #endBatch(sliced: boolean): void {
     const { toRaft, toMain, storage, store, machine } = this.#options;
+    const isAnswer = toMain.hasUnpublished;
     if (
       this.#appliedIndex !== this.#reportedIndex ||
       store.compactRevision !== this.#reportedCompactRevision
@@ -158,7 +159,9 @@ export class ApplyLoop {
     }
     // Raft first: whoever has the answer to a conf change may propose the next one, and raft must know of this one by then.
     toRaft.publish();
-    toMain.publish();
+    // How far the state is alone wakes nobody: who wants to know looks into the ring first.
+    if (isAnswer) toMain.publish();
+    else toMain.publishQuietly();
     // A slice may have written the end of a compaction: storage commits bucket changes only in front of this mark.
     if (this.#appliedIndex !== this.#reportedIndex || (sliced && machine.takeCompactionEnded())) {
       storage.applied(this.#appliedIndex, this.#term, store.revision);

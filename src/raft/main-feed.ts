@@ -61,10 +61,12 @@ export class MainFeed {
 
   /** Sends what is new. False if there was no room for all of it. */
   send(consensus: Consensus): boolean {
-    const waiting = this.#refusedIds.length + this.#messages.length;
     const done = this.#sendRefusals() && this.#sendMessages() && this.#sendLeader(consensus);
+    const wakes = this.#ring.hasUnpublished;
     const status = done ? this.#sendStatus(consensus) : 0;
-    if (status > 0 || waiting > this.#refusedIds.length + this.#messages.length) this.#ring.publish();
+    if (wakes || status < 0) this.#ring.publish();
+    // Nobody waits for how far the log is; who wants to know looks into the ring first.
+    else this.#ring.publishQuietly();
     return done && status >= 0;
   }
 
@@ -95,7 +97,6 @@ export class MainFeed {
     if (this.#ring.freeBytes() < LEADER_BYTES + STATUS_BYTES) return false;
     if (!writeLeader(this.#ring, consensus.term, consensus.leaderId, consensus.isLeader)) return false;
     this.#leaderChanged = false;
-    // The status that follows makes it visible.
     this.#term = -1;
     return true;
   }

@@ -65,11 +65,19 @@ export class MemoryRing implements RingWriter, RingReader {
     this.#committed.push({ type, flags, requestId, payload });
   }
 
+  get hasUnpublished(): boolean {
+    return this.#committed.length > 0;
+  }
+
   publish(): void {
     if (this.#committed.length === 0) return;
+    this.publishQuietly();
+    this.onPublish?.();
+  }
+
+  publishQuietly(): void {
     this.#published.push(...this.#committed);
     this.#committed = [];
-    this.onPublish?.();
   }
 
   freeBytes(): number {
@@ -83,6 +91,7 @@ export class MemoryRing implements RingWriter, RingReader {
   roomAvailable(length: number): Promise<void> {
     this.publish();
     if (this.#fits(length)) return Promise.resolve();
+    this.onPublish?.();
     assert(this.#roomWaiter === null, "one wait a ring at a time");
     return new Promise((resolve) => {
       this.#roomWaiter = { length, resolve };

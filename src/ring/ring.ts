@@ -38,6 +38,10 @@ export interface RingWriter {
   readonly payloadBytesMax: number;
   /** Makes all committed records visible to the consumer and wakes it if it sleeps. Once a batch, not once a record. */
   publish(): void;
+  /** The same without waking it: for records that may wait until it is awake anyway. A wait for room still wakes it. */
+  publishQuietly(): void;
+  /** Records were committed since the last publish. */
+  readonly hasUnpublished: boolean;
   /** Bytes that can be reserved now without waiting. */
   freeBytes(): number;
   /** Sleeps until a payload of `length` bytes fits. For workers only: the main thread never blocks. */

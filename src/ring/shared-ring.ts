@@ -197,7 +197,17 @@ export class SharedRingWriter implements RingWriter {
     return this.#capacityUnits - ((this.#tail - this.#headSeen) >>> 0) >= units;
   }
 
+  get hasUnpublished(): boolean {
+    return this.#tail !== this.#publishedTail;
+  }
+
   publish(): void {
+    if (this.#tail === this.#publishedTail) return;
+    this.publishQuietly();
+    this.#wake();
+  }
+
+  publishQuietly(): void {
     if (this.#tail === this.#publishedTail) return;
     const stats = this.#stats;
     const depth = ((this.#tail - this.#headSeen) >>> 0) << 3;
@@ -206,7 +216,10 @@ export class SharedRingWriter implements RingWriter {
     this.#recordsSincePublish = 0;
     this.#publishedTail = this.#tail;
     Atomics.store(this.#control, TAIL, this.#tail | 0);
-    if (this.#doorbell.ring()) stats[STAT_WAKE_UPS] = stats[STAT_WAKE_UPS] + 1;
+  }
+
+  #wake(): void {
+    if (this.#doorbell.ring()) this.#stats[STAT_WAKE_UPS] = this.#stats[STAT_WAKE_UPS] + 1;
   }
 
   freeBytes(): number {
@@ -225,6 +238,8 @@ export class SharedRingWriter implements RingWriter {
   #prepareWait(length: number): number {
     this.publish();
     if (this.#fits(length)) return -1;
+    // What fills the ring may have been published quietly.
+    this.#wake();
     Atomics.store(this.#control, WANTS_ROOM, 1);
     const head = Atomics.load(this.#control, HEAD);
     if (this.#fits(length)) {

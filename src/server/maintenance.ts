@@ -49,6 +49,7 @@ abstract class MaintenanceMethod implements MethodHandler {
 class StatusMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
     if (readNumberField(call, bytes, start, end) === null || !this.router.admits(call, true)) return;
+    this.router.refreshStatus();
     const status = this.router.status;
     const builder = new MessageBuilder()
       .message(1, responseHeader(this.options, status.revision, status.term))

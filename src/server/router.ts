@@ -220,9 +220,19 @@ export class Router {
 
   /** Takes what the other threads have sent. Returns the number of records; 0 = all inboxes were empty. */
   drainInboxes(): number {
+    const records = this.#drain();
+    if (records > 0) this.#flush();
+    return records;
+  }
+
+  /** Takes them in the middle of other work, so that {@link status} is as new as it can be: its changes alone wake nobody. */
+  refreshStatus(): void {
+    if (this.#drain() > 0) setImmediate(() => this.#flush());
+  }
+
+  #drain(): number {
     let records = 0;
     for (const inbox of this.#options.inboxes) records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
-    if (records > 0) this.#flush();
     return records;
   }
 
@@ -344,6 +354,7 @@ export class Router {
   }
 
   #sweep(): void {
+    this.drainInboxes();
     const nowMs = performance.now();
     for (const id of this.#streams.stalled(nowMs)) {
       this.#streams.remove(id)?.end(GrpcCode.unavailable, "etcdserver: the client does not read its answer");
