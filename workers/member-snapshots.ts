@@ -9,10 +9,12 @@
  * A crash at any point leaves either the old database, and the file for the next start ({@link MemberSnapshots.finishInstall}), or
  * the new one.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, statfsSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type * as Comlink from "comlink";
 import type { SnapshotMeta } from "../src/raft/raft.ts";
+import type { ClientSnapshot, ClientSnapshotSource } from "../src/server/client-snapshot.ts";
 import { type SnapshotFile, type SnapshotService, snapshotFileName } from "../src/raft/snapshot-service.ts";
 import { installPath } from "../src/snapshot/install-database.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
@@ -20,6 +22,9 @@ import { findPendingInstall, removeReceived } from "../src/snapshot/received-fil
 import type { Log } from "../src/telemetry/log.ts";
 import type { ApplyControl, MemberOptions, RaftOpened, Recovered, StorageControl } from "./control.ts";
 import { SnapshotPool } from "./pool/snapshot-pool.ts";
+
+/** What stays free for the log when a client's snapshot is written. */
+const FREE_BYTES_MIN = 96 * 1024 * 1024;
 
 export interface MemberSnapshotsOptions {
   readonly options: MemberOptions;
@@ -29,7 +34,7 @@ export interface MemberSnapshotsOptions {
   readonly log: Log;
 }
 
-export class MemberSnapshots implements SnapshotService {
+export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   readonly #options: MemberSnapshotsOptions;
   readonly #pool = new SnapshotPool();
   /** What apply was run with. */
@@ -79,6 +84,23 @@ export class MemberSnapshots implements SnapshotService {
       storage === null ? await apply.writeSnapshot(path) : await this.#pool.write(options.databasePath, path);
     const { index, term, confState, bytes, data } = made;
     return { meta: { index, term, confState }, data, path, bytes };
+  }
+
+  async createForClient(inUseBytes: number, signal: AbortSignal): Promise<ClientSnapshot> {
+    const { apply, storage, options } = this.#options;
+    this.#checkOpen();
+    checkFreeSpace(options.snapDir, inUseBytes);
+    const path = join(options.snapDir, `tmp-client-${++this.#filesMade}`);
+    try {
+      const { bytes } =
+        storage === null
+          ? await apply.writeSnapshot(path)
+          : await this.#pool.write(options.databasePath, path, signal);
+      const sha256 = await this.#pool.digest(path, signal);
+      return { file: await open(path, "r"), bytes, sha256 };
+    } finally {
+      await rm(path, { force: true });
+    }
   }
 
   release(file: SnapshotFile): void {
@@ -159,4 +181,14 @@ export class MemberSnapshots implements SnapshotService {
   #checkOpen(): void {
     if (this.#closed) throw new Error("the member is stopping");
   }
+}
+
+/** A snapshot for a client must not take the room that the log needs. */
+function checkFreeSpace(folder: string, neededBytes: number): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= neededBytes + FREE_BYTES_MIN) return;
+  throw new Error(
+    `no space left on device for a snapshot: ${freeBytes} bytes are free, ${neededBytes + FREE_BYTES_MIN} are needed`,
+  );
 }

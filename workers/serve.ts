@@ -2,7 +2,7 @@
 
 import type { Server } from "node:http";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
-import { STORAGE_VERSION } from "../src/base/version.ts";
+import { storageVersionOf } from "../src/cluster/version.ts";
 import type { Config } from "../src/config/config.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
 import { type ListenAddress, type ListeningTransport, listenNative } from "../src/grpc/native-transport.ts";
@@ -11,6 +11,7 @@ import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
 import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import type { ActiveAlarm } from "../src/server/http/health.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
+import type { ClientSnapshotSource } from "../src/server/client-snapshot.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
 import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
@@ -38,6 +39,7 @@ export interface ServeOptions {
   readonly identity: MemberIdentity;
   readonly config: Config;
   readonly log: Log;
+  readonly snapshots: ClientSnapshotSource;
 }
 
 /** The open doors of a member. */
@@ -49,7 +51,8 @@ export interface Serving {
 
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { router, identity, config, log } = options;
+  const { router, identity, config, log, snapshots } = options;
+  const storageVersion = (): string => storageVersionOf(router.status.clusterVersion);
   const reconfigurer = new Reconfigurer({
     router,
     strict: config.strictReconfigCheck,
@@ -74,7 +77,9 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     requestTimeoutMs: config.requestTimeoutMs,
     txnOpsMax: config.txnOpsMax,
     quotaBackendBytes: quotaBytes(config),
-    storageVersion: () => STORAGE_VERSION,
+    storageVersion,
+    snapshots,
+    log,
   });
   const counters = createGrpcCounters(services.keys());
   const metrics = new Metrics();
@@ -174,7 +179,7 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
     hostWhitelist: config.hostWhitelist,
     corsOrigins: config.corsOrigins,
     clusterVersion: () => router.status.clusterVersion || undefined,
-    storageVersion: () => STORAGE_VERSION,
+    storageVersion: () => storageVersionOf(router.status.clusterVersion) || undefined,
     scrapeMetrics: (accept) => metrics.scrape(accept),
     raftStatus: () => raftStatus(router),
     alarms: () => router.status.alarms.map(({ memberId, type }) => ({ memberId, type: alarmName(type) })),

@@ -191,7 +191,7 @@ class Supervisor {
       if (stop.aborted) await this.#stop(threads);
       throw error;
     }
-    this.#serving = await serve({ router, identity, config: this.#config, log: this.#log });
+    this.#serving = await serve({ router, identity, config: this.#config, log: this.#log, snapshots });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
     return {

@@ -25,6 +25,14 @@ export function toClusterVersion(version: string): string {
   return parts === null ? version : `${parts.major}.${parts.minor}.0`;
 }
 
+/** The first version of the database that says which it is. */
+const STORAGE_VERSION_MIN = "3.6.0";
+
+/** Version of the database of a cluster of this version: empty before 3.6, which do not say, and while undecided. */
+export function storageVersionOf(clusterVersion: string): string {
+  return compareVersions(clusterVersion, STORAGE_VERSION_MIN) >= 0 ? STORAGE_VERSION_MIN : "";
+}
+
 export interface VersionFacts {
   /** As applied; empty while undecided. */
   readonly clusterVersion: string;

@@ -57,6 +57,8 @@ function setUp(options: { strict?: boolean; promoteAt?: () => Promise<readonly M
       quotaBackendBytes: 0,
       requestTimeoutMs: 20,
       storageVersion: () => "3.6.0",
+      snapshots: { createForClient: () => Promise.reject(new Error("no snapshots here")) },
+      log: SILENT_LOGGER,
     }),
   ];
   return { fixture: made, methods, reconfigurer };

@@ -27,6 +27,8 @@ function setUp() {
     quotaBackendBytes: 1234,
     requestTimeoutMs: 20,
     storageVersion: () => "3.6.0",
+    snapshots: { createForClient: () => Promise.reject(new Error("no snapshots here")) },
+    log: SILENT_LOGGER,
   };
   const methods = [
     ...maintenanceMethods(made.router, options),

@@ -9,6 +9,8 @@ import { MessageBuilder } from "../proto/message-builder.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { type ClientSnapshotSource, SnapshotMethod } from "./client-snapshot.ts";
 import type { CallFailure } from "./internal-call.ts";
 import { readMemberRequest } from "./member-request.ts";
 import { transferLeadership } from "./leader-transfer.ts";
@@ -23,6 +25,8 @@ export interface MaintenanceOptions extends MemberIdentity {
   readonly requestTimeoutMs: number;
   /** Storage version text, empty until the cluster version is decided. */
   readonly storageVersion: () => string;
+  readonly snapshots: ClientSnapshotSource;
+  readonly log: Logger;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -119,5 +123,6 @@ export function maintenanceMethods(router: Router, options: MaintenanceOptions):
     new HashKvMethod("HashKV", router, options),
     new AlarmMethod("Alarm", router, options),
     new MoveLeaderMethod("MoveLeader", router, options),
+    new SnapshotMethod({ router, source: options.snapshots, ...options }),
   ];
 }

@@ -28,6 +28,7 @@ const RECORDS_PER_DRAIN_MAX = 4096;
 const SWEEP_INTERVAL_MS = 250;
 /** Entries that are committed and not applied, beyond which proposals are refused; etcd's number. */
 const UNAPPLIED_ENTRIES_MAX = 5000;
+const TERM_BYTES = 8;
 /** How long requests that have timed out wait for raft to say why. */
 const REPORT_WAIT_MS = 500;
 
@@ -47,6 +48,9 @@ export interface RouterOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Takes the payload of one record, `bytes[start, end)`. */
+export type RecordHandler = (bytes: Uint8Array, start: number, end: number) => void;
+
 export class Router {
   readonly status: MemberStatus;
   readonly #options: RouterOptions;
@@ -57,6 +61,7 @@ export class Router {
   readonly #toApply: Outbox;
   readonly #sweeper: NodeJS.Timeout;
   readonly #streams: AnswerStreams;
+  readonly #recordHandlers = new Map<number, RecordHandler>();
   readonly #peerHandlers = new Map<number, PeerRequestHandler>();
   #transports: ServerTransport[] = [];
   #fullRings = 0;
@@ -119,6 +124,28 @@ export class Router {
     if (!this.#toRaft.write(RecordType.propose, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
   }
 
+  /**
+   * As {@link propose}, of what follows from this member leading in `term`: fails with `not leader` if it leads in that term no more.
+   * Not forwarded, and not held back when many entries wait to be applied.
+   */
+  proposeAsLeader(call: Call, term: number, field: number, bytes: Uint8Array): void {
+    const id = this.#admit(call, false);
+    if (id < 0) return;
+    const idLow = id >>> 0;
+    const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
+    const payload = new Uint8Array(TERM_BYTES + raftRequestBytes(field, bytes.length, idLow, idHigh));
+    new DataView(payload.buffer).setFloat64(0, term, true);
+    writeRaftRequest(payload, TERM_BYTES, field, bytes, 0, bytes.length, idLow, idHigh);
+    if (!this.#toRaft.write(RecordType.proposeAsLeader, id, payload))
+      this.fail(id, ErrorId.requestTooManyRequests);
+  }
+
+  /** A new id, as those of requests: unique among all members' for ever. Two unsigned halves. */
+  newId(): { readonly low: number; readonly high: number } {
+    const id = this.#pending.skipId();
+    return { low: id >>> 0, high: (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0 };
+  }
+
   /** Sends a read (see ReadKind): through raft when it must be linearizable, else straight to apply. */
   read(call: Call, kind: number, linearizable: boolean, bytes: Uint8Array, start: number, end: number): void {
     const id = this.#admit(call, kind === ReadKind.range && !linearizable);
@@ -170,6 +197,11 @@ export class Router {
     return promise;
   }
 
+  /** Sets who takes records of this type; the bytes are borrowed. */
+  onRecord(type: number, handler: RecordHandler): void {
+    this.#recordHandlers.set(type, handler);
+  }
+
   /** Sets who answers requests of other members of this PeerRequestKind. */
   onPeerRequest(kind: number, handler: PeerRequestHandler): void {
     this.#peerHandlers.set(kind, handler);
@@ -196,6 +228,11 @@ export class Router {
   end(call: Call, status: CallFailure): void {
     if (call.cancelled) return;
     call.end(status.grpcCode, status.message);
+    this.#flush();
+  }
+
+  /** Writes out what main itself has sent on calls, outside of answers that come through the rings. */
+  flush(): void {
     this.#flush();
   }
 
@@ -316,6 +353,8 @@ export class Router {
         this.#onPeerRequest(id, bytes.slice(start, end));
         return;
       default: {
+        const handler = this.#recordHandlers.get(type);
+        if (handler !== undefined) return handler(bytes, start, end);
         const known = this.status.take(type, id, bytes, start, end);
         assert(known, "unexpected record in main", type);
       }

@@ -2,6 +2,7 @@
  * Jobs of the pool that make and read snapshot files. Each opens what it needs and lets go of it before it ends; none holds up the
  * storage thread: LMDB's readers and its writer do not wait for each other.
  */
+import { digestFile } from "../../src/snapshot/digest-file.ts";
 import { openLmdbReader } from "../../src/storage/lmdb-reader.ts";
 import { buildDatabase } from "../../src/snapshot/install-database.ts";
 import {
@@ -21,6 +22,10 @@ export interface WriteJob extends Cancellable {
   /** LMDB file that this process has open. */
   readonly databasePath: string;
   /** The file to write. */
+  readonly path: string;
+}
+
+export interface DigestJob extends Cancellable {
   readonly path: string;
 }
 
@@ -45,6 +50,11 @@ export function write({ databasePath, path, cancelled }: WriteJob): SnapshotDesc
   } finally {
     reader.close();
   }
+}
+
+/** SHA-256 of a file. */
+export function digest({ path, cancelled }: DigestJob): Uint8Array {
+  return digestFile(path, () => Atomics.load(cancelled, 0) !== 0);
 }
 
 /** Makes a database of a snapshot file; the file is checked on the way. */

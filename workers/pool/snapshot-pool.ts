@@ -5,40 +5,51 @@
 import type { Piscina } from "piscina";
 import type { SnapshotContents, SnapshotExpectation } from "../../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../../src/snapshot/snapshot.ts";
-import type { BuildJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
+import type { BuildJob, DigestJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
 
 /** Each job keeps a core busy, and disk and page cache; more at once would only slow the member down. */
 const THREADS_MAX = 1;
 const IDLE_MS = 10_000;
 
 export class SnapshotPool {
-  readonly #cancelled = new Int32Array(new SharedArrayBuffer(4));
+  /** One a job that runs or waits. */
+  readonly #flags = new Set<Int32Array>();
   readonly #running = new Set<Promise<unknown>>();
   #pool: Promise<Piscina> | null = null;
 
   /** Writes what storage has committed to the database at `databasePath` to a new file at `path`. Rejects with the path and the cause. */
-  write(databasePath: string, path: string): Promise<SnapshotDescription> {
-    const job: WriteJob = { databasePath, path, cancelled: this.#cancelled };
-    return this.#run<SnapshotDescription>("write", job);
+  write(databasePath: string, path: string, signal?: AbortSignal): Promise<SnapshotDescription> {
+    return this.#run<SnapshotDescription>(
+      "write",
+      (cancelled): WriteJob => ({ databasePath, path, cancelled }),
+      signal,
+    );
+  }
+
+  /** SHA-256 of the file at `path`. Rejects with the path and the cause. */
+  digest(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#run<Uint8Array>("digest", (cancelled): DigestJob => ({ path, cancelled }), signal);
   }
 
   /** Makes the database `target` of the file at `path`, durably. Rejects with the path and the cause; `target` is gone then. */
   build(path: string, target: string, expected: SnapshotExpectation): Promise<SnapshotContents> {
-    const job: BuildJob = { path, target, expected, cancelled: this.#cancelled };
-    return this.#run<SnapshotContents>("build", job);
+    return this.#run<SnapshotContents>("build", (cancelled): BuildJob => ({
+      path,
+      target,
+      expected,
+      cancelled,
+    }));
   }
 
   /** Checks all of the file at `path`. Rejects with the path and the finding. */
   verify(path: string, expected: SnapshotExpectation): Promise<SnapshotContents> {
-    const job: VerifyJob = { path, expected };
-    return this.#run<SnapshotContents>("verify", job);
+    return this.#run<SnapshotContents>("verify", (): VerifyJob => ({ path, expected }));
   }
 
   /** Has all jobs that can be cancelled end, with an error, and waits for them. New ones may follow. */
   async cancelAll(): Promise<void> {
-    Atomics.store(this.#cancelled, 0, 1);
+    for (const cancelled of this.#flags) Atomics.store(cancelled, 0, 1);
     await Promise.allSettled(this.#running);
-    Atomics.store(this.#cancelled, 0, 0);
   }
 
   /** Ends all jobs and threads. A thread must not end inside a transaction of LMDB, so the jobs end first. */
@@ -49,11 +60,20 @@ export class SnapshotPool {
     await (await pool)?.destroy();
   }
 
-  #run<T>(name: string, job: object): Promise<T> {
+  #run<T>(name: string, createJob: (cancelled: Int32Array) => object, signal?: AbortSignal): Promise<T> {
     this.#pool ??= createPool();
-    const result = this.#pool.then((pool) => pool.run(job, { name }) as Promise<T>);
+    const cancelled = new Int32Array(new SharedArrayBuffer(4));
+    const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+    if (signal?.aborted) cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    const result = this.#pool.then((pool) => pool.run(createJob(cancelled), { name }) as Promise<T>);
+    this.#flags.add(cancelled);
     this.#running.add(result);
-    const ended = (): void => void this.#running.delete(result);
+    const ended = (): void => {
+      this.#flags.delete(cancelled);
+      this.#running.delete(result);
+      signal?.removeEventListener("abort", cancel);
+    };
     result.then(ended, ended);
     return result;
   }
