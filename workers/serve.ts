@@ -13,7 +13,9 @@ import type { ActiveAlarm } from "../src/server/http/health.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
 import type { ClientSnapshotSource } from "../src/server/client-snapshot.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
+import { LeasePrimary } from "../src/server/lease-primary.ts";
 import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
+import { leaseKeepAliveHandler, leaseTimeToLiveHandler } from "../src/server/peer-leases.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
@@ -70,8 +72,13 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     autoDisarm: config.quotaAutoDisarm,
     log,
   });
+  const primary = new LeasePrimary({ router, requestTimeoutMs: config.requestTimeoutMs });
+  router.onPeerRequest(PeerRequestKind.leaseKeepAlive, leaseKeepAliveHandler(primary));
+  router.onPeerRequest(PeerRequestKind.leaseTimeToLive, leaseTimeToLiveHandler(primary));
   const services = createServiceTable(router, {
     ...identity,
+    identity,
+    primary,
     reconfigurer,
     space,
     requestTimeoutMs: config.requestTimeoutMs,
@@ -119,6 +126,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     addresses,
     stop: () => {
       promoter?.stop();
+      primary.close();
       space.stop();
       return stopServing(router, transport, [http1, ...servers]);
     },

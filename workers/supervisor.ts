@@ -17,6 +17,7 @@ import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { handOverLeadership } from "../src/server/leader-transfer.ts";
+import { startRevoker } from "../src/server/lease-revoker.ts";
 import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
 import { VersionMonitor } from "../src/server/version-monitor.ts";
@@ -176,6 +177,7 @@ class Supervisor {
     snapshots.running(log);
     const router = this.#createRouter(identity);
     this.#router = router;
+    startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);
     await raft.run(Comlink.proxy(snapshots));
     const threads: Threads = { router, raft, apply, storage };

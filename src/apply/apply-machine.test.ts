@@ -159,9 +159,9 @@ test("leases follow the keys: put attaches and moves, a put without one and dele
   put("b", 0n);
   put("c", 0n, true);
   assert.deepEqual(leases.byKey(fixture.store), [
+    ["a", "8"],
     ["c", "7"],
     ["d", "7"],
-    ["a", "8"],
   ]);
   const del = toBinary(
     DeleteRangeRequestSchema,

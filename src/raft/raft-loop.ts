@@ -21,6 +21,7 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { viewOf } from "../base/bytes.ts";
 import { ErrorId } from "../base/errors.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import type { RecordHandler, RingWriter } from "../ring/ring.ts";
@@ -46,6 +47,8 @@ import { SnapshotSender } from "./snapshot-sender.ts";
  */
 export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 /** Beyond this a leader drops what other members forward, which they were not kept from sending; their clients time out. */
+/** f64 term in front of what only its leader may propose. */
+const TERM_BYTES = 8;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** Most bytes of reads that wait for leadership to be confirmed or for room. */
 export const WAITING_READ_BYTES_MAX = 8 * 1024 * 1024;
@@ -355,6 +358,9 @@ export class RaftLoop implements PeerEvents {
       case RecordType.propose:
         this.#propose(flags, requestId, bytes, start, end);
         return;
+      case RecordType.proposeAsLeader:
+        this.#proposeAsLeader(requestId, bytes, start, end);
+        return;
       case RecordType.read:
         this.#read(flags, requestId, bytes, start, end);
         return;
@@ -409,6 +415,18 @@ export class RaftLoop implements PeerEvents {
     const index = consensus.propose(EntryType.normal, bytes, dataStart, end);
     if (index === 0) this.#main.refuse(requestId, ErrorId.proposalDropped);
     else if (isTraced) this.#apply.trace(index, bytes.slice(start, dataStart));
+  }
+
+  /** What follows from leading in one term is never forwarded, and never proposed in another term. */
+  #proposeAsLeader(requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    const consensus = this.#consensus;
+    const term = viewOf(bytes).getFloat64(bytes.byteOffset + start, true);
+    if (!consensus.isLeader || consensus.term !== term) {
+      this.#main.refuse(requestId, ErrorId.notLeader);
+      return;
+    }
+    const index = consensus.propose(EntryType.normal, bytes, start + TERM_BYTES, end);
+    if (index === 0) this.#main.refuse(requestId, ErrorId.proposalDropped);
   }
 
   #proposeElsewhere(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {

@@ -28,6 +28,8 @@ export class MemberStatus {
   durableIndex = 0;
   /** Requests that got no answer in time; what apply refuses is an answer. */
   proposalsFailed = 0;
+  /** Expired leases that this member's lessor, the primary, handed out for revocation. */
+  leasesExpired = 0;
   /** As applied, by ascending id. Empty until the first entry of a new member. */
   members: readonly Member[] = [];
   /** `major.minor.0` as applied, or empty while undecided. */

@@ -52,6 +52,11 @@ export class PendingRequests {
     return id;
   }
 
+  /** Gives an id away that is no request's. */
+  skipId(): number {
+    return this.#nextId++;
+  }
+
   /** Takes a call out; null when it was answered, cancelled or timed out. */
   remove(id: number): Call | null {
     const slot = this.#slotOf(id);

@@ -1,7 +1,10 @@
 import type { MethodHandler, ServiceTable } from "../grpc/service.ts";
 import { clusterMethods } from "./cluster.ts";
+import type { MemberIdentity } from "../proto/response-header.ts";
 import { healthMethods } from "./grpc-health.ts";
 import { kvMethods } from "./kv.ts";
+import { leaseMethods } from "./lease.ts";
+import type { LeasePrimary } from "./lease-primary.ts";
 import { type MaintenanceOptions, maintenanceMethods } from "./maintenance.ts";
 import type { Reconfigurer } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
@@ -13,6 +16,8 @@ export interface ServiceOptions extends MaintenanceOptions {
   readonly txnOpsMax: number;
   readonly reconfigurer: Reconfigurer;
   readonly space: SpaceGuard;
+  readonly identity: MemberIdentity;
+  readonly primary: LeasePrimary;
 }
 
 /** Every method that a client of etcd may call, by path. */
@@ -21,6 +26,7 @@ export function createServiceTable(router: Router, options: ServiceOptions): Ser
     ...kvMethods(router, options),
     ...clusterMethods(router, options, options.reconfigurer),
     ...maintenanceMethods(router, options),
+    ...leaseMethods(router, options),
     ...healthMethods(router),
     ...unimplementedMethods(),
   ];

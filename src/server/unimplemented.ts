@@ -27,13 +27,11 @@ class UnimplementedMethod implements MethodHandler {
 
 const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
   ["/etcdserverpb.Watch/Watch", "bidi"],
-  ["/etcdserverpb.Lease/LeaseKeepAlive", "bidi"],
   ["/v3electionpb.Election/Observe", "serverStreaming"],
 ]);
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
   ["etcdserverpb.Watch", ["Watch"]],
-  ["etcdserverpb.Lease", ["LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "LeaseTimeToLive", "LeaseLeases"]],
   ["etcdserverpb.Maintenance", ["Defragment", "Hash", "Downgrade"]],
   [
     "etcdserverpb.Auth",
