@@ -1,24 +1,50 @@
 /**
- * The client of an etcd cluster: typed unary calls over @grpc/grpc-js, for the command line tools and for tests.
+ * The client of an etcd cluster: typed calls over @grpc/grpc-js, for the command line tools and for tests.
  *
- * It owns one channel an endpoint and the login token. It never retries a write that may have reached a member: a call
- * is sent again only if it changes nothing, or if it never left. It stops with {@link Client.close}, which ends calls in
- * progress. Off the hot path of the server: nothing in src/server imports it.
+ * It owns one channel an endpoint, the login token, and the streams of watches and of leases that are kept alive. It never
+ * retries a write that may have reached a member: a call is sent again only if it changes nothing, or if it never left. It stops
+ * with {@link Client.close}, which ends calls in progress. Off the hot path of the server: nothing in src/server imports it.
  *
- * Read next: endpoint-pool.ts (which endpoint a call goes to), unary.ts (one attempt), retry.ts (when to try again).
+ * Read next: endpoint-pool.ts (which endpoint a call goes to), unary.ts (one attempt), retry.ts (when to try again),
+ * watch-stream.ts and lease-keeper.ts (the streams), session.ts, mutex.ts and election.ts (what is built of them).
  */
-import type { DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMethod,
+  DescMethodBiDiStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { Metadata } from "@grpc/grpc-js";
 import { GrpcCode } from "../base/errors.ts";
 import { API_VERSION } from "../base/version.ts";
-import { Auth, Cluster, KV, Lease, Maintenance } from "../proto/gen/rpc_pb.ts";
+import {
+  Auth,
+  Cluster,
+  KV,
+  Lease,
+  type LeaseKeepAliveResponse,
+  Maintenance,
+  type SnapshotResponse,
+  Watch,
+} from "../proto/gen/rpc_pb.ts";
 import type { TlsOptions } from "./credentials.ts";
 import { Endpoint } from "./endpoint.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
 import { EtcdError } from "./etcd-error.ts";
+import { KeepAliveStream, keepAliveOnce, type LeaseKeeper } from "./lease-keeper.ts";
 import { ATTEMPTS_MAX, backoffMs, isRetryable, isTokenRefused } from "./retry.ts";
+import { readServerStream } from "./server-stream.ts";
+import { type OpenStream, StreamCall, type StreamHandlers } from "./stream-call.ts";
 import { unaryAttempt } from "./unary.ts";
+import { type WatchOptions, WatchStream } from "./watch-stream.ts";
+import type { Watcher } from "./watcher.ts";
+
+const DIAL_TIMEOUT_MS_DEFAULT = 2000;
+/** Headers of streams that are to end when the member they go to loses its leader. */
+const REQUIRE_LEADER = { hasleader: "true" };
 
 /** Default of {@link ClientOptions.requestBytesMax}: etcd's clients send no more than 2 MiB. */
 export const REQUEST_BYTES_MAX_DEFAULT = 2 * 1024 * 1024;
@@ -42,6 +68,8 @@ export interface ClientOptions {
   readonly requestBytesMax?: number | undefined;
   /** Longest response in bytes; 0 or undefined = 2^31 - 1. */
   readonly responseBytesMax?: number | undefined;
+  /** Connections that no other client of this process shares; for tests of load. */
+  readonly ownConnection?: boolean | undefined;
   /** Told of every attempt that failed, also of one that is not repeated. */
   readonly onAttemptFailed?: ((attempt: FailedAttempt) => void) | undefined;
 }
@@ -87,6 +115,8 @@ export class Client {
   readonly #pool: EndpointPool;
   /** Pools of one for {@link CallOptions.endpoint}, by endpoint. Bounded by the endpoints the caller ever names. */
   readonly #direct = new Map<string, EndpointPool>();
+  readonly #watches: { readonly any: WatchStream; readonly leader: WatchStream };
+  readonly #keepAlives: KeepAliveStream;
   /** Sent with every call once the login gave one; empty where the cluster has no authentication. */
   #token = "";
 
@@ -105,6 +135,13 @@ export class Client {
     this.cluster = this.#bind(Cluster);
     this.maintenance = this.#bind(Maintenance);
     this.auth = this.#bind(Auth);
+    const { watch } = Watch.method;
+    this.#watches = {
+      any: new WatchStream((handlers) => this.#openStream(watch, {}, handlers)),
+      leader: new WatchStream((handlers) => this.#openStream(watch, REQUIRE_LEADER, handlers)),
+    };
+    const firstAnswerMs = (options.dialTimeoutMs ?? DIAL_TIMEOUT_MS_DEFAULT) + 1000;
+    this.#keepAlives = new KeepAliveStream(this.#openKeepAlive, firstAnswerMs);
   }
 
   /**
@@ -114,7 +151,7 @@ export class Client {
   static async connect(options: ClientOptions): Promise<Client> {
     const client = new Client(options);
     try {
-      await client.#login(performance.now() + (options.dialTimeoutMs ?? 2000));
+      await client.#login(performance.now() + (options.dialTimeoutMs ?? DIAL_TIMEOUT_MS_DEFAULT));
     } catch (error) {
       client.close();
       throw error;
@@ -124,8 +161,50 @@ export class Client {
 
   /** Ends calls in progress and closes all connections. */
   close(): void {
+    this.#watches.any.close();
+    this.#watches.leader.close();
+    this.#keepAlives.close();
     this.#pool.close();
     for (const pool of this.#direct.values()) pool.close();
+  }
+
+  /**
+   * Watches keys. The watch goes on over lost connections, at another member if need be, and every event comes once and in order.
+   * With `requireLeader` it ends with an error when the member it is at has no leader; otherwise it then waits.
+   */
+  watch(options: WatchOptions, { requireLeader = false } = {}): Watcher {
+    return (requireLeader ? this.#watches.leader : this.#watches.any).watch(options);
+  }
+
+  /** Asks for a progress notification in all watches (those with the same `requireLeader`). */
+  requestWatchProgress({ requireLeader = false } = {}): void {
+    (requireLeader ? this.#watches.leader : this.#watches.any).requestProgress();
+  }
+
+  /** Renews a lease whenever a third of its time is over, until it is gone or {@link LeaseKeeper.cancel} is called. */
+  keepAlive(leaseId: bigint): LeaseKeeper {
+    return this.#keepAlives.keep(leaseId);
+  }
+
+  /** Renews a lease once. Rejects with EtcdError, NOT_FOUND if there is no such lease. */
+  keepAliveOnce(leaseId: bigint): Promise<LeaseKeepAliveResponse> {
+    return keepAliveOnce(this.#openKeepAlive, leaseId);
+  }
+
+  /**
+   * Reads a member's database as parts of a file, with its SHA-256 as the last. It is read as fast as it is iterated over, and
+   * throws EtcdError if it breaks: a snapshot cannot be resumed. Without `timeoutMs` it may take as long as it takes.
+   */
+  async *snapshot(options: CallOptions = {}): AsyncGenerator<SnapshotResponse, void, undefined> {
+    const deadlineMs = performance.now() + (options.timeoutMs ?? Infinity);
+    const pool = options.endpoint === undefined ? this.#pool : this.#directPool(options.endpoint);
+    yield* readServerStream({
+      endpoint: await pool.pick(deadlineMs),
+      method: Maintenance.method.snapshot,
+      request: create(Maintenance.method.snapshot.input),
+      metadata: this.#metadata(options),
+      deadlineMs,
+    });
   }
 
   /** Calls any unary method, with retries. Rejects with {@link EtcdError}. */
@@ -146,7 +225,7 @@ export class Client {
     options: CallOptions,
   ): Promise<MessageShape<M["output"]>> {
     const pool = options.endpoint === undefined ? this.#pool : this.#directPool(options.endpoint);
-    const path = `/${method.parent.typeName}/${method.name}`;
+    const path = pathOf(method);
     for (let attempt = 0; ; attempt++) {
       await sleepUntil(backoffMs(attempt, pool.size), deadlineMs);
       let endpoint: Endpoint | undefined;
@@ -164,6 +243,33 @@ export class Client {
         else if (!isRetryable(method, error, pool.size)) throw error;
       }
     }
+  }
+
+  readonly #openKeepAlive: OpenStream<typeof Lease.method.leaseKeepAlive> = (handlers) =>
+    this.#openStream(Lease.method.leaseKeepAlive, REQUIRE_LEADER, handlers);
+
+  async #openStream<M extends DescMethodBiDiStreaming>(
+    method: M,
+    headers: Readonly<Record<string, string>>,
+    handlers: StreamHandlers<M>,
+  ): Promise<StreamCall<M>> {
+    return new StreamCall({
+      endpoint: await this.#pool.pick(Infinity),
+      method,
+      path: pathOf(method),
+      metadata: this.#metadata({ metadata: headers }),
+      handlers: { onMessage: handlers.onMessage, onEnd: (error) => this.#endStream(error, handlers.onEnd) },
+    });
+  }
+
+  /** A refused token is replaced first; for the stream this is a lost connection like others. */
+  #endStream(error: EtcdError, onEnd: (error: EtcdError) => void): void {
+    if (this.#options.user === undefined || !isTokenRefused(error)) return onEnd(error);
+    const deadlineMs = performance.now() + (this.#options.dialTimeoutMs ?? DIAL_TIMEOUT_MS_DEFAULT);
+    void this.#login(deadlineMs).then(
+      () => onEnd(new EtcdError(GrpcCode.unavailable, error.message)),
+      (failure: unknown) => onEnd(failure instanceof EtcdError ? failure : error),
+    );
   }
 
   /** Fetches a token. A cluster without authentication is no error: it needs none. */
@@ -212,6 +318,10 @@ export class Client {
 /** Options that no client can be made of; the text stands for itself. */
 function optionsError(text: string): EtcdError {
   return new EtcdError(GrpcCode.unknown, text, text);
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
 }
 
 /** The login itself: a refused token is no reason to repeat it. */

@@ -114,6 +114,7 @@ function channelOptions(
     "grpc.enable_http_proxy": 0,
     "grpc.service_config_disable_resolution": 1,
   };
+  if (options.ownConnection === true) channel["grpc.use_local_subchannel_pool"] = 1;
   const keepaliveTimeMs = options.keepaliveTimeMs ?? 0;
   if (keepaliveTimeMs > 0) {
     channel["grpc.keepalive_time_ms"] = Math.max(keepaliveTimeMs, KEEPALIVE_TIME_MS_MIN);

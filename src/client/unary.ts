@@ -47,7 +47,7 @@ export function unaryAttempt<M extends DescMethodUnary>(
 }
 
 /** Puts the statuses that grpc-js itself makes into the words of gRPC for Go, which etcd's users know. */
-function toEtcdError(code: number, details: string): EtcdError {
+export function toEtcdError(code: number, details: string): EtcdError {
   if (code === GrpcCode.deadlineExceeded) return new EtcdError(code, details, "context deadline exceeded");
   const tooLarge = /^Received message larger than max \((\d+) vs\.? (\d+)\)/.exec(details);
   if (tooLarge === null) return new EtcdError(code, details);

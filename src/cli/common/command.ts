@@ -32,6 +32,8 @@ export interface Command {
 /** What a running command is given. */
 export interface CommandContext {
   readonly args: readonly string[];
+  /** Where in `args` those begin that stood behind `--`; undefined if there was none. */
+  readonly dashAt: number | undefined;
   readonly flags: Flags;
   /** Flags that the command has from the commands above it, for the environment. */
   readonly inherited: readonly FlagSpec[];

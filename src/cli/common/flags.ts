@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { CliError } from "./cli-error.ts";
 import { formatGoDuration, parseGoDuration } from "./go-duration.ts";
-import { parseGoBool, parseInt64, SyntaxProblem } from "./go-number.ts";
+import { parseGoBool, parseInt64, parseUint64, SyntaxProblem } from "./go-number.ts";
 import { goQuote } from "./go-quote.ts";
 
 /** A flag and its default. Durations are in nanoseconds. */
@@ -19,7 +19,7 @@ export type FlagSpec = {
 } & (
   | { readonly type: "bool"; readonly default: boolean }
   | { readonly type: "string"; readonly default: string }
-  | { readonly type: "int64" | "duration"; readonly default: bigint }
+  | { readonly type: "int64" | "uint64" | "duration"; readonly default: bigint }
   | { readonly type: "strings"; readonly default: readonly string[] }
 );
 
@@ -32,6 +32,7 @@ export class FlagProblem extends Error {}
 function parseValue(type: FlagSpec["type"], text: string): FlagValue {
   if (type === "bool") return parseGoBool(text);
   if (type === "int64") return parseInt64(text, 0);
+  if (type === "uint64") return parseUint64(text, 0);
   if (type === "duration") return parseGoDuration(text);
   if (type === "strings") return text === "" ? [] : text.split(",");
   return text;
@@ -86,6 +87,10 @@ export class Flags {
     return this.#get(name, "int64") as bigint;
   }
 
+  uint64(name: string): bigint {
+    return this.#get(name, "uint64") as bigint;
+  }
+
   /** In nanoseconds. */
   duration(name: string): bigint {
     return this.#get(name, "duration") as bigint;
@@ -103,11 +108,13 @@ export class Flags {
   }
 }
 
-/** Reads a command's flags; what is left are its arguments. Throws {@link FlagProblem}. */
+/**
+ * Reads a command's flags; what is left are its arguments, those behind `--` from index `dashAt` on. Throws {@link FlagProblem}.
+ */
 export function parseFlags(
   specs: readonly FlagSpec[],
   args: readonly string[],
-): { flags: Flags; args: string[] } {
+): { flags: Flags; args: string[]; dashAt: number | undefined } {
   const flags = new Flags(specs);
   const options = Object.fromEntries(
     specs.map((spec) => [
@@ -120,11 +127,13 @@ export function parseFlags(
   );
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   const rest: string[] = [];
+  let dashAt: number | undefined;
   for (const token of tokens) {
     if (token.kind === "positional") rest.push(token.value);
     else if (token.kind === "option") setFlag(flags, token, args[token.index]);
+    else dashAt = rest.length;
   }
-  return { flags, args: rest };
+  return { flags, args: rest, dashAt };
 }
 
 interface OptionToken {

@@ -20,7 +20,7 @@ export function parseInt64(text: string, base: 0 | 10 | 16): bigint {
 }
 
 /** `strconv.ParseUint(text, base, 64)`. */
-export function parseUint64(text: string, base: 10 | 16): bigint {
+export function parseUint64(text: string, base: 0 | 10 | 16): bigint {
   const value = parseMagnitude("ParseUint", text, text, base);
   if (value > UINT64_MAX)
     throw new SyntaxProblem(`strconv.ParseUint: parsing ${goQuote(text)}: value out of range`);

@@ -3,7 +3,7 @@ import { printErrorLine } from "./terminal.ts";
 
 /** Logs one line. */
 export function logLine(
-  level: "warn" | "fatal",
+  level: "info" | "warn" | "error" | "fatal",
   message: string,
   fields: Readonly<Record<string, unknown>>,
 ): void {

@@ -52,14 +52,14 @@ async function runCommand(path: readonly CommandEntry[], words: readonly string[
   const inherited = inheritedFlags(path.slice(0, -1));
   const own = [helpFlag(entry.name), ...(command?.flags ?? []), ...(entry.inheritedFlags ?? [])];
   try {
-    const { flags, args } = parseFlags([...own, ...inherited], words);
+    const { flags, args, dashAt } = parseFlags([...own, ...inherited], words);
     if (flags.bool("help") || command === undefined) {
       print(usageText(path, command));
       return ExitCode.success;
     }
     const problem = command.checkArgs?.(args);
     if (problem !== undefined) return printUsageError(problem, path, command);
-    await command.run({ args, flags, inherited });
+    await command.run({ args, dashAt, flags, inherited });
     return ExitCode.success;
   } catch (error) {
     if (!(error instanceof FlagProblem)) throw error;

@@ -44,6 +44,12 @@ export function printLine(line: string | Uint8Array): void {
   print(NEWLINE);
 }
 
+/** Writes text to stderr as it is. */
+export function printError(text: string): void {
+  flush();
+  writeAll(STDERR, encodeOsString(text));
+}
+
 /** Writes a line to stderr. */
 export function printErrorLine(line: string): void {
   flush();
@@ -86,6 +92,18 @@ export class LineReader {
       const part = readInput();
       if (part.length === 0) return undefined;
       this.#buffered = Buffer.concat([this.#buffered, part]);
+    }
+  }
+}
+
+/** Lines of stdin as they come, while other things go on; without their newlines. A last line without one does not count. */
+export async function* readLines(): AsyncGenerator<Uint8Array, void, undefined> {
+  let buffered: Uint8Array = new Uint8Array(0);
+  for await (const part of process.stdin as AsyncIterable<Uint8Array>) {
+    buffered = Buffer.concat([buffered, part]);
+    for (let end = buffered.indexOf(0x0a); end !== -1; end = buffered.indexOf(0x0a)) {
+      yield buffered.subarray(0, end);
+      buffered = buffered.subarray(end + 1);
     }
   }
 }

@@ -1,13 +1,16 @@
 /** All commands of etcdctl. */
 import type { CommandEntry } from "../common/command.ts";
+import type { FlagSpec } from "../common/flags.ts";
 import { GLOBAL_FLAGS } from "./global-flags.ts";
+
+const CLUSTER_FLAG: readonly FlagSpec[] = [
+  { name: "cluster", type: "bool", default: false, help: "use all endpoints from the cluster member list" },
+];
 
 const ENDPOINT: CommandEntry = {
   name: "endpoint",
   summary: "Endpoint related commands",
-  inheritedFlags: [
-    { name: "cluster", type: "bool", default: false, help: "use all endpoints from the cluster member list" },
-  ],
+  inheritedFlags: CLUSTER_FLAG,
   commands: [
     {
       name: "health",
@@ -59,6 +62,64 @@ const MEMBER: CommandEntry = {
   ],
 };
 
+const LEASE: CommandEntry = {
+  name: "lease",
+  summary: "Lease related commands",
+  commands: [
+    { name: "grant", summary: "Creates leases", load: () => import("./commands/lease-grant.ts") },
+    { name: "revoke", summary: "Revokes leases", load: () => import("./commands/lease-revoke.ts") },
+    {
+      name: "timetolive",
+      summary: "Gets a lease's time to live",
+      load: () => import("./commands/lease-timetolive.ts"),
+    },
+    { name: "list", summary: "Lists all leases", load: () => import("./commands/lease-list.ts") },
+    {
+      name: "keep-alive",
+      summary: "Keeps leases alive (renews them)",
+      load: () => import("./commands/lease-keep-alive.ts"),
+    },
+  ],
+};
+
+const ALARM: CommandEntry = {
+  name: "alarm",
+  summary: "Alarm related commands",
+  commands: [
+    { name: "disarm", summary: "Disarms all alarms", load: () => import("./commands/alarm-disarm.ts") },
+    { name: "list", summary: "Lists all alarms", load: () => import("./commands/alarm-list.ts") },
+  ],
+};
+
+const SNAPSHOT: CommandEntry = {
+  name: "snapshot",
+  summary: "Manages snapshots of members",
+  commands: [
+    {
+      name: "save",
+      summary: "Saves a member's database to a file",
+      load: () => import("./commands/snapshot-save.ts"),
+    },
+  ],
+};
+
+const CHECK: CommandEntry = {
+  name: "check",
+  summary: "Commands that check properties of the cluster",
+  commands: [
+    {
+      name: "perf",
+      summary: "Checks the performance of the cluster",
+      load: () => import("./commands/check-perf.ts"),
+    },
+    {
+      name: "datascale",
+      summary: "Checks how much memory data of a given size takes at a member",
+      load: () => import("./commands/check-datascale.ts"),
+    },
+  ],
+};
+
 /** The program and everything below it, in the order in which suggestions name them. */
 export const ETCDCTL: CommandEntry = {
   name: "etcdctl",
@@ -82,6 +143,13 @@ export const ETCDCTL: CommandEntry = {
       summary: "Compacts the history of all keys",
       load: () => import("./commands/compaction.ts"),
     },
+    ALARM,
+    {
+      name: "defrag",
+      summary: "Defragments the database of the members of `--endpoints`",
+      inheritedFlags: CLUSTER_FLAG,
+      load: () => import("./commands/defrag.ts"),
+    },
     ENDPOINT,
     {
       name: "move-leader",
@@ -89,11 +157,30 @@ export const ETCDCTL: CommandEntry = {
       load: () => import("./commands/move-leader.ts"),
     },
     {
+      name: "watch",
+      summary: "Watches events stream on keys or prefixes",
+      load: () => import("./commands/watch.ts"),
+    },
+    {
       name: "version",
       summary: "Prints the version of etcdctl",
       load: () => import("./commands/version.ts"),
     },
+    LEASE,
     MEMBER,
+    SNAPSHOT,
+    {
+      name: "make-mirror",
+      summary: "Makes a mirror at the destination cluster",
+      load: () => import("./commands/make-mirror.ts"),
+    },
+    { name: "lock", summary: "Acquires a named lock", load: () => import("./commands/lock.ts") },
+    {
+      name: "elect",
+      summary: "Observes and participates in leader election",
+      load: () => import("./commands/elect.ts"),
+    },
+    CHECK,
     {
       name: "completion",
       summary: "Prints a completion script",

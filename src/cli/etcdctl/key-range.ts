@@ -1,4 +1,5 @@
 /** What `--prefix`, `--from-key` and a second argument make of a key: the range of a request. */
+import { prefixEnd } from "../../client/key-prefix.ts";
 import { encodeOsString } from "../common/os-string.ts";
 
 /** The range end that stands for "no end", and, as a key, the smallest key there is. */
@@ -21,14 +22,4 @@ export function keyRange(
     return { key: bytes, rangeEnd: options.fromKey ? ZERO_BYTE : prefixEnd(bytes) };
   }
   return { key: bytes, rangeEnd: encodeOsString(options.rangeEnd ?? "") };
-}
-
-/** The first key behind all that begin with the prefix. */
-function prefixEnd(prefix: Uint8Array): Uint8Array {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length--;
-  if (length === 0) return ZERO_BYTE;
-  const end = prefix.slice(0, length);
-  end[length - 1] = end[length - 1] + 1;
-  return end;
 }

@@ -70,8 +70,8 @@ export function formatId(id: bigint, hex: boolean): string {
   return id.toString(hex ? 16 : 10);
 }
 
-/** A line for each key and each value. */
-function printPairs(kvs: readonly KeyValue[], hex: boolean, valueOnly = false): void {
+/** The simple format: a line for each key and each value. */
+export function printPairs(kvs: readonly KeyValue[], hex: boolean, valueOnly = false): void {
   for (const kv of kvs) {
     if (!valueOnly) printLine(hex ? hexBytes(kv.key) : kv.key);
     printLine(hex ? hexBytes(kv.value) : kv.value);
@@ -83,7 +83,8 @@ function hexBytes(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex").replace(/../g, "\\x$&");
 }
 
-function printKvFields(prefix: string, kv: KeyValue, hex: boolean): void {
+/** The fields format of a key and what belongs to it; `prefix` stands before the names. */
+export function printKvFields(prefix: string, kv: KeyValue, hex: boolean): void {
   printLine(`"${prefix}Key" : ${goQuote(kv.key)}`);
   printLine(`"${prefix}CreateRevision" : ${kv.createRevision}`);
   printLine(`"${prefix}ModRevision" : ${kv.modRevision}`);
@@ -92,7 +93,7 @@ function printKvFields(prefix: string, kv: KeyValue, hex: boolean): void {
   printLine(`"${prefix}Lease" : ${hex ? leaseHex(kv.lease) : kv.lease}`);
 }
 
-/** 16 digits; Go prints a negative ID with its sign. */
-function leaseHex(lease: bigint): string {
+/** A lease ID in 16 digits; Go prints a negative one with its sign. */
+export function leaseHex(lease: bigint): string {
   return lease < 0n ? `-${(-lease).toString(16).padStart(15, "0")}` : lease.toString(16).padStart(16, "0");
 }

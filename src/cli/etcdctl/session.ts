@@ -24,7 +24,7 @@ export async function openSession({ flags, inherited }: CommandContext): Promise
   if (flags.bool("debug")) printSettings(flags, inherited);
   const endpoints = await selectEndpoints(flags);
   const tls = selectTls(flags);
-  const user = selectUser(flags);
+  const user = splitUser(flags.string("user"), flags.string("password"), "Password: ");
   const output = selectOutput(flags.string("write-out"), flags.bool("hex"));
   const client: ClientOptions = {
     endpoints,
@@ -58,17 +58,18 @@ export async function connect(options: ClientOptions): Promise<Client> {
   }
 }
 
-/** Connects, does `work`, closes. An error of the cluster ends the program with exit code 1. */
+/** Connects, does `work`, closes. An error of the cluster ends the program: with exit code 1, or as `fail` says. */
 export async function withClient<T>(
   options: ClientOptions,
   work: (client: Client) => Promise<T>,
+  fail = (message: string) => new CliError(ExitCode.error, message),
 ): Promise<T> {
   const client = await connect(options);
   try {
     return await work(client);
   } catch (error) {
     if (!(error instanceof EtcdError)) throw error;
-    throw new CliError(ExitCode.error, error.message);
+    throw fail(error.message);
   } finally {
     client.close();
   }
@@ -104,16 +105,16 @@ function selectTls(flags: Flags): TlsOptions | undefined {
   return { certFile, keyFile, caFile, serverName, insecureSkipVerify };
 }
 
-function selectUser(flags: Flags): ClientOptions["user"] {
-  const user = flags.string("user");
-  const password = flags.string("password");
+/** A user as `name[:password]`, or with the password of its own; asks for one that is missing. */
+export function splitUser(user: string, password: string, prompt: string): ClientOptions["user"] {
   if (user === "") return undefined;
   if (password !== "") return { name: user, password };
   const colon = user.indexOf(":");
-  if (colon === -1) return { name: user, password: askPassword("Password: ") };
+  if (colon === -1) return { name: user, password: askPassword(prompt) };
   return { name: user.slice(0, colon), password: user.slice(colon + 1) };
 }
 
-function milliseconds(ns: bigint): number {
+/** Go's durations are nanoseconds, ours milliseconds. */
+export function milliseconds(ns: bigint): number {
   return Number(ns) / 1e6;
 }

@@ -14,6 +14,7 @@ import { FlagProblem, parseFlags } from "../common/flags.ts";
 import { parseInt64, SyntaxProblem } from "../common/go-number.ts";
 import { goQuote, goUnquote } from "../common/go-quote.ts";
 import { encodeOsString } from "../common/os-string.ts";
+import { splitWords } from "./split-words.ts";
 
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"|${"`[^`]*`"}`;
 /** `key") = "value"`, each part only if the one before it is there. */
@@ -112,17 +113,4 @@ export async function parseOperation(line: string): Promise<RequestOp> {
     });
   }
   throw invalid();
-}
-
-const WORD = /"(?:[^"\\]|\\.)*"|'[^']*'|[^'"\t\n\f\r ][^\t\n\f\r ]*[^'"\t\n\f\r ]?/gs;
-
-/** Splits at spaces; words may be in single quotes, or in double quotes with Go's escapes. Throws CliError. */
-function splitWords(line: string): string[] {
-  return (line.match(WORD) ?? []).map((word) => {
-    if (word.startsWith("'")) return word.slice(1, -1);
-    if (!word.startsWith('"')) return word;
-    const text = goUnquote(word);
-    if (text === undefined) throw new CliError(ExitCode.invalidInput, "invalid syntax");
-    return text;
-  });
 }
