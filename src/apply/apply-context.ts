@@ -1,4 +1,5 @@
 /** What the appliers of one member share, and how they send what they have built. */
+import { copyBytes } from "../base/copy-bytes.ts";
 import type { MvccStore } from "../mvcc/store.ts";
 import type { ResponseHeader } from "../proto/kv-encode.ts";
 import type { LeaseHooks, ResponseSink } from "./apply-interfaces.ts";
@@ -44,6 +45,6 @@ export function sendOut(context: ApplyContext, requestId: number, revision: numb
   }
   const offset = sink.reserve(length);
   const bodyAt = header.write(sink.bytes, offset, revision);
-  sink.bytes.set(out.bytes.subarray(0, out.length), bodyAt);
+  copyBytes(out.bytes, 0, out.length, sink.bytes, bodyAt);
   sink.commit(requestId, length);
 }

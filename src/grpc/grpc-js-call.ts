@@ -1,4 +1,5 @@
 /** One RPC on grpc-js, seen as the service table's {@link Call}. Every method is mounted as bidi with raw bytes; the kind is kept here. */
+import { copyBytes } from "../base/copy-bytes.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
@@ -68,7 +69,7 @@ export class GrpcJsCall implements Call {
 
   sendPart(bytes: Uint8Array, start: number, end: number): number {
     if (this.#ended || this.#partial === null) return 0;
-    this.#partial.set(bytes.subarray(start, end), this.#partialBytes);
+    copyBytes(bytes, start, end, this.#partial, this.#partialBytes);
     this.#partialBytes += end - start;
     this.#writePartialIfWhole();
     return this.#pendingBytes;

@@ -1,4 +1,5 @@
 /** A request message that comes in pieces. Made only when a message is not whole in one piece of DATA. */
+import { copyBytes } from "../base/copy-bytes.ts";
 import { readUint32 } from "../http2/bytes.ts";
 import { MESSAGE_PREFIX_BYTES } from "./grpc.ts";
 
@@ -36,7 +37,7 @@ export class MessageAssembly {
     const stop = Math.min(end, start + this.length - this.received);
     const needed = this.received + stop - start;
     if (needed > this.bytes.length) this.#grow(needed);
-    this.bytes.set(source.subarray(start, stop), this.received);
+    copyBytes(source, start, stop, this.bytes, this.received);
     this.received = needed;
     return stop;
   }

@@ -1,4 +1,6 @@
 /** Bytes that wait in order: appended at the end, consumed at the front. Its owner bounds how many. */
+import { copyBytes } from "../base/copy-bytes.ts";
+
 export class ByteQueue {
   /** What waits is `bytes[start, end)`. */
   bytes: Uint8Array;
@@ -17,7 +19,7 @@ export class ByteQueue {
   append(source: Uint8Array, start: number, end: number): void {
     const more = end - start;
     if (this.end + more > this.bytes.length) this.#makeRoom(more);
-    this.bytes.set(source.subarray(start, end), this.end);
+    copyBytes(source, start, end, this.bytes, this.end);
     this.end += more;
   }
 

@@ -2,6 +2,7 @@
  * Chunks of a byte stream to whole frames. A frame that lies whole in its chunk is handed over in place; only one that
  * a chunk boundary cuts is gathered in a buffer, which holds at most one frame.
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 import { FRAME_HEADER_BYTES } from "./http2.ts";
 import { FRAME_PAYLOAD_BYTES_MAX } from "./limits.ts";
 
@@ -71,7 +72,7 @@ export class FrameReader {
       return end;
     }
     const take = Math.min(FRAME_HEADER_BYTES + length - this.#heldBytes, end - start);
-    held.set(chunk.subarray(start, start + take), this.#heldBytes);
+    copyBytes(chunk, start, start + take, held, this.#heldBytes);
     this.#heldBytes += take;
     if (this.#heldBytes === FRAME_HEADER_BYTES + length) {
       this.#heldBytes = 0;
@@ -82,7 +83,7 @@ export class FrameReader {
 
   #hold(chunk: Uint8Array, start: number, end: number): void {
     this.#held ??= new Uint8Array(FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX);
-    this.#held.set(chunk.subarray(start, end), 0);
+    copyBytes(chunk, start, end, this.#held, 0);
     this.#heldBytes = end - start;
   }
 }

@@ -6,6 +6,7 @@
  *   frames -> [full][full][current..] --take()--> in flight --written()--> pool
  * ```
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 import { assert } from "../base/assert.ts";
 import { writeUint32 } from "./bytes.ts";
 import {
@@ -152,7 +153,7 @@ export class OutputQueue {
 
   /** Appends bytes within a frame begun by {@link beginFrame}. */
   putBytes(source: Uint8Array, start: number, end: number): void {
-    this.bytes.set(source.subarray(start, end), this.position);
+    copyBytes(source, start, end, this.bytes, this.position);
     this.position += end - start;
   }
 

@@ -2,6 +2,7 @@
  * Cuts a stream of bytes into frames. A chunk is parsed where it lies; only a frame that is spread over chunks is copied
  * together first.
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 
 /** A buffer that grew beyond this for one frame is not kept. */
 const PENDING_BYTES_KEPT_MAX = 4 * 1024 * 1024;
@@ -73,7 +74,7 @@ export class FrameAssembler {
       grown.set(this.#pending.subarray(0, this.#length));
       this.#pending = grown;
     }
-    this.#pending.set(from === 0 ? chunk : chunk.subarray(from), this.#length);
+    copyBytes(chunk, from, chunk.length, this.#pending, this.#length);
     this.#length = needed;
   }
 }

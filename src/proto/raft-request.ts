@@ -2,6 +2,7 @@
  * The envelope of a proposal: etcdserverpb.InternalRaftRequest, of which exactly one payload field is set besides the header
  * (field 100). The payload stays bytes.
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 import {
   varint64Bytes,
   varintBytes,
@@ -137,7 +138,7 @@ export function writeRaftRequest(
   if (field > RaftField.header) offset = writeHeader(target, offset, idLow, idHigh);
   offset = writeVarint(target, offset, field * 8 + WIRE_BYTES);
   offset = writeVarint(target, offset, end - start);
-  target.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), offset);
+  copyBytes(bytes, start, end, target, offset);
   offset += end - start;
   return field > RaftField.header ? offset : writeHeader(target, offset, idLow, idHigh);
 }

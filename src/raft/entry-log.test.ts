@@ -101,7 +101,8 @@ describe("entry log", () => {
       log.compact(0, index);
     }
     assert.equal(log.firstIndex, 1);
-    assert.ok(log.retainedBytes < 64 * 1024, `${log.retainedBytes}`);
+    // All in one buffer, where each of the 300 batches had one of that size.
+    assert.ok(log.retainedBytes <= 256 * 1024, `${log.retainedBytes}`);
     assert.equal(log.waitingBytes, 0);
     assert.equal(show(log.slices(1, 300, Infinity)).length, 300);
     assert.equal(log.compact(250, 300), true);

@@ -15,13 +15,17 @@
 import { assert } from "../base/assert.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
 import type { EntryBatch, EntrySlice, EntryStore, SnapshotMeta } from "./raft.ts";
-import { MergedBatch } from "./merged-batch.ts";
+import { MERGED_BYTES, MergedBatch } from "./merged-batch.ts";
 import { TermTable } from "./term-table.ts";
 
 /** Most memory of entries kept for followers behind what apply has. One that needs older ones gets a snapshot. */
 export const RETAINED_BYTES_MAX = 64 * 1024 * 1024;
 /** The same while a snapshot is on its way: its receiver needs what comes behind it, or it would need another snapshot. */
 export const RETAINED_BYTES_SNAPSHOT_MAX = 256 * 1024 * 1024;
+/** Merged batches that lie idle for their next use: memory that came and went with each would keep the garbage collector busy. */
+const FREE_MERGED_MAX = 8;
+/** One that a long entry made longer than this is not kept. */
+const FREE_MERGED_BYTES_MAX = 2 * MERGED_BYTES;
 /** A batch that fills less than this part of its buffer is merged with others when it is retained. */
 const FULL_RATIO = 0.5;
 /** Most bytes of type, term, index and length fields around an entry's data, with its own field header in a message. */
@@ -69,6 +73,7 @@ export class EntryLog implements EntryStore {
   #lentOpen: LentSlice[] = [];
   #isLent = false;
   #returned: EntryBatch[] = [];
+  readonly #freeMerged: MergedBatch[] = [];
 
   constructor(start: EntryLogStart) {
     const { recovered, appliedIndex, lastIndex } = start;
@@ -170,7 +175,7 @@ export class EntryLog implements EntryStore {
     if (!this.#isLent) return;
     this.#isLent = false;
     this.#lentOpen = [];
-    for (const batch of this.#returned.splice(0)) this.#storage.recycle(batch);
+    for (const batch of this.#returned.splice(0)) this.#recycle(batch);
   }
 
   /** Begins a flush of everything appended so far. The batch it resolves with is taken care of. */
@@ -269,7 +274,7 @@ export class EntryLog implements EntryStore {
     const held = this.#held[at];
     const before = this.#held[at - 1];
     const target = before?.batch instanceof MergedBatch && before.batch.hasRoom ? before.batch : null;
-    const merged = target ?? new MergedBatch(held.first);
+    const merged = target ?? this.#takeMerged(held.first);
     if (target !== null) this.#retainedBytes -= target.bytes.length;
     merged.truncate(held.first);
     merged.append(held.batch, held.first - held.batch.firstIndex, held.last - held.first + 1);
@@ -289,10 +294,22 @@ export class EntryLog implements EntryStore {
     held.waitingBytes = 0;
   }
 
+  #takeMerged(firstIndex: number): MergedBatch {
+    const free = this.#freeMerged.pop();
+    if (free === undefined) return new MergedBatch(firstIndex, MERGED_BYTES);
+    free.clear(firstIndex);
+    return free;
+  }
+
   #giveBack(batch: EntryBatch): void {
-    if (batch instanceof MergedBatch) return;
     if (this.#isLent) this.#returned.push(batch);
-    else this.#storage.recycle(batch);
+    else this.#recycle(batch);
+  }
+
+  #recycle(batch: EntryBatch): void {
+    if (!(batch instanceof MergedBatch)) this.#storage.recycle(batch);
+    else if (batch.bytes.length <= FREE_MERGED_BYTES_MAX && this.#freeMerged.length < FREE_MERGED_MAX)
+      this.#freeMerged.push(batch);
   }
 
   /** Entries from `index` on are replaced. */

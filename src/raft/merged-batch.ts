@@ -3,23 +3,25 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import type { EntryBatch } from "./raft.ts";
 
 /** A merged batch is full when its data or its number of entries reaches this; it grows beyond only for one long batch. */
-const MERGED_BYTES = 256 * 1024;
+export const MERGED_BYTES = 256 * 1024;
 const MERGED_ENTRIES = 4096;
 const BYTES_INITIAL = 4096;
 const ENTRIES_INITIAL = 32;
 
 /** Entries copied together from other batches: data alone, one behind the other, in memory that grows with them. */
 export class MergedBatch implements EntryBatch {
-  readonly firstIndex: number;
-  bytes: Uint8Array = new Uint8Array(BYTES_INITIAL);
+  firstIndex: number;
+  bytes: Uint8Array;
   count = 0;
   /** Where the data of each entry ends; it begins where the one before ends. */
   #ends = new Uint32Array(ENTRIES_INITIAL);
   #terms = new Float64Array(ENTRIES_INITIAL);
   #types = new Uint8Array(ENTRIES_INITIAL);
 
-  constructor(firstIndex: number) {
+  /** @param bytes room for data that it begins with */
+  constructor(firstIndex: number, bytes: number = BYTES_INITIAL) {
     this.firstIndex = firstIndex;
+    this.bytes = new Uint8Array(bytes);
   }
 
   get hasRoom(): boolean {
@@ -71,7 +73,8 @@ export class MergedBatch implements EntryBatch {
   }
 
   /** Forgets everything; for a batch that gathers again and again. */
-  clear(): void {
+  clear(firstIndex: number = this.firstIndex): void {
+    this.firstIndex = firstIndex;
     this.count = 0;
   }
 

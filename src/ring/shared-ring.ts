@@ -165,7 +165,7 @@ export class SharedRingWriter implements RingWriter {
       const length = Math.min(this.inlineBytesMax, end - at);
       const offset = this.reserve(length);
       assert(offset >= 0, "no room for a part that was counted");
-      this.bytes.set(payload.subarray(at, at + length), offset);
+      copyBytes(payload, at, at + length, this.bytes, offset);
       at += length;
       this.commit(type, flags | (at < end ? FLAG_MORE_PARTS : 0) | (part << PART_SHIFT), requestId, length);
     }
@@ -345,7 +345,7 @@ export class SharedRingReader implements RingReader {
     );
     // Parts but the last are all as long as the first, and there are at most four.
     this.#partial ??= new Uint8Array(length * 4);
-    this.#partial.set(this.#bytes.subarray(start, start + length), this.#partialBytes);
+    copyBytes(this.#bytes, start, start + length, this.#partial, this.#partialBytes);
     this.#partialBytes += length;
     this.#nextPart++;
     if ((flags & FLAG_MORE_PARTS) !== 0) return 0;

@@ -1,3 +1,4 @@
+import { copyBytes } from "../base/copy-bytes.ts";
 import type { Call } from "../grpc/service.ts";
 
 /** The status with which an internal request failed. */
@@ -43,7 +44,7 @@ export class InternalCall implements Call {
   }
 
   sendPart(bytes: Uint8Array, start: number, end: number): number {
-    this.#message.set(bytes.subarray(start, end), this.#filled);
+    copyBytes(bytes, start, end, this.#message, this.#filled);
     this.#filled += end - start;
     return 0;
   }

@@ -1,3 +1,4 @@
+import { copyBytes } from "../../base/copy-bytes.ts";
 import { EntryType } from "../raft.ts";
 import type { EntryBatch, EntrySlice } from "../raft.ts";
 import { countEntries, payloadBytesOf } from "./entry-size.ts";
@@ -24,7 +25,7 @@ export class PackedBatch implements EntryBatch {
     for (const { batch, from, count } of slices) {
       for (let i = from; i < from + count; i++) {
         const start = batch.dataStart(i);
-        this.bytes.set(batch.bytes.subarray(start, batch.dataEnd(i)), end);
+        copyBytes(batch.bytes, start, batch.dataEnd(i), this.bytes, end);
         end += batch.dataEnd(i) - start;
         this.#types[at] = batch.type(i);
         this.#terms[at] = batch.term(i);
