@@ -8,7 +8,8 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array {
   let length = prefix.length;
   while (length > 0 && prefix[length - 1] === 0xff) length--;
   if (length === 0) return NO_END;
-  const end = prefix.slice(0, length);
+  // A copy: of a Buffer, slice() would be a view.
+  const end = Uint8Array.from(prefix.subarray(0, length));
   end[length - 1] = end[length - 1] + 1;
   return end;
 }
