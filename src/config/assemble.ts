@@ -177,7 +177,9 @@ function warnings(
   if (config.listenClientHttpUrls.length === 0) {
     warn("Running http and grpc server on single port. This is not recommended for production.");
   }
-  if (config.featureGates["LeaseCheckpoint"] && !config.featureGates["LeaseCheckpointPersist"]) {
+  const gates = config.featureGates;
+  const gatesSet = set.has("feature-gates") || set.has("experimental-enable-lease-checkpoint");
+  if (gatesSet && gates["LeaseCheckpoint"] && !gates["LeaseCheckpointPersist"]) {
     warn(
       "Detected that checkpointing is enabled without persistence. Consider enabling feature gate LeaseCheckpointPersist",
     );

@@ -49,7 +49,7 @@ test("defaults", async () => {
   assert.equal(config.concurrentStreamsMax, 4_294_967_295);
   assert.equal(config.initialCluster, "default=http://localhost:2380");
   assert.equal(config.featureGates["TxnModeWriteWithSharedBuffer"], true);
-  assert.equal(config.featureGates["LeaseCheckpoint"], false);
+  assert.equal(config.featureGates["LeaseCheckpoint"], true);
   assert.deepEqual(
     config.listenClientUrls.map((url) => url.text),
     ["http://localhost:2379"],
@@ -237,7 +237,7 @@ const PROBLEMS: readonly (readonly [string[], string])[] = [
     `${VERIFY}distributed tracing configurition is not valid: (tracing sampling rate must be positive)`,
   ],
   [
-    ["--feature-gates=LeaseCheckpointPersist=true"],
+    ["--feature-gates=LeaseCheckpoint=false,LeaseCheckpointPersist=true"],
     `${VERIFY}enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint`,
   ],
   [

@@ -113,7 +113,8 @@ export class Lessor {
   /** At start: a lease from the database. */
   restore(low: number, high: number, ttlSeconds: number, remainingSeconds: number): void {
     assert(!this.#isPrimary, "leases are restored before a member leads");
-    this.#table.remainingSeconds[this.#add(low, high, ttlSeconds)] = remainingSeconds;
+    const row = this.#add(low, high, ttlSeconds); // may replace the columns
+    this.#table.remainingSeconds[row] = remainingSeconds;
   }
 
   #add(low: number, high: number, ttlSeconds: number): number {
