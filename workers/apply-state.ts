@@ -17,6 +17,7 @@ import type { RingWriter } from "../src/ring/ring.ts";
 import { type BackendReader, type BackendWriter, BUCKETS } from "../src/mvcc/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
+import { openFollowingReader } from "../src/storage/following-reader.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
 import { META_DATABASE_ID } from "../src/storage/meta-keys.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
@@ -51,18 +52,25 @@ export interface ApplyState {
   readonly openHashScan: HashKvJobsOptions["openScan"];
 }
 
+/** Where storage is heard and spoken to. */
+export interface StorageSide {
+  readonly toStorage: RingWriter;
+  /** Of the database's file. */
+  readonly databaseGeneration: SharedArrayBuffer;
+}
+
 /**
  * Reads the state. Throws with the database's path when a record in it cannot be understood.
  * @param memory memory mode: what to begin with
  */
 export function openState(
   options: MemberOptions,
-  toStorage: RingWriter,
+  { toStorage, databaseGeneration }: StorageSide,
   logger: Logger,
   memory: BackendWriter = openMemoryBackend(),
 ): ApplyState {
   const backend = options.inMemory ? memory : null;
-  const reader = backend?.reader() ?? openLmdbReader(options.databasePath);
+  const reader = backend?.reader() ?? openFollowingReader(options.databasePath, databaseGeneration);
   const direct = backend === null ? null : new DirectSink(backend);
   const ringSink = new RingSink(toStorage);
   const sink = direct ?? ringSink;

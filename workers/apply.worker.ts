@@ -155,7 +155,13 @@ const control: ApplyControl = {
   open(snapshot): ReturnType<ApplyControl["open"]> {
     // What storage said of the database that was there before, if one was.
     while (fromStorage.drain(() => {}, DISCARD_RECORDS) > 0);
-    state = openState(options, toStorage, logger, snapshot && readIntoMemory(snapshot));
+    const { databaseGeneration } = memory;
+    state = openState(
+      options,
+      { toStorage, databaseGeneration },
+      logger,
+      snapshot && readIntoMemory(snapshot),
+    );
     const { store, membership, recovered } = state;
     const { consistentIndex } = recovered;
     return Promise.resolve({

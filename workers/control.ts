@@ -20,6 +20,8 @@ export interface SharedMemory {
   readonly rings: Readonly<Record<RingName, SharedArrayBuffer>>;
   /** One a consumer thread. */
   readonly doorbells: Readonly<Record<ThreadName, SharedArrayBuffer>>;
+  /** Moves when another file takes the place of the database; readers of it follow (`src/storage/following-reader.ts`). */
+  readonly databaseGeneration: SharedArrayBuffer;
 }
 
 export type ThreadName = "main" | "raft" | "apply" | "storage";
@@ -134,6 +136,15 @@ export interface StorageControl {
    * place of the old one. Open and not run afterwards, as after {@link open}. Apply must have let go of its state.
    */
   replace(built: string): Promise<Recovered>;
+  /** Notes all changes from now on, for a copy of what is committed when this resolves; see `src/storage/defragmentation.ts`. */
+  beginDefragment(): Promise<void>;
+  /**
+   * Brings the copy at `target`, which holds revisions up to `revision`, up to date while the loop runs on, and puts it in the
+   * database's place; resolves when the old file is let go of. Rejects with the cause, the database as it was.
+   */
+  finishDefragment(target: string, revision: number): Promise<void>;
+  /** Nothing comes of the copy: ends what {@link beginDefragment} began. */
+  abandonDefragment(): Promise<void>;
   /** Ends the loop after committing everything that is in its ring, and closes the database. */
   stop(): Promise<void>;
   /** Ends the loop and closes the database as it is: what was not committed is in the WAL. Also after {@link stop}. */

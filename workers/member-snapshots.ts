@@ -9,7 +9,7 @@
  * A crash at any point leaves either the old database, and the file for the next start ({@link MemberSnapshots.finishInstall}), or
  * the new one.
  */
-import { mkdirSync, rmSync, statfsSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type * as Comlink from "comlink";
@@ -21,10 +21,8 @@ import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import { findPendingInstall, removeReceived } from "../src/snapshot/received-files.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { ApplyControl, MemberOptions, RaftOpened, Recovered, StorageControl } from "./control.ts";
+import { checkFreeSpace } from "./free-space.ts";
 import { SnapshotPool } from "./pool/snapshot-pool.ts";
-
-/** What stays free for the log when a client's snapshot is written. */
-const FREE_BYTES_MIN = 96 * 1024 * 1024;
 
 export interface MemberSnapshotsOptions {
   readonly options: MemberOptions;
@@ -36,7 +34,8 @@ export interface MemberSnapshotsOptions {
 
 export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   readonly #options: MemberSnapshotsOptions;
-  readonly #pool = new SnapshotPool();
+  /** Where files are made and read; also a defragmentation's copy, which ends with what is installed. */
+  readonly pool = new SnapshotPool();
   /** What apply was run with. */
   #opened: RaftOpened | null = null;
   #filesMade = 0;
@@ -81,7 +80,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     this.#checkOpen();
     const path = join(options.snapDir, `tmp-send-${++this.#filesMade}`);
     const made =
-      storage === null ? await apply.writeSnapshot(path) : await this.#pool.write(options.databasePath, path);
+      storage === null ? await apply.writeSnapshot(path) : await this.pool.write(options.databasePath, path);
     const { index, term, confState, bytes, data } = made;
     return { meta: { index, term, confState }, data, path, bytes };
   }
@@ -89,14 +88,14 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   async createForClient(inUseBytes: number, signal: AbortSignal): Promise<ClientSnapshot> {
     const { apply, storage, options } = this.#options;
     this.#checkOpen();
-    checkFreeSpace(options.snapDir, inUseBytes);
+    checkFreeSpace(options.snapDir, inUseBytes, "a snapshot");
     const path = join(options.snapDir, `tmp-client-${++this.#filesMade}`);
     try {
       const { bytes } =
         storage === null
           ? await apply.writeSnapshot(path)
-          : await this.#pool.write(options.databasePath, path, signal);
-      const sha256 = await this.#pool.digest(path, signal);
+          : await this.pool.write(options.databasePath, path, signal);
+      const sha256 = await this.pool.digest(path, signal);
       return { file: await open(path, "r"), bytes, sha256 };
     } finally {
       await rm(path, { force: true });
@@ -121,7 +120,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     const startedMs = performance.now();
     log.info("applying snapshot", { "incoming-leader-snapshot-index": index });
     // What is being made of the old state is of no use any more.
-    await this.#pool.cancelAll();
+    await this.pool.cancelAll();
     if (storage === null) {
       await apply.suspend();
       await apply.open({ path: join(options.snapDir, snapshotFileName(index)), index, term });
@@ -134,7 +133,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
 
   async verify({ index, term }: SnapshotMeta): Promise<void> {
     this.#checkOpen();
-    await this.#pool.verify(join(this.#options.options.snapDir, snapshotFileName(index)), { index, term });
+    await this.pool.verify(join(this.#options.options.snapDir, snapshotFileName(index)), { index, term });
   }
 
   async #replaceDatabase(
@@ -160,7 +159,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     const { snapDir } = this.#options.options;
     const built = installPath(snapDir, expected.index);
     const path = join(snapDir, snapshotFileName(expected.index));
-    const { unknownBuckets } = await this.#pool.build(path, built, expected);
+    const { unknownBuckets } = await this.pool.build(path, built, expected);
     if (unknownBuckets.length > 0) {
       this.#options.log.warn("the snapshot has buckets that this version does not know; they are left out", {
         buckets: unknownBuckets,
@@ -172,7 +171,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   /** Ends what is under way. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#pool.close();
+    await this.pool.close();
     await this.#installing;
     const { inMemory, snapDir } = this.#options.options;
     if (inMemory) rmSync(snapDir, { recursive: true, force: true });
@@ -181,14 +180,4 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   #checkOpen(): void {
     if (this.#closed) throw new Error("the member is stopping");
   }
-}
-
-/** A snapshot for a client must not take the room that the log needs. */
-function checkFreeSpace(folder: string, neededBytes: number): void {
-  const { bavail, bsize } = statfsSync(folder);
-  const freeBytes = bavail * bsize;
-  if (freeBytes >= neededBytes + FREE_BYTES_MIN) return;
-  throw new Error(
-    `no space left on device for a snapshot: ${freeBytes} bytes are free, ${neededBytes + FREE_BYTES_MIN} are needed`,
-  );
 }

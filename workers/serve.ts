@@ -12,6 +12,7 @@ import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import type { ActiveAlarm } from "../src/server/http/health.ts";
 import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
 import type { ClientSnapshotSource } from "../src/server/client-snapshot.ts";
+import type { Defragmenter } from "../src/server/defragment.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
 import { LeasePrimary } from "../src/server/lease-primary.ts";
 import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
@@ -42,6 +43,7 @@ export interface ServeOptions {
   readonly config: Config;
   readonly log: Log;
   readonly snapshots: ClientSnapshotSource;
+  readonly defragmenter: Defragmenter;
 }
 
 /** The open doors of a member. */
@@ -53,7 +55,7 @@ export interface Serving {
 
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { router, identity, config, log, snapshots } = options;
+  const { router, identity, config, log, snapshots, defragmenter } = options;
   const storageVersion = (): string => storageVersionOf(router.status.clusterVersion);
   const reconfigurer = new Reconfigurer({
     router,
@@ -86,6 +88,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     quotaBackendBytes: quotaBytes(config),
     storageVersion,
     snapshots,
+    defragmenter,
     log,
   });
   const counters = createGrpcCounters(services.keys());

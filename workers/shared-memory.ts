@@ -1,5 +1,6 @@
 import { createDoorbellMemory } from "../src/ring/doorbell.ts";
 import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
+import { createGenerationMemory } from "../src/storage/following-reader.ts";
 import type { SharedMemory } from "./control.ts";
 
 /** gRPC lets requests be this much longer than `--max-request-bytes`, so that apply can refuse them with etcd's own words. */
@@ -47,5 +48,6 @@ export function createSharedMemory(requestBytesMax: number): SharedMemory {
       apply: createDoorbellMemory(),
       storage: createDoorbellMemory(),
     },
+    databaseGeneration: createGenerationMemory(),
   };
 }

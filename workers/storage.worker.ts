@@ -12,8 +12,12 @@ import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { putDatabase } from "../src/snapshot/install-database.ts";
+import { ChangeTracker } from "../src/storage/change-tracker.ts";
 import { syncDirectory } from "../src/storage/checkpoint-writer.ts";
+import { Defragmentation } from "../src/storage/defragmentation.ts";
+import { nextGeneration } from "../src/storage/following-reader.ts";
 import { type LmdbWriter, openLmdbBackend } from "../src/storage/lmdb-backend.ts";
+import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
 import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
@@ -32,6 +36,14 @@ let backend: LmdbWriter | null = null;
 let loop: StorageLoop;
 let stopping = false;
 let sleepMs = Infinity;
+/** Notes changes since a defragmentation began; null without one. */
+let tracker: ChangeTracker | null = null;
+/** The second half of a defragmentation, which runs between two turns of the loop. */
+let catchUp: CatchUp | null = null;
+/** Its end, or its answer, is still to come, and the event loop brings it. */
+let awaitsCatchUp = false;
+/** How long the thread may sleep then. */
+const EVENT_WAIT_MS = 1;
 let ended: Promise<void> = Promise.resolve();
 
 /**
@@ -42,12 +54,61 @@ const GATHER_MS = 2;
 const DISCARD_RECORDS = 4096;
 const gather = new Int32Array(new SharedArrayBuffer(4));
 
+interface CatchUp {
+  readonly work: Defragmentation;
+  readonly next: LmdbWriter;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
 function turn(): boolean {
   const hadRecords = !inbound.isEmpty();
   sleepMs = loop.turn(performance.now());
   if (sleepMs === 0) return true;
+  if (catchUp !== null) {
+    runCatchUp(catchUp);
+    return true;
+  }
   if (hadRecords) Atomics.wait(gather, 0, 0, GATHER_MS);
   return hadRecords;
+}
+
+/** One slice; the last one puts the copy in the database's place. What goes wrong before that leaves the database as it is. */
+function runCatchUp({ work, next, ended }: CatchUp): void {
+  try {
+    if (!work.step() || !work.finish(loop)) return;
+  } catch (error) {
+    catchUp = null;
+    endTracking();
+    work.abandon().then(
+      () => ended.reject(error),
+      () => ended.reject(error),
+    );
+    return;
+  }
+  catchUp = null;
+  tracker = null;
+  const old = backend;
+  backend = next;
+  nextGeneration(memory.databaseGeneration);
+  // Tells everybody: readers let go of the old file, and main knows the new size when the answer comes.
+  sleepMs = loop.turn(performance.now());
+  old?.close();
+  old?.closed.then(ended.resolve, ended.reject);
+}
+
+function endTracking(): void {
+  tracker = null;
+  loop.track(null);
+}
+
+/** The database is about to be closed or replaced: nothing comes of a defragmentation. */
+async function endDefragment(): Promise<void> {
+  const current = catchUp;
+  catchUp = null;
+  if (tracker !== null) endTracking();
+  if (current === null) return;
+  await current.work.abandon();
+  current.ended.reject(new Error("the defragmentation was interrupted"));
 }
 
 /** The thread ends with this error, and must not take an open transaction along (see the supervisor's `abandon`). */
@@ -91,21 +152,52 @@ const control: StorageControl = {
     ended = runBlockingLoop(doorbell, {
       turn,
       hasWork: () => !inbound.isEmpty(),
-      sleepMs: () => sleepMs,
+      sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),
       stopped: () => stopping,
+      waitsForEvents: () => awaitsCatchUp,
     }).catch(fail);
   },
+
+  beginDefragment(): Promise<void> {
+    if (tracker !== null) return Promise.reject(new Error("a defragmentation is in progress"));
+    tracker = new ChangeTracker();
+    loop.track(tracker);
+    // Apply hands whole batches of entries over: the end of one that has begun is on its way.
+    while (!loop.commitNow()) {
+      loop.turn(performance.now());
+      Atomics.wait(gather, 0, 0, 1);
+    }
+    return Promise.resolve();
+  },
+
+  finishDefragment(target, revision): Promise<void> {
+    if (tracker === null) return Promise.reject(new Error("the defragmentation was interrupted"));
+    const next = openLmdbBackend(target);
+    const reader = openLmdbReader(options.databasePath);
+    const { databasePath } = options;
+    const work = new Defragmentation({ next, reader, tracker, revision, target, databasePath });
+    catchUp = { work, next, ended: Promise.withResolvers() };
+    const { promise } = catchUp.ended;
+    awaitsCatchUp = true;
+    const answered = (): void => void setImmediate(() => (awaitsCatchUp = false));
+    promise.then(answered, answered);
+    return promise;
+  },
+
+  abandonDefragment: endDefragment,
 
   async replace(built): ReturnType<StorageControl["replace"]> {
     if (backend === null) throw new Error("a database is replaced before it is open");
     stopping = true;
     await ended;
+    await endDefragment();
     backend.close();
     await backend.closed;
     // Changes of the old state, which the new one does not build on.
     while (inbound.drain(() => {}, DISCARD_RECORDS) > 0);
     rmSync(options.checkpointPath, { force: true });
     putDatabase(built, options.databasePath);
+    nextGeneration(memory.databaseGeneration);
     stopping = false;
     return control.open();
   },
@@ -113,6 +205,7 @@ const control: StorageControl = {
   async stop(): Promise<void> {
     stopping = true;
     await ended;
+    await endDefragment();
     try {
       loop.stop(performance.now());
     } catch (error) {
@@ -122,6 +215,8 @@ const control: StorageControl = {
 
   abandon(): void {
     stopping = true;
+    // Its promise is for nobody any more.
+    endDefragment().catch(() => undefined);
     backend?.close();
   },
 };

@@ -39,6 +39,7 @@ import { whenAborted } from "./abort.ts";
 import type { ClusterStart } from "./cluster-start.ts";
 import { type MemberFiles, checkFiles, hasLog, openFiles, walDirectory } from "./member-files.ts";
 import { memberOptions } from "./member-options.ts";
+import { MemberDefragment } from "./member-defragment.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
@@ -193,7 +194,14 @@ class Supervisor {
       if (stop.aborted) await this.#stop(threads);
       throw error;
     }
-    this.#serving = await serve({ router, identity, config: this.#config, log: this.#log, snapshots });
+    this.#serving = await serve({
+      router,
+      identity,
+      config: this.#config,
+      log: this.#log,
+      snapshots,
+      defragmenter: new MemberDefragment({ options: this.#options, storage, pool: snapshots.pool }),
+    });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
     return {

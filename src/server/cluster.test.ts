@@ -58,6 +58,7 @@ function setUp(options: { strict?: boolean; promoteAt?: () => Promise<readonly M
       requestTimeoutMs: 20,
       storageVersion: () => "3.6.0",
       snapshots: { createForClient: () => Promise.reject(new Error("no snapshots here")) },
+      defragmenter: { defragment: () => Promise.resolve() },
       log: SILENT_LOGGER,
     }),
   ];

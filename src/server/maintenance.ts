@@ -11,6 +11,7 @@ import { ReadKind } from "../ring/record-types.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClientSnapshotSource, SnapshotMethod } from "./client-snapshot.ts";
+import { type Defragmenter, DefragmentMethod } from "./defragment.ts";
 import type { CallFailure } from "./internal-call.ts";
 import { readMemberRequest } from "./member-request.ts";
 import { transferLeadership } from "./leader-transfer.ts";
@@ -26,6 +27,7 @@ export interface MaintenanceOptions extends MemberIdentity {
   /** Storage version text, empty until the cluster version is decided. */
   readonly storageVersion: () => string;
   readonly snapshots: ClientSnapshotSource;
+  readonly defragmenter: Defragmenter;
   readonly log: Logger;
 }
 
@@ -123,6 +125,7 @@ export function maintenanceMethods(router: Router, options: MaintenanceOptions):
     new HashKvMethod("HashKV", router, options),
     new AlarmMethod("Alarm", router, options),
     new MoveLeaderMethod("MoveLeader", router, options),
+    new DefragmentMethod({ router, ...options }),
     new SnapshotMethod({ router, source: options.snapshots, ...options }),
   ];
 }

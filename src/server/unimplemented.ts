@@ -32,7 +32,7 @@ const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
   ["etcdserverpb.Watch", ["Watch"]],
-  ["etcdserverpb.Maintenance", ["Defragment", "Hash", "Downgrade"]],
+  ["etcdserverpb.Maintenance", ["Hash", "Downgrade"]],
   [
     "etcdserverpb.Auth",
     [

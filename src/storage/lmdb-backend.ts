@@ -35,6 +35,8 @@ export interface LmdbBackendOptions {
 export interface LmdbWriter extends BackendWriter {
   /** Resolves once LMDB has let go of the file after {@link BackendWriter.close}; rejects when that failed. */
   readonly closed: Promise<void>;
+  /** The file has been renamed to `path`. */
+  renamed(path: string): void;
 }
 
 /**
@@ -51,6 +53,7 @@ export function openLmdbBackend(path: string, options: LmdbBackendOptions = {}):
 
 class LmdbBackend implements LmdbWriter {
   readonly #environment: LmdbEnvironment;
+  #path: string;
   readonly #append: InstructionPut | undefined;
   /** The calls that end the open transaction; undefined when none is open. */
   #open: { commit: (value: undefined) => unknown; abort: (reason: unknown) => unknown } | undefined;
@@ -64,6 +67,7 @@ class LmdbBackend implements LmdbWriter {
 
   constructor(environment: LmdbEnvironment) {
     this.#environment = environment;
+    this.#path = environment.path;
     this.#append = this.#canAppendDirectly() ? new InstructionPut(environment.buckets.key) : undefined;
   }
 
@@ -124,7 +128,7 @@ class LmdbBackend implements LmdbWriter {
    * the file would do; the log needs more room than that anyway.
    */
   #checkFreeSpace(): void {
-    const { bavail, bsize } = statfsSync(dirname(this.#environment.path));
+    const { bavail, bsize } = statfsSync(dirname(this.#path));
     const neededBytes = this.#pendingBytes + COMMIT_OVERHEAD_BYTES;
     this.#pendingBytes = 0;
     if (bavail * bsize >= neededBytes) return;
@@ -134,18 +138,18 @@ class LmdbBackend implements LmdbWriter {
   }
 
   size(): { allocatedBytes: number; inUseBytes: number } {
-    return { allocatedBytes: statSync(this.#environment.path).size, inUseBytes: this.#inUseBytes };
+    return { allocatedBytes: statSync(this.#path).size, inUseBytes: this.#inUseBytes };
   }
 
   reader(): BackendReader {
-    return openLmdbReader(this.#environment.path);
+    return openLmdbReader(this.#path);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#abort();
-    this.#failure ??= new Error(`database file ${this.#environment.path} is closed`);
+    this.#failure ??= new Error(`database file ${this.#path} is closed`);
     this.#environment.root.close().then(this.#whenClosed.resolve, this.#whenClosed.reject);
     // Whoever waits for it sees the rejection.
     this.#whenClosed.promise.catch(() => undefined);
@@ -153,6 +157,10 @@ class LmdbBackend implements LmdbWriter {
 
   get closed(): Promise<void> {
     return this.#whenClosed.promise;
+  }
+
+  renamed(path: string): void {
+    this.#path = path;
   }
 
   /**
@@ -183,7 +191,7 @@ class LmdbBackend implements LmdbWriter {
 
   #fail(doing: string, cause: unknown): never {
     this.#abort();
-    this.#failure ??= describeError(this.#environment.path, `${doing} database file`, cause);
+    this.#failure ??= describeError(this.#path, `${doing} database file`, cause);
     throw this.#failure;
   }
 

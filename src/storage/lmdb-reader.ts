@@ -5,6 +5,8 @@
  * That LMDB is asked, and not the meta pages, saves two proofs: that the snapshot found there is one that the pin protects
  * (the newest may be newer than the pin), and that no half of a meta page was being written meanwhile.
  */
+import { statSync } from "node:fs";
+
 import { BUCKETS, type BackendReader, type BucketName } from "../mvcc/backend.ts";
 import { describeError } from "./io-error.ts";
 import {
@@ -24,6 +26,18 @@ import { PageReader, type SnapshotPin } from "./page-reader.ts";
  * @throws with the path and the cause
  */
 export function openLmdbReader(path: string): BackendReader {
+  for (;;) {
+    // Another file may take the place of this one meanwhile: then the snapshot would be of one, and the pages of the other.
+    const before = statSync(path, BIG_INTEGERS).ino;
+    const reader = openOnce(path);
+    if (statSync(path, BIG_INTEGERS).ino === before) return reader;
+    reader.close();
+  }
+}
+
+const BIG_INTEGERS = { bigint: true } as const;
+
+function openOnce(path: string): BackendReader {
   const pin = new LmdbPin(path);
   try {
     return new PageReader(new PageFile(path, pin.pageBytes), pin);

@@ -17,6 +17,7 @@ import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { assert } from "../base/assert.ts";
 import { type BackendWriter, BUCKETS } from "../mvcc/backend.ts";
 import { viewOf } from "../base/bytes.ts";
+import type { ChangeTracker } from "./change-tracker.ts";
 
 /** Records taken before the loop looks at the clock again: a few milliseconds of work. */
 const RECORDS_PER_TURN_MAX = 4096;
@@ -64,6 +65,9 @@ export class StorageLoop {
     inUseBytes: 0,
   };
   readonly #options: StorageLoopOptions;
+  #backend: BackendWriter;
+  /** Notes changes for a copy of the database; null while there is none. */
+  #tracker: ChangeTracker | null = null;
   /** What the next commit holds: the newest `applied` record. */
   #consistentIndex: number;
   #term: number;
@@ -87,6 +91,7 @@ export class StorageLoop {
 
   constructor(options: StorageLoopOptions) {
     this.#options = options;
+    this.#backend = options.backend;
     this.#consistentIndex = this.#acknowledgedIndex = options.recovered.consistentIndex;
     this.#term = options.recovered.term;
     this.#revision = this.#acknowledgedRevision = options.recovered.revision;
@@ -115,7 +120,39 @@ export class StorageLoop {
     while (this.turn(nowMs) === 0);
     if (this.#dirty && !this.#insideEntry) this.#commit();
     this.#acknowledge();
-    this.#options.backend.close();
+    this.#backend.close();
+  }
+
+  /** Consistent index and term of the newest whole entry taken. */
+  get consistentIndex(): number {
+    return this.#consistentIndex;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Has `tracker` note every change from now on, or nobody. */
+  track(tracker: ChangeTracker | null): void {
+    this.#tracker = tracker;
+  }
+
+  /** Commits everything taken so far, if that is whole entries: false if it is not, and nothing happens. */
+  commitNow(): boolean {
+    if (this.#insideEntry) return false;
+    if (this.#dirty) this.#commit();
+    return true;
+  }
+
+  /**
+   * Writes to `next`, which holds all that was committed, from now on, and tells everybody again what that is: what it takes has
+   * changed. The backend of before is the caller's again.
+   */
+  swapBackend(next: BackendWriter): void {
+    this.#backend = next;
+    this.#tracker = null;
+    this.#measure();
+    this.#unacknowledged.fill(true);
   }
 
   /** One long-lived handler; `bytes` is borrowed. */
@@ -157,11 +194,12 @@ export class StorageLoop {
     this.#opsPending++;
     this.#pending();
     if (type === RecordType.revisionDelete) {
-      this.#options.backend.deleteRevision(key);
+      this.#tracker?.noteDeletion(key);
+      this.#backend.deleteRevision(key);
       return;
     }
     this.#insideEntry = true;
-    this.#options.backend.putRevision(key, bytes.subarray(keyEnd, end));
+    this.#backend.putRevision(key, bytes.subarray(keyEnd, end));
   }
 
   #bucketRecord(type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -173,8 +211,9 @@ export class StorageLoop {
     this.#opsPending++;
     this.#insideEntry = true;
     this.#pending();
-    if (type === RecordType.bucketPut) this.#options.backend.put(bucket, key, bytes.subarray(keyEnd, end));
-    else this.#options.backend.delete(bucket, key);
+    this.#tracker?.noteKey(bucket, key);
+    if (type === RecordType.bucketPut) this.#backend.put(bucket, key, bytes.subarray(keyEnd, end));
+    else this.#backend.delete(bucket, key);
   }
 
   #applied(consistentIndex: number, bytes: Uint8Array, start: number): void {
@@ -210,8 +249,9 @@ export class StorageLoop {
 
   #commit(): void {
     const before = this.#options.clock.monotonicMs();
-    this.#options.backend.commit(this.#consistentIndex, this.#term);
+    this.#backend.commit(this.#consistentIndex, this.#term);
     this.#observeCommit(this.#options.clock.monotonicMs() - before);
+    this.#tracker?.noteCommit();
     this.#dirty = false;
     this.#dueMs = Infinity;
     this.#opsPending = 0;
@@ -232,7 +272,7 @@ export class StorageLoop {
   }
 
   #measure(): void {
-    const { allocatedBytes, inUseBytes } = this.#options.backend.size();
+    const { allocatedBytes, inUseBytes } = this.#backend.size();
     this.stats.allocatedBytes = allocatedBytes;
     this.stats.inUseBytes = inUseBytes;
   }

@@ -2,6 +2,7 @@
  * Jobs of the pool that make and read snapshot files. Each opens what it needs and lets go of it before it ends; none holds up the
  * storage thread: LMDB's readers and its writer do not wait for each other.
  */
+import { copyDatabase, type DatabaseCopy } from "../../src/storage/copy-database.ts";
 import { digestFile } from "../../src/snapshot/digest-file.ts";
 import { openLmdbReader } from "../../src/storage/lmdb-reader.ts";
 import { buildDatabase } from "../../src/snapshot/install-database.ts";
@@ -11,6 +12,9 @@ import {
   verifySnapshot,
 } from "../../src/snapshot/read-snapshot.ts";
 import { type SnapshotDescription, writeSnapshot } from "../../src/snapshot/snapshot.ts";
+
+/** A copy works so long between two pauses. */
+const WORK_MS = 2;
 
 /** What all jobs have in common. */
 interface Cancellable {
@@ -27,6 +31,13 @@ export interface WriteJob extends Cancellable {
 
 export interface DigestJob extends Cancellable {
   readonly path: string;
+}
+
+export interface CopyJob extends Cancellable {
+  /** LMDB file that this process has open. */
+  readonly databasePath: string;
+  /** LMDB file to make. */
+  readonly target: string;
 }
 
 export interface BuildJob extends Cancellable {
@@ -50,6 +61,34 @@ export function write({ databasePath, path, cancelled }: WriteJob): SnapshotDesc
   } finally {
     reader.close();
   }
+}
+
+/** Copies what storage has committed into a database without free pages. */
+export async function copy({ databasePath, target, cancelled }: CopyJob): Promise<DatabaseCopy> {
+  const reader = openLmdbReader(databasePath);
+  try {
+    return await copyDatabase(reader, target, {
+      isCancelled: () => Atomics.load(cancelled, 0) !== 0,
+      yieldTo: createPause(),
+    });
+  } finally {
+    reader.close();
+  }
+}
+
+/**
+ * A copy reads and writes as fast as the machine can, and clients wait for the same cores and the same disk: it rests as long as it
+ * has worked.
+ */
+function createPause(): () => void {
+  const rest = new Int32Array(new SharedArrayBuffer(4));
+  let sinceMs = performance.now();
+  return () => {
+    const workedMs = performance.now() - sinceMs;
+    if (workedMs < WORK_MS) return;
+    Atomics.wait(rest, 0, 0, workedMs);
+    sinceMs = performance.now();
+  };
 }
 
 /** SHA-256 of a file. */

@@ -5,7 +5,8 @@
 import type { Piscina } from "piscina";
 import type { SnapshotContents, SnapshotExpectation } from "../../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../../src/snapshot/snapshot.ts";
-import type { BuildJob, DigestJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
+import type { DatabaseCopy } from "../../src/storage/copy-database.ts";
+import type { BuildJob, CopyJob, DigestJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
 
 /** Each job keeps a core busy, and disk and page cache; more at once would only slow the member down. */
 const THREADS_MAX = 1;
@@ -24,6 +25,11 @@ export class SnapshotPool {
       (cancelled): WriteJob => ({ databasePath, path, cancelled }),
       signal,
     );
+  }
+
+  /** Copies what storage has committed to a new database `target`, without free pages. Rejects with the path and the cause. */
+  copy(databasePath: string, target: string): Promise<DatabaseCopy> {
+    return this.#run<DatabaseCopy>("copy", (cancelled): CopyJob => ({ databasePath, target, cancelled }));
   }
 
   /** SHA-256 of the file at `path`. Rejects with the path and the cause. */
