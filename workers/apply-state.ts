@@ -13,6 +13,7 @@ import { CHECKPOINT_INTERVAL_MS } from "../src/lease/lease-limits.ts";
 import { Lessor } from "../src/lease/lessor.ts";
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import { type Mvcc, createMvccStore } from "../src/mvcc/mvcc.ts";
+import type { RevisionSink } from "../src/mvcc/store.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
 import { type BackendReader, type BackendWriter, BUCKETS } from "../src/mvcc/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
@@ -62,12 +63,14 @@ export interface StorageSide {
 /**
  * Reads the state. Throws with the database's path when a record in it cannot be understood.
  * @param memory memory mode: what to begin with
+ * @param watched puts who watches between the store and storage
  */
 export function openState(
   options: MemberOptions,
   { toStorage, databaseGeneration }: StorageSide,
   logger: Logger,
   memory: BackendWriter = openMemoryBackend(),
+  watched: (storage: RevisionSink) => RevisionSink = (storage) => storage,
 ): ApplyState {
   const backend = options.inMemory ? memory : null;
   const reader = backend?.reader() ?? openFollowingReader(options.databasePath, databaseGeneration);
@@ -80,7 +83,7 @@ export function openState(
   alarms.restore(reader.entries("alarm"));
   const store = createMvccStore({
     source: reader,
-    sink,
+    sink: watched(sink),
     valueBytesMax: options.valueCacheBytes,
     hashSeed: randomSeed(),
   });

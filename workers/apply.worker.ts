@@ -16,6 +16,8 @@ import { MembershipHook } from "../src/apply/membership-hook.ts";
 import { ProposerIds } from "../src/apply/proposer-ids.ts";
 import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
 import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
+import { WatchAnswers } from "../src/apply/watch-answers.ts";
+import { WatchFeed, WatchedSink } from "../src/apply/watch-feed.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { readSnapshot } from "../src/snapshot/read-snapshot.ts";
@@ -44,6 +46,13 @@ const fromStorage = new SharedRingReader(memory.rings.storageToApply);
 const toMain = new SharedRingWriter(memory.rings.applyToMain, new Doorbell(memory.doorbells.main));
 const toRaft = new SharedRingWriter(memory.rings.applyToRaft, new Doorbell(memory.doorbells.raft));
 const toStorage = new SharedRingWriter(memory.rings.applyToStorage, new Doorbell(memory.doorbells.storage));
+
+const toWatch = new SharedRingWriter(memory.rings.applyToWatch, new Doorbell(memory.doorbells.watch));
+const watch = new WatchFeed({
+  toWatch,
+  fromWatch: new SharedRingReader(memory.rings.watchToApply),
+  state: new Int32Array(memory.watchState),
+});
 
 /** Records discarded at once. */
 const DISCARD_RECORDS = 4096;
@@ -106,6 +115,8 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     },
     store.revision,
   );
+  const answers = new WatchAnswers({ store, reader, toWatch });
+  watch.attach({ store, answers, requestCommit: () => sink.flush(0) });
   return new ApplyLoop({
     machine,
     hashes,
@@ -118,6 +129,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     toRaft,
     toMain,
     feed,
+    watch,
     storage: sink,
     direct: state.direct,
     leaseDuties:
@@ -161,6 +173,7 @@ const control: ApplyControl = {
       { toStorage, databaseGeneration },
       logger,
       snapshot && readIntoMemory(snapshot),
+      (storage) => new WatchedSink(storage, watch),
     );
     const { store, membership, recovered } = state;
     const { consistentIndex } = recovered;

@@ -20,11 +20,13 @@ export interface SharedMemory {
   readonly rings: Readonly<Record<RingName, SharedArrayBuffer>>;
   /** One a consumer thread. */
   readonly doorbells: Readonly<Record<ThreadName, SharedArrayBuffer>>;
+  /** Words that the watch thread writes and apply reads (src/watch/watch.ts). */
+  readonly watchState: SharedArrayBuffer;
   /** Moves when another file takes the place of the database; readers of it follow (`src/storage/following-reader.ts`). */
   readonly databaseGeneration: SharedArrayBuffer;
 }
 
-export type ThreadName = "main" | "raft" | "apply" | "storage";
+export type ThreadName = "main" | "raft" | "apply" | "storage" | "watch";
 export type RingName =
   | "mainToRaft"
   | "mainToApply"
@@ -35,7 +37,12 @@ export type RingName =
   | "applyToRaft"
   | "storageToApply"
   | "storageToRaft"
-  | "storageToMain";
+  | "storageToMain"
+  | "applyToWatch"
+  | "mainToWatch"
+  | "storageToWatch"
+  | "watchToApply"
+  | "watchToMain";
 
 /** What every worker is started with. */
 export interface WorkerData {
@@ -106,6 +113,9 @@ export interface MemberOptions {
   /** A read of a peer's connection may take that long. */
   readonly raftReadTimeoutMs: number;
   readonly raftWriteTimeoutMs: number;
+  /** Longest request message, gRPC's overhead included: longer watch responses are split where that is asked for. */
+  readonly receiveBytesMax: number;
+  readonly watchProgressIntervalMs: number;
   readonly logLevel: LogLevel;
 }
 
@@ -200,8 +210,19 @@ export interface RaftControl {
   stop(): Promise<void>;
 }
 
+export interface WatchControl {
+  /** Opens the database (which storage has open) and starts the loop. `committed`: the revision that it stands at. */
+  run(committed: number): void;
+  /** Lets go of the database, for one that a snapshot brings: {@link resume} follows. Watchers in sync are served on. */
+  suspend(): Promise<void>;
+  /** Apply has another state, of the database that is in place now. */
+  resume(): Promise<void>;
+  /** Ends the loop and lets go of the database. Apply must have stopped. */
+  stop(): Promise<void>;
+}
+
 /** Worker side: offers `control` to the supervisor. */
-export function exposeControl(control: StorageControl | ApplyControl | RaftControl): void {
+export function exposeControl(control: StorageControl | ApplyControl | RaftControl | WatchControl): void {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
   Comlink.expose(control, nodeEndpoint(parentPort));
 }

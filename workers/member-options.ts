@@ -7,6 +7,8 @@ import { walDirectory } from "./member-files.ts";
 import type { LogLevel } from "../src/telemetry/logger.ts";
 import type { ClusterStart } from "./cluster-start.ts";
 import type { MemberOptions } from "./control.ts";
+import { PROGRESS_INTERVAL_MS_MIN } from "../src/watch/watch-limits.ts";
+import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 
 /** etcd's request id suffix at the start of a process: unix milliseconds, 40 bits, then 8 bits to count in. */
 function firstRequestId(unixMs: number): number {
@@ -83,6 +85,8 @@ export function memberOptions(
     snapshotsMax: config.snapshotsMax,
     raftReadTimeoutMs: config.raftReadTimeoutMs,
     raftWriteTimeoutMs: config.raftWriteTimeoutMs,
+    receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
+    watchProgressIntervalMs: Math.max(config.watchProgressNotifyIntervalMs, PROGRESS_INTERVAL_MS_MIN),
     logLevel: config.logLevel as LogLevel,
   };
 }

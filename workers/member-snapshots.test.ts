@@ -29,6 +29,7 @@ import {
   type ApplyControl,
   type MemberOptions,
   type StorageControl,
+  type WatchControl,
   type WorkerData,
   remoteControl,
 } from "./control.ts";
@@ -65,6 +66,7 @@ class Threads {
   readonly snapshots: MemberSnapshots;
   readonly storage;
   readonly apply;
+  readonly watch;
   readonly #memory = createSharedMemory(1024 * 1024);
   readonly #toApply: SharedRingWriter;
   readonly #readsToApply: SharedRingWriter;
@@ -75,7 +77,9 @@ class Threads {
     this.#toApply = new SharedRingWriter(rings.raftToApply, new Doorbell(doorbells.apply));
     this.#readsToApply = new SharedRingWriter(rings.mainToApply, new Doorbell(doorbells.apply));
     this.#inboxes = [rings.applyToMain, rings.storageToMain].map((ring) => new SharedRingReader(ring));
-    const start = <T extends object>(name: "apply" | "storage"): ReturnType<typeof remoteControl<T>> => {
+    const start = <T extends object>(
+      name: "apply" | "storage" | "watch",
+    ): ReturnType<typeof remoteControl<T>> => {
       const workerData: WorkerData = { memory: this.#memory, options };
       const worker = new Worker(WORKER_URLS[name], { name, workerData });
       t.after(() => worker.terminate());
@@ -83,10 +87,12 @@ class Threads {
     };
     this.apply = start<ApplyControl>("apply");
     this.storage = options.inMemory ? null : start<StorageControl>("storage");
+    this.watch = start<WatchControl>("watch");
     this.snapshots = new MemberSnapshots({
       options,
       apply: this.apply,
       storage: this.storage,
+      watch: this.watch,
       log: LOG as never,
     });
   }
@@ -95,6 +101,7 @@ class Threads {
     const recovered = await this.storage?.open();
     const { revision } = await this.apply.open();
     if (recovered !== undefined) await this.storage?.run({ ...recovered, revision });
+    await this.watch.run(revision);
     await this.apply.run(RAFT_OPENED);
     this.snapshots.running(RAFT_OPENED);
   }
@@ -102,6 +109,7 @@ class Threads {
   async stop(): Promise<void> {
     await this.snapshots.close();
     await this.apply.stop();
+    await this.watch.stop();
     await this.storage?.stop();
   }
 

@@ -20,7 +20,14 @@ import { installPath } from "../src/snapshot/install-database.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import { findPendingInstall, removeReceived } from "../src/snapshot/received-files.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import type { ApplyControl, MemberOptions, RaftOpened, Recovered, StorageControl } from "./control.ts";
+import type {
+  ApplyControl,
+  MemberOptions,
+  RaftOpened,
+  Recovered,
+  StorageControl,
+  WatchControl,
+} from "./control.ts";
 import { checkFreeSpace } from "./free-space.ts";
 import { SnapshotPool } from "./pool/snapshot-pool.ts";
 
@@ -29,6 +36,7 @@ export interface MemberSnapshotsOptions {
   readonly apply: Comlink.Remote<ApplyControl>;
   /** Null when nothing is kept on disk. */
   readonly storage: Comlink.Remote<StorageControl> | null;
+  readonly watch: Comlink.Remote<WatchControl>;
   readonly log: Log;
 }
 
@@ -113,7 +121,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
   }
 
   async #install(meta: SnapshotMeta): Promise<void> {
-    const { apply, storage, log, options } = this.#options;
+    const { apply, storage, watch, log, options } = this.#options;
     const { index, term } = meta;
     if (this.#opened === null) throw new Error(`snapshot ${index} is to be installed before apply runs`);
     this.#checkOpen();
@@ -123,8 +131,10 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     await this.pool.cancelAll();
     if (storage === null) {
       await apply.suspend();
+      await watch.suspend();
       await apply.open({ path: join(options.snapDir, snapshotFileName(index)), index, term });
     } else await this.#replaceDatabase(storage, { index, term });
+    await watch.resume();
     await apply.run(this.#opened);
     removeReceived(options.snapDir, index);
     const took = `${Math.round(performance.now() - startedMs)}ms`;
@@ -140,9 +150,10 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     storage: Comlink.Remote<StorageControl>,
     expected: SnapshotExpectation,
   ): Promise<void> {
-    const { apply } = this.#options;
+    const { apply, watch } = this.#options;
     const built = await this.#build(expected);
     await apply.suspend();
+    await watch.suspend();
     const recovered = await storage.replace(built);
     const opened = await apply.open();
     // Asked of both, so that nobody goes on with the file that was there before.

@@ -85,6 +85,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     space,
     requestTimeoutMs: config.requestTimeoutMs,
     txnOpsMax: config.txnOpsMax,
+    electionTimeoutMs: config.electionTimeoutMs,
     quotaBackendBytes: quotaBytes(config),
     storageVersion,
     snapshots,

@@ -30,6 +30,7 @@ const outbound = [
   new SharedRingWriter(memory.rings.storageToApply, new Doorbell(memory.doorbells.apply)),
   new SharedRingWriter(memory.rings.storageToRaft, new Doorbell(memory.doorbells.raft)),
   new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main)),
+  new SharedRingWriter(memory.rings.storageToWatch, new Doorbell(memory.doorbells.watch)),
 ];
 
 let backend: LmdbWriter | null = null;

@@ -4,7 +4,7 @@
  * the cause: the WAL makes that safe.
  *
  * ```
- *   storage.open ─▶ raft.open (WAL) ─┬─▶ run: storage, apply, raft ─▶ leader ─▶ publish name ─▶ serve
+ *   storage.open ─▶ raft.open (WAL) ─┬─▶ run: storage, watch, apply, raft ─▶ leader ─▶ publish name ─▶ serve
  *               └─▶ apply.open (index)┘
  * ```
  */
@@ -32,6 +32,7 @@ import {
   type SharedMemory,
   type StorageControl,
   type ThreadName,
+  type WatchControl,
   type WorkerData,
   remoteControl,
 } from "./control.ts";
@@ -165,8 +166,9 @@ class Supervisor {
     const apply = this.#startThread<ApplyControl>("apply");
     const storage = inMemory ? null : this.#startThread<StorageControl>("storage");
     this.#storage = storage;
+    const watch = this.#startThread<WatchControl>("watch");
 
-    const snapshots = new MemberSnapshots({ options: this.#options, apply, storage, log: this.#log });
+    const snapshots = new MemberSnapshots({ options: this.#options, apply, storage, watch, log: this.#log });
     this.#snapshots = snapshots;
     const found: Recovered = storage === null ? NOTHING_RECOVERED : await storage.open();
     const recovered = await snapshots.finishInstall(found);
@@ -174,6 +176,7 @@ class Supervisor {
     const { identity } = log;
     this.#logStart(identity, opened);
     await storage?.run({ ...recovered, revision: opened.revision });
+    await watch.run(opened.revision);
     await apply.run(log);
     snapshots.running(log);
     const router = this.#createRouter(identity);
@@ -181,7 +184,7 @@ class Supervisor {
     startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);
     await raft.run(Comlink.proxy(snapshots));
-    const threads: Threads = { router, raft, apply, storage };
+    const threads: Threads = { router, raft, apply, storage, watch };
     const removed = this.#untilRemoved(router, raft);
     const ended = removed.then(() => {
       throw new Error("the member has been permanently removed from the cluster");
@@ -274,10 +277,12 @@ class Supervisor {
     return new Router({
       toRaft: new SharedRingWriter(rings.mainToRaft, new Doorbell(doorbells.raft)),
       toApply: new SharedRingWriter(rings.mainToApply, new Doorbell(doorbells.apply)),
+      toWatch: new SharedRingWriter(rings.mainToWatch, new Doorbell(doorbells.watch)),
       inboxes: [
         new SharedRingReader(rings.applyToMain),
         new SharedRingReader(rings.raftToMain),
         new SharedRingReader(rings.storageToMain),
+        new SharedRingReader(rings.watchToMain),
       ],
       memberId: identity.memberId,
       firstRequestId: this.#options.firstRequestId,
@@ -326,7 +331,7 @@ class Supervisor {
     this.#log.info("closed etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
   }
 
-  async #stopInOrder({ router, raft, apply, storage }: Threads): Promise<void> {
+  async #stopInOrder({ router, raft, apply, storage, watch }: Threads): Promise<void> {
     this.#versions?.stop();
     await handOverLeadership(router, 2 * this.#config.electionTimeoutMs, this.#log);
     await this.#serving?.stop();
@@ -334,6 +339,7 @@ class Supervisor {
     await raft.stop();
     await this.#snapshots?.close();
     await apply.stop();
+    await watch.stop();
     await storage?.stop();
   }
 
@@ -370,6 +376,7 @@ interface Threads {
   readonly raft: Comlink.Remote<RaftControl>;
   readonly apply: Comlink.Remote<ApplyControl>;
   readonly storage: Comlink.Remote<StorageControl> | null;
+  readonly watch: Comlink.Remote<WatchControl>;
 }
 
 function describe(error: unknown): string {

@@ -5,4 +5,5 @@ export const WORKER_URLS = {
   raft: new URL(`./raft.worker${extension}`, import.meta.url),
   apply: new URL(`./apply.worker${extension}`, import.meta.url),
   storage: new URL(`./storage.worker${extension}`, import.meta.url),
+  watch: new URL(`./watch.worker${extension}`, import.meta.url),
 } as const;

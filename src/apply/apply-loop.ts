@@ -21,6 +21,7 @@ import type { HashKvJobs } from "./hash-kv-jobs.ts";
 import { encodeMemberList } from "./member-answers.ts";
 import type { LeaseDuties } from "./lease-duties.ts";
 import type { MembershipFeed } from "./membership-feed.ts";
+import type { WatchFeed } from "./watch-feed.ts";
 
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
@@ -57,6 +58,8 @@ export interface ApplyLoopOptions {
   readonly toRaft: RingWriter;
   readonly toMain: RingWriter;
   readonly feed: MembershipFeed;
+  /** To the watch thread; without, nobody can watch. */
+  readonly watch?: WatchFeed;
   readonly storage: AppliedSink;
   /** Memory mode: the sink commits in `publish`, and this is how far it is. */
   readonly direct: DirectCommits | null;
@@ -109,8 +112,9 @@ export class ApplyLoop {
 
   /** One round over all rings and one slice of background work. Returns false when there was nothing to do. */
   turn(): boolean {
-    const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage } = this.#options;
+    const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage, watch } = this.#options;
     let records = fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
+    if (watch !== undefined) records += watch.beginTurn();
     records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
     if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
@@ -144,7 +148,8 @@ export class ApplyLoop {
 
   /** True when no ring holds anything that can be handled now: the thread may sleep, unless {@link turn} said otherwise. */
   inboxesEmpty(): boolean {
-    const { fromRaft, fromMain, fromStorage } = this.#options;
+    const { fromRaft, fromMain, fromStorage, watch } = this.#options;
+    if (watch?.hasQuestions === true) return false;
     return (this.#waitsForCommit || fromRaft.isEmpty()) && fromMain.isEmpty() && fromStorage.isEmpty();
   }
 
@@ -162,6 +167,7 @@ export class ApplyLoop {
     // How far the state is alone wakes nobody: who wants to know looks into the ring first.
     if (isAnswer) toMain.publish();
     else toMain.publishQuietly();
+    this.#options.watch?.endBatch();
     // A slice may have written the end of a compaction: storage commits bucket changes only in front of this mark.
     if (this.#appliedIndex !== this.#reportedIndex || (sliced && machine.takeCompactionEnded())) {
       storage.applied(this.#appliedIndex, this.#term, store.revision);
@@ -279,6 +285,12 @@ export class ApplyLoop {
         return;
       case RecordType.credit:
         machine.credit(id, viewOf(bytes).getUint32(bytes.byteOffset + start, true));
+        return;
+      case RecordType.watchCreate:
+      case RecordType.watchCancel:
+      case RecordType.watchProgress:
+      case RecordType.watchClose:
+        this.#options.watch?.forward(type, id, bytes, start, end);
         return;
       case RecordType.leader:
         this.#noteLeader(viewOf(bytes), bytes.byteOffset + start);

@@ -103,9 +103,9 @@ export const RecordType = {
   watchAnswer: 59,
 
   // watch -> apply -> watch
-  /** Asks for what only apply can read. Payload: u8 {@link WatchQueryKind}, then by kind. One at a time. */
+  /** Asks for what only apply can read. Request id = number of the question. Payload: u8 {@link WatchQueryKind}, then by kind. */
   watchQuery: 60,
-  /** Answers of a query, each a record, and a last one. Payload: u8 {@link WatchQueryKind}, u8 1 = last, then by kind. */
+  /** Answers of a question, each a record, and a last one. Request id = its number. Payload: u8 {@link WatchQueryKind}, u8 1 = last, then by kind. */
   watchFound: 61,
 
   // apply -> main

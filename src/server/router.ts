@@ -35,6 +35,8 @@ const REPORT_WAIT_MS = 500;
 export interface RouterOptions {
   readonly toRaft: RingWriter;
   readonly toApply: RingWriter;
+  /** Credits of watch streams; without, nobody can watch. */
+  readonly toWatch?: RingWriter;
   /** Rings that bring answers and states: from apply, raft and storage. */
   readonly inboxes: readonly RingReader[];
   readonly memberId: bigint;
@@ -48,8 +50,8 @@ export interface RouterOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Takes the payload of one record, `bytes[start, end)`. */
-export type RecordHandler = (bytes: Uint8Array, start: number, end: number) => void;
+/** Takes the payload of one record, `bytes[start, end)`, and its request id. */
+export type RecordHandler = (bytes: Uint8Array, start: number, end: number, id: number) => void;
 
 export class Router {
   readonly status: MemberStatus;
@@ -59,6 +61,7 @@ export class Router {
   readonly #prefixHigh: number;
   readonly #toRaft: Outbox;
   readonly #toApply: Outbox;
+  readonly #toWatch: Outbox | null;
   readonly #sweeper: NodeJS.Timeout;
   readonly #streams: AnswerStreams;
   readonly #recordHandlers = new Map<number, RecordHandler>();
@@ -78,6 +81,8 @@ export class Router {
     const onFull = (full: boolean): void => this.#setRingFull(full);
     this.#toRaft = new Outbox(options.toRaft, onFull, options.onFailure);
     this.#toApply = new Outbox(options.toApply, onFull, options.onFailure);
+    this.#toWatch =
+      options.toWatch === undefined ? null : new Outbox(options.toWatch, onFull, options.onFailure);
     this.#streams = new AnswerStreams((id, bytes) => {
       const payload = new Uint8Array(4);
       new DataView(payload.buffer).setUint32(0, bytes, true);
@@ -197,6 +202,19 @@ export class Router {
     return promise;
   }
 
+  /** Sends a record that is no request to apply; takes the payload over. False: there is no room, even to wait. */
+  tellApply(type: number, id: number, payload: Uint8Array): boolean {
+    return this.#toApply.write(type, id, payload);
+  }
+
+  /** The same to the watch thread. */
+  tellWatch(type: number, id: number, payload: Uint8Array): boolean {
+    return this.#toWatch?.write(type, id, payload) ?? false;
+  }
+
+  /** Called when the member stops, in front of everything that then fails. */
+  readonly stopListeners = new Set<() => void>();
+
   /** Sets who takes records of this type; the bytes are borrowed. */
   onRecord(type: number, handler: RecordHandler): void {
     this.#recordHandlers.set(type, handler);
@@ -281,6 +299,7 @@ export class Router {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#sweeper);
+    for (const listener of this.stopListeners) listener();
     for (const { call } of this.#removeLate(Infinity)) this.#refuse(call, ErrorId.stopped);
     this.#streams.removeAll((call) => this.#refuse(call, ErrorId.stopped));
     this.#flush();
@@ -354,7 +373,7 @@ export class Router {
         return;
       default: {
         const handler = this.#recordHandlers.get(type);
-        if (handler !== undefined) return handler(bytes, start, end);
+        if (handler !== undefined) return handler(bytes, start, end, id);
         const known = this.status.take(type, id, bytes, start, end);
         assert(known, "unexpected record in main", type);
       }

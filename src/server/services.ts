@@ -10,11 +10,13 @@ import type { Reconfigurer } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 import type { SpaceGuard } from "./space-guard.ts";
 import { unimplementedMethods } from "./unimplemented.ts";
+import { WatchService } from "./watch.ts";
 
 export interface ServiceOptions extends MaintenanceOptions {
   /** `--max-txn-ops` */
   readonly txnOpsMax: number;
   readonly reconfigurer: Reconfigurer;
+  readonly electionTimeoutMs: number;
   readonly space: SpaceGuard;
   readonly identity: MemberIdentity;
   readonly primary: LeasePrimary;
@@ -28,6 +30,7 @@ export function createServiceTable(router: Router, options: ServiceOptions): Ser
     ...maintenanceMethods(router, options),
     ...leaseMethods(router, options),
     ...healthMethods(router),
+    new WatchService(router, { ...options.identity, electionTimeoutMs: options.electionTimeoutMs }),
     ...unimplementedMethods(),
   ];
   return new Map(handlers.map((handler) => [handler.path, handler]));

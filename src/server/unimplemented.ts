@@ -26,12 +26,10 @@ class UnimplementedMethod implements MethodHandler {
 }
 
 const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
-  ["/etcdserverpb.Watch/Watch", "bidi"],
   ["/v3electionpb.Election/Observe", "serverStreaming"],
 ]);
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
-  ["etcdserverpb.Watch", ["Watch"]],
   ["etcdserverpb.Maintenance", ["Hash", "Downgrade"]],
   [
     "etcdserverpb.Auth",

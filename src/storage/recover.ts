@@ -45,6 +45,14 @@ export function recover(reader: BackendReader): RecoveredState {
   };
 }
 
+/** The compacted revision as of what the reader sees, -1 if there was no compaction: records below it may be gone. */
+export function readCompactRevision(reader: BackendReader): number {
+  return Math.max(
+    readRevision(reader, META_SCHEDULED_COMPACT_REV),
+    readRevision(reader, META_FINISHED_COMPACT_REV),
+  );
+}
+
 function readNumber(reader: BackendReader, key: Uint8Array): number {
   const value = reader.get("meta", key);
   return value === undefined ? 0 : readUint64BE(value, 0);

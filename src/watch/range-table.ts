@@ -1,0 +1,340 @@
+/**
+ * What is watched: keys and ranges, each once however many watch it, and the two ways from a changed key to them. A single key
+ * is found by its hash; ranges lie in a treap by their start, of which every node knows the farthest end below it, so that the
+ * ranges around a key are found in O(log n + found).
+ */
+import { assert } from "../base/assert.ts";
+import { RangeKeys } from "./range-keys.ts";
+import { SlotTable } from "./slot-table.ts";
+
+const ADDRESS = 0;
+const KEY_LENGTH = 1;
+/** {@link SINGLE}, {@link UNBOUNDED}, or the length of the end, which lies behind the key. */
+const END_LENGTH = 2;
+const HASH = 3;
+const HASH_NEXT = 4;
+/** The caller's: first of its own records about this range. */
+const OWNER = 5;
+const LEFT = 6;
+const RIGHT = 7;
+const PRIORITY = 8;
+/** The range of the subtree that ends last. */
+const FARTHEST = 9;
+const STRIDE = 10;
+
+const SINGLE = -1;
+const UNBOUNDED = 0;
+const EMPTY = new Uint8Array(0);
+
+/** Where a range ends: `null` = it is the single key; empty = nowhere, everything from the key on. */
+export type RangeEnd = Uint8Array | null;
+
+export class RangeTable {
+  readonly #slots = new SlotTable(STRIDE);
+  readonly #keys = new RangeKeys();
+  #buckets = new Int32Array(64);
+  #root = 0;
+  #rangeCount = 0;
+  readonly #seed: number;
+  // The key that is looked for.
+  #bytes: Uint8Array = EMPTY;
+  #start = 0;
+  #end = 0;
+  #found: number[] = [];
+
+  /** @param seed secret of the process, against keys made to collide */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** Keys and ranges in it. */
+  get size(): number {
+    return this.#slots.live;
+  }
+
+  /** The caller's word of a range. */
+  owner(range: number): number {
+    return this.#slots.words[range * STRIDE + OWNER];
+  }
+
+  setOwner(range: number, owner: number): void {
+    this.#slots.words[range * STRIDE + OWNER] = owner;
+  }
+
+  /** The range from `key` to `end`, made if it is not there; its number until {@link remove}. The bytes are copied. */
+  obtain(key: Uint8Array, end: RangeEnd): number {
+    const hash = this.#hashRange(key, end);
+    for (let range = this.#bucketOf(hash); range !== 0; range = this.#slots.words[range * STRIDE + HASH_NEXT])
+      if (this.#slots.words[range * STRIDE + HASH] === hash && this.#equals(range, key, end)) return range;
+    return this.#add(key, end, hash);
+  }
+
+  remove(range: number): void {
+    const words = this.#slots.words;
+    const at = range * STRIDE;
+    this.#unlinkHash(range);
+    const endLength = words[at + END_LENGTH];
+    if (endLength !== SINGLE) {
+      this.#rangeCount--;
+      this.#root = this.#removeNode(this.#root, range);
+    }
+    this.#keys.free(words[at + ADDRESS] >>> 0, words[at + KEY_LENGTH] + Math.max(0, endLength));
+    this.#slots.free(range);
+  }
+
+  /** Appends every range that holds the key `bytes[start, end)` to `found`. */
+  match(bytes: Uint8Array, start: number, end: number, found: number[]): void {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    const words = this.#slots.words;
+    if (this.#slots.live > this.#rangeCount) {
+      const hash = this.#hash(bytes, start, end, this.#seed);
+      for (let range = this.#bucketOf(hash); range !== 0; range = words[range * STRIDE + HASH_NEXT]) {
+        const at = range * STRIDE;
+        if (words[at + HASH] !== hash || words[at + END_LENGTH] !== SINGLE) continue;
+        if (this.#compareStart(range) === 0) found.push(range);
+      }
+    }
+    if (this.#root === 0) return;
+    this.#found = found;
+    this.#stab(this.#root);
+  }
+
+  #stab(node: number): void {
+    const words = this.#slots.words;
+    while (node !== 0) {
+      const at = node * STRIDE;
+      if (!this.#endsBehind(words[at + FARTHEST])) return;
+      const left = words[at + LEFT];
+      if (left !== 0) this.#stab(left);
+      // Everything to the right starts behind this one.
+      if (this.#compareStart(node) < 0) return;
+      if (this.#endsBehind(node)) this.#found.push(node);
+      node = words[at + RIGHT];
+    }
+  }
+
+  /** The key that is looked for against the start of `range`: below 0 if it sorts before. */
+  #compareStart(range: number): number {
+    const at = range * STRIDE;
+    const words = this.#slots.words;
+    this.#keys.locate(words[at + ADDRESS] >>> 0);
+    const from = this.#keys.at;
+    return compareBytes(
+      this.#bytes,
+      this.#start,
+      this.#end,
+      this.#keys.bytes,
+      from,
+      from + words[at + KEY_LENGTH],
+    );
+  }
+
+  /** Whether `range` ends behind the key that is looked for. */
+  #endsBehind(range: number): boolean {
+    const at = range * STRIDE;
+    const words = this.#slots.words;
+    const endLength = words[at + END_LENGTH];
+    if (endLength === UNBOUNDED) return true;
+    this.#keys.locate(words[at + ADDRESS] >>> 0);
+    const from = this.#keys.at + words[at + KEY_LENGTH];
+    return compareBytes(this.#bytes, this.#start, this.#end, this.#keys.bytes, from, from + endLength) < 0;
+  }
+
+  #add(key: Uint8Array, end: RangeEnd, hash: number): number {
+    if (this.#slots.live >= this.#buckets.length) this.#growBuckets();
+    const range = this.#slots.allocate();
+    const address = this.#keys.store(key, end ?? EMPTY);
+    const words = this.#slots.words;
+    const at = range * STRIDE;
+    words[at + ADDRESS] = address;
+    words[at + KEY_LENGTH] = key.length;
+    words[at + END_LENGTH] = end === null ? SINGLE : end.length;
+    words[at + HASH] = hash;
+    this.#linkHash(range);
+    if (end === null) return range;
+    this.#rangeCount++;
+    words[at + PRIORITY] = mix(range ^ this.#seed);
+    words[at + FARTHEST] = range;
+    this.#root = this.#insertNode(this.#root, range);
+    return range;
+  }
+
+  #equals(range: number, key: Uint8Array, end: RangeEnd): boolean {
+    const words = this.#slots.words;
+    const at = range * STRIDE;
+    const keyLength = words[at + KEY_LENGTH];
+    if (keyLength !== key.length || words[at + END_LENGTH] !== (end === null ? SINGLE : end.length))
+      return false;
+    this.#keys.locate(words[at + ADDRESS] >>> 0);
+    const { bytes, at: from } = this.#keys;
+    if (compareBytes(key, 0, key.length, bytes, from, from + keyLength) !== 0) return false;
+    if (end === null) return true;
+    const endFrom = from + keyLength;
+    return compareBytes(end, 0, end.length, bytes, endFrom, endFrom + end.length) === 0;
+  }
+
+  // The hash
+
+  #hashRange(key: Uint8Array, end: RangeEnd): number {
+    const hash = this.#hash(key, 0, key.length, this.#seed);
+    return end === null ? hash : this.#hash(end, 0, end.length, hash ^ 0x5bd1_e995);
+  }
+
+  #hash(bytes: Uint8Array, start: number, end: number, seed: number): number {
+    let hash = seed ^ (end - start);
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i], 0x0100_0193);
+    return mix(hash);
+  }
+
+  #bucketOf(hash: number): number {
+    return this.#buckets[hash & (this.#buckets.length - 1)];
+  }
+
+  #linkHash(range: number): void {
+    const words = this.#slots.words;
+    const bucket = words[range * STRIDE + HASH] & (this.#buckets.length - 1);
+    words[range * STRIDE + HASH_NEXT] = this.#buckets[bucket];
+    this.#buckets[bucket] = range;
+  }
+
+  #unlinkHash(range: number): void {
+    const words = this.#slots.words;
+    const bucket = words[range * STRIDE + HASH] & (this.#buckets.length - 1);
+    const next = words[range * STRIDE + HASH_NEXT];
+    let before = this.#buckets[bucket];
+    if (before === range) {
+      this.#buckets[bucket] = next;
+      return;
+    }
+    while (words[before * STRIDE + HASH_NEXT] !== range) {
+      before = words[before * STRIDE + HASH_NEXT];
+      assert(before !== 0, "a watched range is not in its bucket", range);
+    }
+    words[before * STRIDE + HASH_NEXT] = next;
+  }
+
+  #growBuckets(): void {
+    const old = this.#buckets;
+    this.#buckets = new Int32Array(old.length * 2);
+    const words = this.#slots.words;
+    for (const head of old) {
+      for (let range = head; range !== 0;) {
+        const next = words[range * STRIDE + HASH_NEXT];
+        this.#linkHash(range);
+        range = next;
+      }
+    }
+  }
+
+  // The treap
+
+  #insertNode(node: number, range: number): number {
+    if (node === 0) return range;
+    const words = this.#slots.words;
+    const side = this.#before(range, node) ? LEFT : RIGHT;
+    const child = this.#insertNode(words[node * STRIDE + side], range);
+    words[node * STRIDE + side] = child;
+    if (words[child * STRIDE + PRIORITY] > words[node * STRIDE + PRIORITY])
+      return this.#rotateUp(node, child, side);
+    this.#update(node);
+    return node;
+  }
+
+  /** `child` of `node` on `side` takes its place. */
+  #rotateUp(node: number, child: number, side: number): number {
+    const words = this.#slots.words;
+    const other = side === LEFT ? RIGHT : LEFT;
+    words[node * STRIDE + side] = words[child * STRIDE + other];
+    words[child * STRIDE + other] = node;
+    this.#update(node);
+    this.#update(child);
+    return child;
+  }
+
+  #removeNode(node: number, range: number): number {
+    const words = this.#slots.words;
+    assert(node !== 0, "a watched range is not in the tree", range);
+    const at = node * STRIDE;
+    if (node === range) return this.#merge(words[at + LEFT], words[at + RIGHT]);
+    const side = this.#before(range, node) ? LEFT : RIGHT;
+    words[at + side] = this.#removeNode(words[at + side], range);
+    this.#update(node);
+    return node;
+  }
+
+  #merge(left: number, right: number): number {
+    if (left === 0) return right;
+    if (right === 0) return left;
+    const words = this.#slots.words;
+    if (words[left * STRIDE + PRIORITY] > words[right * STRIDE + PRIORITY]) {
+      words[left * STRIDE + RIGHT] = this.#merge(words[left * STRIDE + RIGHT], right);
+      this.#update(left);
+      return left;
+    }
+    words[right * STRIDE + LEFT] = this.#merge(left, words[right * STRIDE + LEFT]);
+    this.#update(right);
+    return right;
+  }
+
+  #update(node: number): void {
+    const words = this.#slots.words;
+    const at = node * STRIDE;
+    let farthest = node;
+    const left = words[at + LEFT];
+    if (left !== 0) farthest = this.#later(farthest, words[left * STRIDE + FARTHEST]);
+    const right = words[at + RIGHT];
+    if (right !== 0) farthest = this.#later(farthest, words[right * STRIDE + FARTHEST]);
+    words[at + FARTHEST] = farthest;
+  }
+
+  /** Whichever of the two ends later. */
+  #later(a: number, b: number): number {
+    const words = this.#slots.words;
+    if (words[a * STRIDE + END_LENGTH] === UNBOUNDED) return a;
+    if (words[b * STRIDE + END_LENGTH] === UNBOUNDED) return b;
+    this.#lookFor(a, words[a * STRIDE + KEY_LENGTH], words[a * STRIDE + END_LENGTH]);
+    return this.#endsBehind(b) ? b : a;
+  }
+
+  /** Order of the tree: by start, then by number. */
+  #before(a: number, b: number): boolean {
+    this.#lookFor(a, 0, this.#slots.words[a * STRIDE + KEY_LENGTH]);
+    const order = this.#compareStart(b);
+    return order === 0 ? a < b : order < 0;
+  }
+
+  /** Looks for the `length` bytes of `range` that lie `offset` behind its address. */
+  #lookFor(range: number, offset: number, length: number): void {
+    this.#keys.locate(this.#slots.words[range * STRIDE + ADDRESS] >>> 0);
+    this.#bytes = this.#keys.bytes;
+    this.#start = this.#keys.at + offset;
+    this.#end = this.#start + length;
+  }
+}
+
+/** Below 0 if `a[as, ae)` sorts before `b[bs, be)`. */
+export function compareBytes(
+  a: Uint8Array,
+  as: number,
+  ae: number,
+  b: Uint8Array,
+  bs: number,
+  be: number,
+): number {
+  const length = Math.min(ae - as, be - bs);
+  for (let i = 0; i < length; i++) {
+    const difference = a[as + i] - b[bs + i];
+    if (difference !== 0) return difference;
+  }
+  return ae - as - (be - bs);
+}
+
+function mix(hash: number): number {
+  hash ^= hash >>> 16;
+  hash = Math.imul(hash, 0x85eb_ca6b);
+  hash ^= hash >>> 13;
+  hash = Math.imul(hash, 0xc2b2_ae35);
+  return hash ^ (hash >>> 16);
+}

@@ -1,0 +1,81 @@
+/**
+ * The watch thread. Owns who watches what and how far each watcher is; it reads LMDB (through a reader of its own) for watchers
+ * that are behind, and never writes anything but responses to main. It sleeps in `Atomics.wait` on its doorbell. The loop itself:
+ * `src/watch/watch.ts`.
+ */
+
+import { randomBytes } from "node:crypto";
+import { flushCompileCache } from "node:module";
+import { workerData } from "node:worker_threads";
+import { Prng } from "../src/base/prng.ts";
+import { Doorbell } from "../src/ring/doorbell.ts";
+import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
+import { openFollowingReader } from "../src/storage/following-reader.ts";
+import { readCompactRevision } from "../src/storage/recover.ts";
+import { DatabaseHistory, type EventHistory } from "../src/watch/event-history.ts";
+import { WatchLoop } from "../src/watch/watch.ts";
+import { AskedHistory } from "../src/watch/watch-query.ts";
+import { runBlockingLoop } from "./blocking-loop.ts";
+import { type WatchControl, type WorkerData, exposeControl } from "./control.ts";
+
+const { memory, options } = workerData as WorkerData;
+const doorbell = new Doorbell(memory.doorbells.watch);
+const toApply = new SharedRingWriter(memory.rings.watchToApply, new Doorbell(memory.doorbells.apply));
+
+let loop: WatchLoop;
+let history: EventHistory;
+let stopping = false;
+let ended: Promise<void> = Promise.resolve();
+
+function openHistory(): EventHistory {
+  if (options.inMemory) return new AskedHistory(toApply);
+  const reader = openFollowingReader(options.databasePath, memory.databaseGeneration);
+  return new DatabaseHistory(reader, readCompactRevision);
+}
+
+const control: WatchControl = {
+  run(committed): void {
+    flushCompileCache(); // a member is more often killed than stopped
+    loop = new WatchLoop({
+      fromApply: new SharedRingReader(memory.rings.applyToWatch),
+      fromMain: new SharedRingReader(memory.rings.mainToWatch),
+      fromStorage: options.inMemory ? null : new SharedRingReader(memory.rings.storageToWatch),
+      toMain: new SharedRingWriter(memory.rings.watchToMain, new Doorbell(memory.doorbells.main)),
+      toApply,
+      state: new Int32Array(memory.watchState),
+      committed,
+      fragmentBytes: options.receiveBytesMax,
+      progressIntervalMs: options.watchProgressIntervalMs,
+      prng: new Prng(randomBytes(4).readUInt32LE()),
+    });
+    history = openHistory();
+    loop.setHistory(history);
+    ended = runBlockingLoop(doorbell, {
+      turn: () => loop.turn(performance.now()),
+      hasWork: () => !loop.inboxesEmpty(),
+      sleepMs: () => loop.sleepMs(performance.now()),
+      stopped: () => stopping,
+    });
+  },
+
+  suspend(): Promise<void> {
+    loop.setHistory(null);
+    loop.abandonQuestion();
+    history.close();
+    return Promise.resolve();
+  },
+
+  resume(): Promise<void> {
+    history = openHistory();
+    loop.setHistory(history);
+    return Promise.resolve();
+  },
+
+  async stop(): Promise<void> {
+    stopping = true;
+    await ended;
+    history.close();
+  },
+};
+
+exposeControl(control);
