@@ -32,6 +32,27 @@ describe("raft loops of a cluster", () => {
     assert.deepEqual(mine, ["of a follower", "of the same one"], "a member's proposals keep their order");
   });
 
+  test("what only the leader of one term may propose is neither forwarded nor proposed in another term", async () => {
+    const cluster = await LoopCluster.found(3);
+    const leader = await cluster.elect();
+    const [follower] = cluster.followers as [LoopMember];
+    const inTerm = (term: number, text: string): Uint8Array => {
+      const payload = Buffer.alloc(8 + text.length, text, "latin1");
+      payload.writeDoubleLE(term);
+      payload.write(text, 8);
+      return payload;
+    };
+    const term = leader.appliedTerm;
+    leader.tell(RecordType.proposeAsLeader, 1, inTerm(term, "in its term"));
+    leader.tell(RecordType.proposeAsLeader, 2, inTerm(term - 1, "of an older term"));
+    leader.tell(RecordType.proposeAsLeader, 3, inTerm(term + 1, "of another term"));
+    follower.tell(RecordType.proposeAsLeader, 4, inTerm(term, "of a follower"));
+    await cluster.tick(2);
+    assert.deepEqual(texts(leader), ["in its term"]);
+    assert.deepEqual(leader.errors, [`2 ${ErrorId.notLeader}`, `3 ${ErrorId.notLeader}`]);
+    assert.deepEqual(follower.errors, [`4 ${ErrorId.notLeader}`]);
+  });
+
   test("an entry is committed once a quorum's disks have it, the leader's own among them or not", async () => {
     const cluster = await LoopCluster.found(3);
     const leader = await cluster.elect();
