@@ -696,7 +696,9 @@ export class RaftLoop implements PeerEvents {
     }
     const { holdsLog } = this.#snapshotsOut;
     const limit = holdsLog ? RETAINED_BYTES_SNAPSHOT_MAX : RETAINED_BYTES_MAX;
-    const unneeded = this.#isAlone ? appliedIndex : holdsLog ? 0 : Math.min(this.#compactIndex, appliedIndex);
+    // While a cluster's founding entries are applied, one of its members is the only one for a moment, but leads nothing.
+    const isAlone = this.#isAlone && this.#consensus.isLeader;
+    const unneeded = isAlone ? appliedIndex : holdsLog ? 0 : Math.min(this.#compactIndex, appliedIndex);
     const durable = Math.min(this.#storageIndex, appliedIndex);
     if (this.#entries.compact(unneeded, durable, limit))
       this.#consensus.compacted(this.#entries.firstIndex - 1);

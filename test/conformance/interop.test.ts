@@ -1,0 +1,157 @@
+/**
+ * One cluster of our members and real etcd members: they elect each other, replicate to each other by log and by snapshot, and
+ * hold the same data in the end. Needs an etcd of 3.5 or 3.6 (ETCD_REFERENCE, or on PATH).
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { describe, test, type TestContext } from "node:test";
+import { KV, Maintenance } from "../../src/proto/gen/rpc_pb.ts";
+import { memberUnderTest, referenceMember, type Program } from "../support/binaries.ts";
+import { ClusterLoad, assertLinearizable } from "../support/cluster-load.ts";
+import { TestCluster, statusOf } from "../support/cluster.ts";
+import { EtcdClient } from "../support/etcd-client.ts";
+import { waitFor } from "../support/wait.ts";
+
+const reference = referenceMember();
+const CATCH_UP_MS = 20_000;
+const CATCH_UP_ENTRIES = 5000;
+const CLIENTS = 4;
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+
+/** Why this test cannot run; undefined if it can. */
+function noReference(): string | undefined {
+  if (reference === undefined) return "no etcd on PATH and no ETCD_REFERENCE";
+  const version = /etcd Version: (\d+)\.(\d+)/.exec(
+    execFileSync(reference.file, ["--version"], { encoding: "utf8" }),
+  );
+  const minor = version?.[1] === "3" ? Number(version[2]) : 0;
+  return minor === 5 || minor === 6 ? undefined : `needs etcd 3.5 or 3.6, and this one is ${version?.[0]}`;
+}
+
+const ours = memberUnderTest();
+const theirs = reference as Program;
+
+interface Plan {
+  /** Founding members, by name. */
+  readonly founders: readonly Program[];
+  readonly joiner: Program;
+  /** Entries between snapshots; few of them, and a new member cannot catch up by log alone. */
+  readonly snapshotCount: number;
+  /** How the new member must have got its data. Left out where etcd leads: it sends an empty member a snapshot in any case. */
+  readonly catchesUpBy?: "log" | "snapshot";
+}
+
+/** A third member of the other kind joins two under load, leads, restarts, and all end with the same data. */
+async function joinUnderLoad(
+  t: TestContext,
+  { founders, joiner, snapshotCount, catchesUpBy }: Plan,
+): Promise<void> {
+  t.diagnostic(`SEED=${seed}`);
+  const args = [
+    `--snapshot-count=${snapshotCount}`,
+    `--experimental-snapshot-catchup-entries=${Math.min(snapshotCount, CATCH_UP_ENTRIES)}`,
+  ];
+  const cluster = await new TestCluster(t, {
+    size: founders.length,
+    program: (name) => founders[Number(name.slice(1)) - 1],
+    args,
+  }).start();
+  const addresses = (): string[] => cluster.running.map(({ address }) => address);
+  const load = new ClusterLoad({ seed, clients: CLIENTS, addresses });
+  try {
+    await load.moreWrites(300);
+    const name = await cluster.grow({ program: joiner });
+    await caughtUp(cluster, name);
+    const bySnapshot = /"msg":"applied snapshot"/.test(cluster.member(name).log);
+    if (catchesUpBy !== undefined) assert.equal(bySnapshot ? "snapshot" : "log", catchesUpBy);
+    await load.moreWrites(50);
+    await lead(cluster, name);
+    await load.moreWrites(100);
+    await lead(cluster, "m1");
+    await load.moreWrites(50);
+    await cluster.member(name).stop();
+    await load.moreWrites(50);
+    await cluster.restart(name, { program: joiner });
+    await load.moreWrites(50);
+  } catch (error) {
+    load.abandon();
+    for (const member of cluster.members.values()) t.diagnostic(member.log.split("\n").slice(-15).join("\n"));
+    throw error;
+  }
+  const report = await load.stop();
+  assertLinearizable(report.history);
+  await assertSameData(cluster);
+}
+
+async function caughtUp(cluster: TestCluster, name: string): Promise<void> {
+  await waitFor(`${name} to have caught up`, CATCH_UP_MS, async () => {
+    const [own, first] = await Promise.all([
+      statusOf(cluster.member(name)),
+      statusOf(cluster.member("m1")),
+    ]).catch(() => []);
+    return own !== undefined && first !== undefined && own.appliedIndex >= first.appliedIndex - 100
+      ? true
+      : undefined;
+  });
+}
+
+/** Moves leadership to a member. */
+async function lead(cluster: TestCluster, name: string): Promise<void> {
+  const leader = await cluster.leader();
+  if (leader === name) return;
+  const targetID = await cluster.idOf(name);
+  const client = new EtcdClient(cluster.member(leader).address);
+  await client.call(Maintenance.method.moveLeader, { targetID });
+  client.close();
+  assert.equal(await cluster.leader(), name);
+  const own = new EtcdClient(cluster.member(name).address);
+  await own.call(KV.method.put, { key: Buffer.from("leads"), value: Buffer.from(name) });
+  own.close();
+}
+
+async function assertSameData(cluster: TestCluster): Promise<void> {
+  const states = await cluster.converged();
+  const revision = BigInt(states[0]?.revision ?? 0);
+  const hashes = await Promise.all(
+    cluster.running.map(async (member) => {
+      const client = new EtcdClient(member.address);
+      const { hash } = await client.call(Maintenance.method.hashKV, { revision });
+      client.close();
+      return hash;
+    }),
+  );
+  assert.equal(new Set(hashes).size, 1, `members differ: ${hashes.join(", ")}`);
+}
+
+describe("one cluster with etcd", { skip: noReference(), concurrency: 2 }, () => {
+  test("ours joins two etcd members and catches up by snapshot", async (t) => {
+    await joinUnderLoad(t, {
+      founders: [theirs, theirs],
+      joiner: ours,
+      snapshotCount: 50,
+      catchesUpBy: "snapshot",
+    });
+  });
+
+  test("an etcd member joins two of ours and catches up by log", async (t) => {
+    await joinUnderLoad(t, {
+      founders: [ours, ours],
+      joiner: theirs,
+      snapshotCount: 10_000,
+      catchesUpBy: "log",
+    });
+  });
+
+  test("an etcd member joins two of ours and catches up by snapshot", async (t) => {
+    await joinUnderLoad(t, {
+      founders: [ours, ours],
+      joiner: theirs,
+      snapshotCount: 50,
+      catchesUpBy: "snapshot",
+    });
+  });
+
+  test("ours and etcd found a cluster together", async (t) => {
+    await joinUnderLoad(t, { founders: [ours, theirs], joiner: ours, snapshotCount: 10_000 });
+  });
+});

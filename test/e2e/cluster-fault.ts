@@ -1,0 +1,63 @@
+/** What a test of faults does: a cluster, a load, a fault, and the checks of everything afterwards. */
+import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
+import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
+import { ClusterLoad, assertLinearizable, type LoadReport } from "../support/cluster-load.ts";
+import { TestCluster, type ClusterOptions } from "../support/cluster.ts";
+import { EtcdClient } from "../support/etcd-client.ts";
+import { Namespaces } from "../support/namespaces.ts";
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+const CLIENTS = 8;
+let networks = 0;
+
+/** A cluster under load; `fault` does what it likes to it. Checks the history and the members afterwards. */
+export async function underLoad(
+  t: TestContext,
+  options: ClusterOptions,
+  fault: (cluster: TestCluster, load: ClusterLoad) => Promise<void>,
+): Promise<LoadReport> {
+  t.diagnostic(`SEED=${seed}`);
+  const cluster = await new TestCluster(t, options).start();
+  await cluster.leader();
+  const load = new ClusterLoad({
+    seed,
+    clients: CLIENTS,
+    addresses: () => cluster.running.map(({ address }) => address),
+  });
+  try {
+    await load.moreWrites(200);
+    await fault(cluster, load);
+    await load.moreWrites(200);
+  } catch (error) {
+    load.abandon();
+    throw error;
+  }
+  const report = await load.stop();
+  t.diagnostic(
+    `${report.history.length} operations, ${report.acknowledgedWrites} writes; failures: ${JSON.stringify([...report.failures])}`,
+  );
+  assertLinearizable(report.history);
+  await assertSameData(cluster);
+  return report;
+}
+
+async function assertSameData(cluster: TestCluster): Promise<void> {
+  const states = await cluster.converged();
+  const hashes = await Promise.all(
+    cluster.running.map(async (member) => {
+      const client = new EtcdClient(member.address);
+      const { hash } = await client.call(Maintenance.method.hashKV, {
+        revision: BigInt(states[0]?.revision ?? 0),
+      });
+      client.close();
+      return hash;
+    }),
+  );
+  assert.equal(new Set(hashes).size, 1, `members differ: ${hashes.join(", ")}`);
+}
+
+/** A network a test. */
+export function isolated(t: TestContext): { namespaces: Namespaces } {
+  return { namespaces: new Namespaces(t, networks++) };
+}
