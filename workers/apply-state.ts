@@ -7,7 +7,7 @@ import { formatId } from "../src/cluster/identity.ts";
 import { Membership } from "../src/cluster/membership.ts";
 import { Alarms } from "../src/apply/alarms.ts";
 import type { BucketSink } from "../src/apply/apply-interfaces.ts";
-import type { HashKvJobsOptions } from "../src/apply/hash-kv-jobs.ts";
+import type { HashKvJobsOptions, HashScan } from "../src/apply/hash-kv-jobs.ts";
 import { LeaseView } from "../src/lease/lease-codec.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../src/lease/lease-limits.ts";
 import { Lessor } from "../src/lease/lessor.ts";
@@ -17,6 +17,7 @@ import type { RevisionSink } from "../src/mvcc/store.ts";
 import type { RingWriter } from "../src/ring/ring.ts";
 import { type BackendReader, type BackendWriter, BUCKETS } from "../src/mvcc/backend.ts";
 import { readCheckpoint } from "../src/storage/checkpoint.ts";
+import { DatabaseHash } from "../src/storage/database-hash.ts";
 import { HashKv } from "../src/storage/hash-kv.ts";
 import { openFollowingReader } from "../src/storage/following-reader.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
@@ -51,6 +52,8 @@ export interface ApplyState {
   readonly revisionChanges: () => number;
   /** Opens a walk over what is committed now, with a snapshot of its own. */
   readonly openHashScan: HashKvJobsOptions["openScan"];
+  /** The same over all buckets. */
+  readonly openWholeScan: () => HashScan;
 }
 
 /** Where storage is heard and spoken to. */
@@ -104,13 +107,7 @@ export function openState(
       compactRevision: keep.compactRevision,
       keeps,
     });
-    return {
-      step: (recordsMax) => scan.step(recordsMax),
-      get hash() {
-        return scan.hash;
-      },
-      close: () => snapshot.close(),
-    };
+    return hashScan(scan, snapshot);
   };
   return {
     reader,
@@ -130,6 +127,21 @@ export function openState(
       recovered.scheduledCompactRev > (checkpointRevision > 0 ? -1 : recovered.finishedCompactRev),
     revisionChanges: () => ringSink.revisionChanges,
     openHashScan,
+    openWholeScan: () => {
+      const snapshot = backend?.reader() ?? openLmdbReader(options.databasePath);
+      return hashScan(new DatabaseHash(snapshot), snapshot);
+    },
+  };
+}
+
+/** A computation that closes its snapshot with itself. */
+function hashScan(scan: HashKv | DatabaseHash, snapshot: BackendReader): HashScan {
+  return {
+    step: (recordsMax) => scan.step(recordsMax),
+    get hash() {
+      return scan.hash;
+    },
+    close: () => snapshot.close(),
   };
 }
 

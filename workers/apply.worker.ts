@@ -110,6 +110,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
       store,
       responses,
       openScan: state.openHashScan,
+      openWholeScan: state.openWholeScan,
       header: () => responseHeader(identity, store.revision, machine.appliedTerm),
       requestCommit: () => sink.flush(0),
     },

@@ -2,7 +2,9 @@
  * Defragmentation, as the supervisor has it carried out: the pool copies the database beside everything else, storage brings the
  * copy up to date between two turns of its loop and puts it in place. Clients are served throughout.
  */
+import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type * as Comlink from "comlink";
 import type { Defragmenter } from "../src/server/defragment.ts";
 import { removeDatabase } from "../src/storage/copy-database.ts";
@@ -12,6 +14,12 @@ import type { SnapshotPool } from "./pool/snapshot-pool.ts";
 
 /** Deleted at the next start if the process dies. */
 const TARGET_NAME = "tmp-defrag";
+
+/**
+ * How long the old file is kept open. Whoever closes a large deleted file last waits until the system has freed all of it: that is
+ * to be a thread of the system's pool, and not the reader of the apply thread.
+ */
+const OLD_FILE_KEPT_MS = 3000;
 
 export interface MemberDefragmentOptions {
   readonly options: MemberOptions;
@@ -40,11 +48,16 @@ export class MemberDefragment implements Defragmenter {
     if (storage === null) return;
     checkFreeSpace(options.snapDir, inUseBytes, "a defragmentation");
     const target = join(options.snapDir, TARGET_NAME);
-    await storage.beginDefragment();
+    const old = await open(options.databasePath, "r");
+    const release = (): Promise<void> =>
+      sleep(OLD_FILE_KEPT_MS, undefined, { ref: false }).then(() => old.close());
     try {
+      await storage.beginDefragment();
       const { revision } = await pool.copy(options.databasePath, target);
       await storage.finishDefragment(target, revision);
+      release().catch(() => undefined);
     } catch (error) {
+      await old.close();
       await storage.abandonDefragment();
       removeDatabase(target);
       throw error;

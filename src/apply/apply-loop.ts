@@ -315,7 +315,8 @@ export class ApplyLoop {
         .message(1, responseHeader(identity, this.#options.store.revision, this.#term))
         .finish();
       machine.respond(id, answer);
-    } else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
+    } else if (kind === ReadKind.hash) this.#options.hashes.requestWhole(id);
+    else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
     else machine.read(id, kind, bytes, start + 1, end);
   }
 

@@ -1,5 +1,5 @@
 /**
- * HashKV requests: each waits until storage holds what it hashes, then reads the backend in slices beside everything else.
+ * HashKV requests, and Hash beside them: each waits until storage holds what it hashes, then reads the backend in slices beside everything else.
  * The keep set and the backend's snapshot are taken in the same moment, so that no compaction comes between.
  */
 
@@ -28,6 +28,8 @@ export interface HashKvJobsOptions {
   readonly responses: ResponseSink;
   /** Opens a scan over what storage has committed by now. `keeps` is asked in ascending order; null = everything counts. */
   readonly openScan: (keep: KeepSet, keeps: ((main: number, sub: number) => boolean) | null) => HashScan;
+  /** Opens a scan over all buckets as storage has committed them by now; without, Hash is not served. */
+  readonly openWholeScan?: () => HashScan;
   /** Response header at the current revision and term. */
   readonly header: () => MessageBuilder;
   /** Makes storage commit soon. */
@@ -37,6 +39,7 @@ export interface HashKvJobsOptions {
 interface Job {
   readonly requestId: number;
   readonly revision: number;
+  /** Null before the scan is open, and for a hash of all buckets. */
   keep: KeepSet | null;
   scan: HashScan | null;
 }
@@ -63,6 +66,14 @@ export class HashKvJobs {
     const revision = asked <= 0 ? store.revision : asked;
     this.#jobs.push({ requestId, revision, keep: null, scan: null });
     if (this.#committedRevision < revision) this.#options.requestCommit();
+  }
+
+  /** Hashes all buckets, as storage has committed them by now. */
+  requestWhole(requestId: number): void {
+    const { responses, openWholeScan } = this.#options;
+    if (openWholeScan === undefined) return responses.fail(requestId, ErrorId.notCapable);
+    if (this.#jobs.length >= HASH_JOBS_MAX) return responses.fail(requestId, ErrorId.requestTooManyRequests);
+    this.#jobs.push({ requestId, revision: 0, keep: null, scan: openWholeScan() });
   }
 
   /** Storage holds everything up to `revision`. */
@@ -110,16 +121,13 @@ export class HashKvJobs {
     job.scan = openScan(keep, keep.anyLive ? (main, sub) => filter.includes(main, sub) : null);
   }
 
-  /** HashKVResponse {1 header, 2 hash, 3 compact_revision, 4 hash_revision}. */
+  /** HashKVResponse {1 header, 2 hash, 3 compact_revision, 4 hash_revision}, or the beginning of it: HashResponse. */
   #finish(job: Job, scan: HashScan): void {
     const { responses, header } = this.#options;
     this.cancel(job.requestId);
-    const answer = new MessageBuilder()
-      .message(1, header())
-      .number(2, scan.hash)
-      .uint64(3, BigInt(job.keep?.compactRevision ?? -1))
-      .number(4, job.revision)
-      .finish();
+    const builder = new MessageBuilder().message(1, header()).number(2, scan.hash);
+    if (job.keep !== null) builder.uint64(3, BigInt(job.keep.compactRevision)).number(4, job.revision);
+    const answer = builder.finish();
     responses.respond(job.requestId, answer, 0, answer.length);
   }
 

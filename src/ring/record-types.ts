@@ -153,6 +153,8 @@ export const ReadKind = {
   leaseList: 8,
   /** No request: answers a message that holds only a response header, once storage has committed everything applied before. */
   commit: 16,
+  /** No request: answers HashResponse, of what storage has committed. */
+  hash: 17,
 } as const;
 
 /** First byte of a `peerRequest` record. */

@@ -14,6 +14,7 @@ import { MessageBuilder } from "../proto/message-builder.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { CallFailure } from "./internal-call.ts";
+import { Pace } from "./paced-sender.ts";
 import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 
@@ -21,10 +22,6 @@ import type { Router } from "./router.ts";
 const BLOB_BYTES = 32 * 1024;
 /** Read from the file at once. */
 const READ_BYTES = 8 * BLOB_BYTES;
-/** Bytes that may wait for the client; above, nothing is read. */
-const PENDING_BYTES_MAX = READ_BYTES;
-/** A client that has taken nothing for so long is given up. */
-const STALL_MS_MAX = 60_000;
 /** Snapshots in progress for clients; more are refused: each keeps a file on the disk. */
 export const CLIENT_SNAPSHOTS_MAX = 8;
 const EMPTY = new Uint8Array(0);
@@ -53,13 +50,6 @@ export interface ClientSnapshotOptions {
   readonly log: Logger;
 }
 
-/** One call in progress. */
-interface Download {
-  readonly abort: AbortController;
-  /** Called when the client has taken what waited. */
-  onDrain: () => void;
-}
-
 export class SnapshotMethod implements MethodHandler {
   readonly path = "/etcdserverpb.Maintenance/Snapshot";
   readonly kind = "serverStreaming";
@@ -77,12 +67,12 @@ export class SnapshotMethod implements MethodHandler {
       call.end(GrpcCode.resourceExhausted, "etcdserver: too many snapshots are being sent");
       return;
     }
-    const download: Download = { abort: new AbortController(), onDrain: () => {} };
-    call.state = download;
+    const pace = new Pace(call);
+    call.state = pace;
     this.#active++;
-    this.#serve(call, download)
+    this.#serve(call, pace)
       .catch((error: unknown) => {
-        if (download.abort.signal.aborted) return;
+        if (pace.signal.aborted) return;
         log.warn("failed to send database snapshot to client", { error });
         router.end(call, error instanceof CallFailure ? error : internalFailure(error));
       })
@@ -90,18 +80,16 @@ export class SnapshotMethod implements MethodHandler {
   }
 
   onCancel(call: Call): void {
-    const download = call.state as Download | null;
-    download?.abort.abort(new Error("the client has gone"));
-    download?.onDrain();
+    (call.state as Pace | null)?.cancel();
   }
 
   onDrain(call: Call): void {
-    (call.state as Download | null)?.onDrain();
+    (call.state as Pace | null)?.drained();
   }
 
-  async #serve(call: Call, download: Download): Promise<void> {
+  async #serve(call: Call, pace: Pace): Promise<void> {
     const { router, source, log, storageVersion } = this.#options;
-    const { signal } = download.abort;
+    const { signal } = pace;
     // What this member has applied is to be in it, as with etcd.
     await router.request((own) => router.read(own, ReadKind.commit, false, EMPTY, 0, 0));
     signal.throwIfAborted();
@@ -112,7 +100,7 @@ export class SnapshotMethod implements MethodHandler {
       const startedMs = performance.now();
       const fields = { "total-bytes": snapshot.bytes, "storage-version": version };
       log.info("sending database snapshot to client", fields);
-      await this.#send(call, download, snapshot, version);
+      await this.#send(call, pace, snapshot, version);
       const took = `${Math.round(performance.now() - startedMs)}ms`;
       log.info("successfully sent database snapshot to client", { ...fields, took });
       router.end(call, failure(ErrorId.none));
@@ -123,7 +111,7 @@ export class SnapshotMethod implements MethodHandler {
 
   async #send(
     call: Call,
-    download: Download,
+    pace: Pace,
     { file, bytes, sha256 }: ClientSnapshot,
     version: string,
   ): Promise<void> {
@@ -137,7 +125,7 @@ export class SnapshotMethod implements MethodHandler {
       }
       sent += bytesRead;
       this.#options.router.flush();
-      await untilTaken(call, download);
+      await pace.untilTaken();
     }
     sendBlob(call, sha256, 0, version);
   }
@@ -147,21 +135,6 @@ export class SnapshotMethod implements MethodHandler {
 function sendBlob(call: Call, blob: Uint8Array, remainingBytes: number, version: string): void {
   const message = new MessageBuilder().number(2, remainingBytes).bytes(3, blob).string(4, version).finish();
   call.sendMessage(message, 0, message.length);
-}
-
-/** Waits until little enough waits for the client. Rejects when it has gone, or takes nothing. */
-async function untilTaken(call: Call, download: Download): Promise<void> {
-  const { signal } = download.abort;
-  while (!signal.aborted && call.pendingBytes() > PENDING_BYTES_MAX / 2) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = setTimeout(
-      () => reject(new CallFailure(GrpcCode.unavailable, "etcdserver: the client does not read its answer")),
-      STALL_MS_MAX,
-    );
-    download.onDrain = resolve;
-    await promise.finally(() => clearTimeout(late));
-  }
-  signal.throwIfAborted();
 }
 
 function internalFailure(error: unknown): CallFailure {

@@ -115,9 +115,9 @@ test("what the checks refuse is answered at once and goes nowhere", () => {
   equal(fixture.router.pendingRequests, 0);
 });
 
-test("all but compactions are kept back while their client does not read", () => {
+test("all but compactions, and streams, which wait for their client themselves, are kept back while their client does not read", () => {
   deepEqual(
     methods.filter((method) => method.paced !== true).map((method) => method.path),
-    ["/etcdserverpb.KV/Compact"],
+    ["/etcdserverpb.KV/Compact", "/etcdserverpb.KV/RangeStream"],
   );
 });

@@ -17,6 +17,7 @@ import type { Call, MethodHandler } from "../grpc/service.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { stripDeleteRange, stripTxn } from "../proto/strip-range-end.ts";
 import { ReadKind } from "../ring/record-types.ts";
+import { RangeStreamMethod } from "./range-stream.ts";
 import type { Router } from "./router.ts";
 import { NO_SPACE_GUARD, type SpaceGuard } from "./space-guard.ts";
 
@@ -60,6 +61,7 @@ export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
       },
       false,
     ),
+    new RangeStreamMethod(router),
   ];
 }
 

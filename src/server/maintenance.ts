@@ -88,6 +88,21 @@ class HashKvMethod extends MaintenanceMethod {
   }
 }
 
+class HashMethod extends MaintenanceMethod {
+  override onMessage(call: Call): void {
+    if (!this.router.admits(call, false)) return;
+    // What this member has applied is to be in it, as with etcd.
+    this.router
+      .request((own) => this.router.read(own, ReadKind.commit, false, EMPTY, 0, 0))
+      .then(
+        () => {
+          if (!call.cancelled) this.router.read(call, ReadKind.hash, false, EMPTY, 0, 0);
+        },
+        (error: unknown) => this.router.end(call, error as CallFailure),
+      );
+  }
+}
+
 class MoveLeaderMethod extends MaintenanceMethod {
   override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
     // MoveLeaderRequest {1 targetID}.
@@ -122,6 +137,7 @@ class AlarmMethod extends MaintenanceMethod {
 export function maintenanceMethods(router: Router, options: MaintenanceOptions): MethodHandler[] {
   return [
     new StatusMethod("Status", router, options),
+    new HashMethod("Hash", router, options),
     new HashKvMethod("HashKV", router, options),
     new AlarmMethod("Alarm", router, options),
     new MoveLeaderMethod("MoveLeader", router, options),

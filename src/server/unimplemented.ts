@@ -30,7 +30,7 @@ const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
 ]);
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
-  ["etcdserverpb.Maintenance", ["Hash", "Downgrade"]],
+  ["etcdserverpb.Maintenance", ["Downgrade"]],
   [
     "etcdserverpb.Auth",
     [
