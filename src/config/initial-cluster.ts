@@ -67,7 +67,7 @@ export function findInitialClusterProblem(config: Config): string | undefined {
 
 /** Why these founders cannot include this member, or undefined. */
 export function findMemberProblem(
-  config: Config,
+  config: Pick<Config, "name">,
   members: ReadonlyMap<string, readonly string[]>,
   text: string,
 ): string | undefined {
@@ -82,7 +82,7 @@ export function findMemberProblem(
  * or undefined.
  */
 export async function findAdvertiseProblem(
-  config: Config,
+  config: Pick<Config, "name" | "initialAdvertisePeerUrls">,
   own: readonly string[],
   resolve: ResolveHost,
 ): Promise<string | undefined> {

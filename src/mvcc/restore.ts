@@ -53,7 +53,9 @@ export class Restorer {
     const state = this.#state;
     const { reader, probe, table, tree } = state;
     if (!reader.read(bytes, 0, bytes.length)) return false;
-    if (!tombstone && reader.version === 0) return false;
+    // etcd's restoration with --bump-revision leaves an empty record behind: the key "", live, which no range can reach.
+    const version = bytes.length === 0 ? 1 : reader.version;
+    if (!tombstone && version === 0) return false;
     this.#main = main;
     this.#sub = sub;
     let id = state.find(bytes, reader.keyStart, reader.keyEnd);
@@ -71,7 +73,7 @@ export class Restorer {
     if (known && wasLive === tombstone && this.#fromCheckpoint) tree.setLive(probe, tombstone ? 0 : 1);
     doubles[double + CREATE_REVISION] = tombstone ? 0 : reader.createRevision;
     doubles[double + MOD_REVISION] = main;
-    doubles[double + VERSION] = tombstone ? 0 : reader.version;
+    doubles[double + VERSION] = tombstone ? 0 : version;
     doubles[double + LOCATION] = NOT_IN_MEMORY;
     words[at + SUB] = sub;
     words[at + LEASE_LOW] = reader.leaseLow;

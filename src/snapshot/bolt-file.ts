@@ -55,9 +55,10 @@ export class BoltFile {
 
   /**
    * Compares the SHA-256 behind the database with its bytes. Reads the whole file.
+   * @param onProgress told of the bytes of each part that was read
    * @throws SnapshotFileError when they differ, or when there is no trailer
    */
-  verifyTrailer(): void {
+  verifyTrailer(onProgress?: (bytes: number) => void): void {
     if (!this.hasTrailer) throw this.error("has no SHA-256 behind the database");
     const hash = createHash("sha256");
     const chunk = new Uint8Array(HASH_CHUNK_BYTES);
@@ -66,6 +67,7 @@ export class BoltFile {
       this.read(at, chunk, length);
       hash.update(chunk.subarray(0, length));
       at += length;
+      onProgress?.(length);
     }
     const trailer = Buffer.alloc(TRAILER_BYTES);
     this.read(this.databaseBytes, trailer, TRAILER_BYTES);

@@ -91,8 +91,8 @@ function removeDatabase(path: string): void {
   rmSync(`${path}-lock`, { force: true });
 }
 
-/** A full disk is told before anything is written. */
-function checkFreeSpace(path: string, target: string): void {
+/** A full disk is told before anything is written. @throws with the figures */
+export function checkFreeSpace(path: string, target: string): void {
   const { bavail, bsize } = statfsSync(dirname(target));
   const freeBytes = bavail * bsize;
   const neededBytes = Math.ceil(statSync(path).size * GROWTH_FACTOR) + FREE_BYTES_MIN;

@@ -122,7 +122,8 @@ class ContentCheck {
   }
 }
 
-function isRevisionKey(key: Uint8Array): boolean {
+/** Whether these bytes can be a key of bucket `key`. */
+export function isRevisionKey(key: Uint8Array): boolean {
   const isTombstone = key.length === TOMBSTONE_KEY_BYTES && key[17] === 0x74;
   return (
     (isTombstone || key.length === REVISION_KEY_BYTES) && key[8] === 0x5f && key[0] === 0 && key[1] < 0x20
