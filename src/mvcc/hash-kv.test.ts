@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32c } from "../base/crc32c.ts";
 import { KeepFilter, sortRevisions } from "./hash-kv.ts";
-import { createMvccStore, type Mvcc } from "./mvcc.ts";
+import { createKeyMeta, createMvccStore, type Mvcc } from "./mvcc.ts";
 
 /** Bucket `key` of a real etcd: main/sub, `t` for a tombstone, value. */
 const RECORDS = `2/0 0a026b311002180220012a027631
@@ -94,4 +94,31 @@ test("revisions sort by main, then sub, however large", () => {
     assert.deepEqual([...mains], [main - 3, main - 1, main, main]);
     assert.deepEqual([...subs], [5000, 9, 1, 2]);
   }
+});
+
+test("the empty record that a restoration with --bump-revision leaves counts, survives compactions, and no range meets it", () => {
+  const deleted = new Set<string>();
+  const store = createMvccStore({
+    valueBytesMax: 0,
+    source: { getRevision: () => new Uint8Array(0) },
+    sink: {
+      putRevision: () => {},
+      putTombstone: () => {},
+      deleteRevision: (main, sub) => deleted.add(`${main}/${sub}`),
+    },
+  });
+  const [first] = RECORDS;
+  assert.ok(store.restoreRevision(first.main, first.sub, false, first.value));
+  assert.ok(store.restoreRevision(1002, 0, false, new Uint8Array(0)));
+  store.finishRestore({ scheduledCompactRevision: 1002, finishedCompactRevision: -1 });
+  assert.equal(store.revision, 1002);
+  const keep = store.hashKeepSet(0);
+  assert.deepEqual([...keep.mains], [first.main, 1002]);
+  const cursor = store.openCursor({ key: new Uint8Array(1), end: new Uint8Array(1) }, 0);
+  const found = [];
+  for (const meta = createKeyMeta(); cursor.next(meta);) found.push(meta.modRevision);
+  cursor.close();
+  assert.deepEqual(found, [first.main]);
+  while (!store.compactSlice(1));
+  assert.deepEqual([...deleted], []);
 });

@@ -487,7 +487,7 @@ export class Mvcc implements MvccStore {
     let anyLive = false;
     const mains = new Float64Array(compactRevision < 0 ? 0 : table.pool.live);
     const subs = new Uint32Array(mains.length);
-    const cursor = this.openCursor({ key: EVERYTHING, end: EVERYTHING }, main) as KeyCursor;
+    const cursor = this.openCursor({ key: FIRST_KEY, end: NO_END }, main) as KeyCursor;
     while (cursor.nextRevision(meta)) {
       anyLive = true;
       if (compactRevision < 0) break;
@@ -527,7 +527,9 @@ export class Mvcc implements MvccStore {
   }
 }
 
-const EVERYTHING = new Uint8Array(1);
+/** Also before the key that is a zero byte: a restored history may have an empty key (see restore.ts), which no request can name. */
+const FIRST_KEY = new Uint8Array(0);
+const NO_END = new Uint8Array(1);
 
 export interface MvccStats {
   /** Keys in the index, tombstoned ones included. */
