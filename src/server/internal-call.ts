@@ -30,7 +30,7 @@ export class InternalCall implements Call {
     this.response = this.#resolvers.promise;
   }
 
-  metadata(): undefined {
+  metadata(_name: string): string | undefined {
     return undefined;
   }
 

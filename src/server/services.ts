@@ -1,5 +1,6 @@
 import type { MethodHandler, ServiceTable } from "../grpc/service.ts";
 import { clusterMethods } from "./cluster.ts";
+import { concurrencyMethods } from "./concurrency-methods.ts";
 import type { MemberIdentity } from "../proto/response-header.ts";
 import { healthMethods } from "./grpc-health.ts";
 import { kvMethods } from "./kv.ts";
@@ -24,13 +25,18 @@ export interface ServiceOptions extends MaintenanceOptions {
 
 /** Every method that a client of etcd may call, by path. */
 export function createServiceTable(router: Router, options: ServiceOptions): ServiceTable {
+  const watch = new WatchService(router, {
+    ...options.identity,
+    electionTimeoutMs: options.electionTimeoutMs,
+  });
   const handlers: MethodHandler[] = [
     ...kvMethods(router, options),
     ...clusterMethods(router, options, options.reconfigurer),
     ...maintenanceMethods(router, options),
     ...leaseMethods(router, options),
     ...healthMethods(router),
-    new WatchService(router, { ...options.identity, electionTimeoutMs: options.electionTimeoutMs }),
+    watch,
+    ...concurrencyMethods({ router, watch }),
     ...unimplementedMethods(),
   ];
   return new Map(handlers.map((handler) => [handler.path, handler]));

@@ -53,8 +53,6 @@ const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string
       "RoleRevokePermission",
     ],
   ],
-  ["v3lockpb.Lock", ["Lock", "Unlock"]],
-  ["v3electionpb.Election", ["Campaign", "Proclaim", "Leader", "Observe", "Resign"]],
 ];
 
 /** Handlers for every method of etcd that has no implementation yet. */
