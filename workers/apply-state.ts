@@ -247,11 +247,13 @@ function restoreLeases(options: MemberOptions, reader: BackendReader, store: Mvc
 
 function restoreMembership(recovered: RecoveredState): Membership {
   const membership = new Membership();
-  const version = recovered.cluster.find(({ key }) => Buffer.from(key).toString() === "clusterVersion");
+  const find = (name: string) => recovered.cluster.find(({ key }) => Buffer.from(key).toString() === name);
+  const version = find("clusterVersion");
   membership.restore(
     recovered.members,
     recovered.membersRemoved,
     version === undefined ? "" : Buffer.from(version.value).toString(),
+    find("downgrade")?.value,
   );
   return membership;
 }

@@ -2,7 +2,7 @@
 
 import type { Server } from "node:http";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
-import { storageVersionOf } from "../src/cluster/version.ts";
+import { detectedStorageVersion } from "../src/cluster/version.ts";
 import type { Config } from "../src/config/config.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
 import { type ListenAddress, type ListeningTransport, listenNative } from "../src/grpc/native-transport.ts";
@@ -56,7 +56,7 @@ export interface Serving {
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { router, identity, config, log, snapshots, defragmenter } = options;
-  const storageVersion = (): string => storageVersionOf(router.status.clusterVersion);
+  const storageVersion = (): string => detectedStorageVersion(router.status.clusterVersion);
   const reconfigurer = new Reconfigurer({
     router,
     strict: config.strictReconfigCheck,
@@ -191,7 +191,7 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
     hostWhitelist: config.hostWhitelist,
     corsOrigins: config.corsOrigins,
     clusterVersion: () => router.status.clusterVersion || undefined,
-    storageVersion: () => storageVersionOf(router.status.clusterVersion) || undefined,
+    storageVersion: () => detectedStorageVersion(router.status.clusterVersion) || undefined,
     scrapeMetrics: (accept) => metrics.scrape(accept),
     raftStatus: () => raftStatus(router),
     alarms: () => router.status.alarms.map(({ memberId, type }) => ({ memberId, type: alarmName(type) })),

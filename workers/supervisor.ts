@@ -222,6 +222,7 @@ class Supervisor {
     this.#versions = new VersionMonitor({
       router,
       log: this.#log,
+      downgradeCheckMs: this.#config.downgradeCheckTimeMs,
       versionOf: async ({ peerUrls }) => {
         // A member that is alone starts without what speaks with others.
         const { firstOf, getVersion } = await import("../src/peer/peer-client.ts");

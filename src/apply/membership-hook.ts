@@ -26,6 +26,7 @@ import { encodeChangeResponse } from "./member-answers.ts";
 import type { MembershipFeed } from "./membership-feed.ts";
 import {
   decodeClusterVersion,
+  decodeDowngradeTarget,
   decodeMemberAttributes,
   decodeV2Membership,
   type MemberAttributes,
@@ -77,7 +78,7 @@ export class MembershipHook implements RequestHook {
         break;
       }
       case RaftField.downgradeInfoSet:
-        this.#log("warn", "passed over a downgrade: not supported yet", { index: at.index });
+        this.#setDowngrade(bytes, start, end, at);
         break;
       case RaftField.downgradeVersionTest:
         break;
@@ -156,6 +157,21 @@ export class MembershipHook implements RequestHook {
     if (from === "")
       this.#log("info", "set initial cluster version", { "cluster-version": minorOf(version) });
     else this.#log("info", "updated cluster version", { from: minorOf(from), to: minorOf(version) });
+  }
+
+  #setDowngrade(bytes: Uint8Array, start: number, end: number, at: EntryPosition): void {
+    const target = decodeDowngradeTarget(bytes, start, end);
+    assert(target !== null, "a downgrade in the log can be decoded", at.index);
+    if (at.replayed) return;
+    const { membership, buckets, feed, identity } = this.#options;
+    membership.setDowngrade(target, buckets);
+    feed.report(membership, at.index);
+    if (target === "") return;
+    this.#log("info", "The downgrade is ready to start", {
+      "local-member-id": formatId(identity.memberId),
+      "target-version": target,
+      "server-version": SERVER_VERSION,
+    });
   }
 
   #log(level: "info" | "warn", message: string, fields: Record<string, unknown>): void {

@@ -64,6 +64,21 @@ export function decodeClusterVersion(bytes: Uint8Array, start: number, end: numb
   return reader.failed ? null : version;
 }
 
+/** The target of DowngradeInfoSetRequest {1 enabled, 2 ver}, empty unless enabled; null when malformed. */
+export function decodeDowngradeTarget(bytes: Uint8Array, start: number, end: number): string | null {
+  const reader = new WireReader();
+  let enabled = false;
+  let version = "";
+  reader.reset(bytes, start, end);
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag === TAG_VARINT_1) enabled = reader.bool();
+    else if (tag === TAG_BYTES_2) version = readText(reader);
+    else reader.skip(tag);
+  }
+  if (reader.failed) return null;
+  return enabled ? version : "";
+}
+
 /** v2 Request {2 Method, 3 Path, 4 Val}; null for anything but a PUT of a member's attributes or of the version. */
 export function decodeV2Membership(bytes: Uint8Array, start: number, end: number): V2Membership | null {
   const reader = new WireReader();

@@ -33,6 +33,7 @@ export interface BucketWriter {
 
 const utf8 = new TextEncoder();
 const CLUSTER_VERSION_KEY = utf8.encode("clusterVersion");
+const DOWNGRADE_KEY = utf8.encode("downgrade");
 const CONF_STATE_KEY = utf8.encode("confState");
 const REMOVED = utf8.encode("removed");
 
@@ -54,16 +55,20 @@ export class Membership {
   readonly removed = new Set<bigint>();
   /** `major.minor.0`, or empty while undecided. */
   clusterVersion = "";
+  /** Version that the cluster is being downgraded to, `major.minor.0`; empty = none. */
+  downgradeTarget = "";
 
   /** Fills an empty membership from the buckets. Throws on entries that etcd could not read either. */
   restore(
     members: ReadonlyArray<{ value: Uint8Array }>,
     removed: ReadonlyArray<{ key: Uint8Array }>,
     clusterVersion: string,
+    downgrade?: Uint8Array,
   ): void {
     for (const { value } of members) this.#set(parseMember(value));
     for (const { key } of removed) this.removed.add(BigInt(`0x${new TextDecoder().decode(key)}`));
     this.clusterVersion = clusterVersion;
+    if (downgrade !== undefined) this.downgradeTarget = parseDowngrade(downgrade);
   }
 
   /**
@@ -123,6 +128,13 @@ export class Membership {
     sink.put("cluster", CLUSTER_VERSION_KEY, utf8.encode(version));
   }
 
+  /** A downgrade to `target` begins, or (empty) the one under way ends. */
+  setDowngrade(target: string, sink: BucketWriter): void {
+    this.downgradeTarget = target;
+    const value = JSON.stringify({ "target-version": target, enabled: target !== "" });
+    sink.put("cluster", DOWNGRADE_KEY, utf8.encode(value));
+  }
+
   /** What other threads are told; `index` is the applied one. */
   report(index: number): MembershipReport {
     return {
@@ -130,6 +142,7 @@ export class Membership {
       members: [...this.members.values()].map((member) => ({ ...member, id: formatId(member.id) })),
       removed: [...this.removed].map(formatId),
       clusterVersion: this.clusterVersion,
+      downgradeTarget: this.downgradeTarget,
     };
   }
 
@@ -227,6 +240,12 @@ function memberOf(raw: RawMember): Member {
   };
 }
 
+/** The target in the JSON of key `downgrade`; empty unless one is enabled. */
+function parseDowngrade(json: Uint8Array): string {
+  const raw = JSON.parse(new TextDecoder().decode(json)) as { "target-version"?: string; enabled?: boolean };
+  return raw.enabled === true ? (raw["target-version"] ?? "") : "";
+}
+
 /** JSON of the `membership` record. Ids are lower-case hex. */
 export interface MembershipReport {
   /** The applied index that it belongs to. */
@@ -241,6 +260,8 @@ export interface MembershipReport {
   readonly removed: readonly string[];
   /** `major.minor.0`, or empty while undecided. */
   readonly clusterVersion: string;
+  /** As in {@link Membership}. */
+  readonly downgradeTarget: string;
 }
 
 /** Reads a {@link MembershipReport}. */

@@ -28,9 +28,18 @@ export function toClusterVersion(version: string): string {
 /** The first version of the database that says which it is. */
 const STORAGE_VERSION_MIN = "3.6.0";
 
-/** Version of the database of a cluster of this version: empty before 3.6, which do not say, and while undecided. */
+/** What a database of those before is taken for. */
+const STORAGE_VERSION_SILENT = "3.5.0";
+
+/** What a database file of a cluster of this version says of its version: nothing before 3.6, and while undecided. */
 export function storageVersionOf(clusterVersion: string): string {
   return compareVersions(clusterVersion, STORAGE_VERSION_MIN) >= 0 ? STORAGE_VERSION_MIN : "";
+}
+
+/** Version of the database of a cluster of this version; empty while undecided. */
+export function detectedStorageVersion(clusterVersion: string): string {
+  if (clusterVersion === "") return "";
+  return storageVersionOf(clusterVersion) || STORAGE_VERSION_SILENT;
 }
 
 export interface VersionFacts {
@@ -53,13 +62,17 @@ export function decideClusterVersion(facts: VersionFacts): string | null {
   return sameMajor && compareVersions(clusterVersion, minimum) < 0 ? toClusterVersion(minimum) : null;
 }
 
-/** A downgrade goes one minor version down, and only when no server is older than one above the target. */
+/** Whether `to` is one minor version below `from`: further down no downgrade goes. */
+export function isDowngradeOf(from: string, to: string): boolean {
+  const [above, below] = [parseVersion(from), parseVersion(to)];
+  return above !== null && below !== null && above.major === below.major && above.minor - 1 === below.minor;
+}
+
+/** The target, unless a server is older than one version above it. */
 function decideDowngrade(clusterVersion: string, minimum: string, target: string): string | null {
-  const isOneBelow = (version: string): boolean => {
-    const [from, to] = [parseVersion(version), parseVersion(target)];
-    return from !== null && to !== null && from.major === to.major && from.minor - 1 === to.minor;
-  };
-  return isOneBelow(clusterVersion) && isOneBelow(minimum) ? toClusterVersion(target) : null;
+  return isDowngradeOf(clusterVersion, target) && isDowngradeOf(minimum, target)
+    ? toClusterVersion(target)
+    : null;
 }
 
 /** The oldest of them; null if one is unknown. */

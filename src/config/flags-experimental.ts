@@ -133,7 +133,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "duration",
     default: "5s",
     field: "downgradeCheckTimeMs",
-    noEffectYet: true,
     help: "Period of downgrade completion checks.",
   },
   {

@@ -9,6 +9,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { ErrorId, GrpcCode } from "../base/errors.ts";
+import { storageVersionOf } from "../cluster/version.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { ReadKind } from "../ring/record-types.ts";
@@ -45,8 +46,6 @@ export interface ClientSnapshotSource {
 export interface ClientSnapshotOptions {
   readonly router: Router;
   readonly source: ClientSnapshotSource;
-  /** Storage version text, empty until the cluster version is decided. */
-  readonly storageVersion: () => string;
   readonly log: Logger;
 }
 
@@ -88,7 +87,7 @@ export class SnapshotMethod implements MethodHandler {
   }
 
   async #serve(call: Call, pace: Pace): Promise<void> {
-    const { router, source, log, storageVersion } = this.#options;
+    const { router, source, log } = this.#options;
     const { signal } = pace;
     // What this member has applied is to be in it, as with etcd.
     await router.request((own) => router.read(own, ReadKind.commit, false, EMPTY, 0, 0));
@@ -96,7 +95,7 @@ export class SnapshotMethod implements MethodHandler {
     const snapshot = await source.createForClient(router.status.dbInUseBytes, signal);
     try {
       signal.throwIfAborted();
-      const version = storageVersion();
+      const version = storageVersionOf(router.status.clusterVersion);
       const startedMs = performance.now();
       const fields = { "total-bytes": snapshot.bytes, "storage-version": version };
       log.info("sending database snapshot to client", fields);

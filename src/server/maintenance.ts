@@ -12,6 +12,7 @@ import { responseHeader, type MemberIdentity } from "../proto/response-header.ts
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClientSnapshotSource, SnapshotMethod } from "./client-snapshot.ts";
 import { type Defragmenter, DefragmentMethod } from "./defragment.ts";
+import { DowngradeMethod } from "./downgrade.ts";
 import type { CallFailure } from "./internal-call.ts";
 import { readMemberRequest } from "./member-request.ts";
 import { transferLeadership } from "./leader-transfer.ts";
@@ -74,11 +75,16 @@ class StatusMethod extends MaintenanceMethod {
       .bool(10, status.isLearner)
       .string(11, this.options.storageVersion())
       .number(12, this.options.quotaBackendBytes)
-      .message(13, new MessageBuilder())
+      .message(13, downgradeInfo(status.downgradeTarget))
       .finish();
     call.sendMessage(message, 0, message.length);
     call.end(GrpcCode.ok, "");
   }
+}
+
+/** DowngradeInfo {1 enabled, 2 targetVersion} */
+function downgradeInfo(target: string): MessageBuilder {
+  return new MessageBuilder().bool(1, target !== "").string(2, target);
 }
 
 class HashKvMethod extends MaintenanceMethod {
@@ -142,6 +148,7 @@ export function maintenanceMethods(router: Router, options: MaintenanceOptions):
     new AlarmMethod("Alarm", router, options),
     new MoveLeaderMethod("MoveLeader", router, options),
     new DefragmentMethod({ router, ...options }),
+    new DowngradeMethod({ router, identity: options, log: options.log }),
     new SnapshotMethod({ router, source: options.snapshots, ...options }),
   ];
 }

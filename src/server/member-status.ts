@@ -34,6 +34,8 @@ export class MemberStatus {
   members: readonly Member[] = [];
   /** `major.minor.0` as applied, or empty while undecided. */
   clusterVersion = "";
+  /** Version that the cluster is being downgraded to, `major.minor.0`; empty = none. */
+  downgradeTarget = "";
   /** This member does not vote. */
   isLearner = false;
   /** This member's removal was applied: it has to stop. */
@@ -129,6 +131,7 @@ export class MemberStatus {
     const report = parseMembershipReport(new Uint8Array(json));
     this.members = membersOfReport(report);
     this.clusterVersion = report.clusterVersion;
+    this.downgradeTarget = report.downgradeTarget;
     this.isLearner = this.member(this.memberId)?.isLearner ?? false;
     this.isRemoved = report.removed.includes(formatId(this.memberId));
     this.#notify();

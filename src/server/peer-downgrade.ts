@@ -7,7 +7,7 @@ import type { Router } from "./router.ts";
 
 const EMPTY = new Uint8Array(0);
 
-/** The handler. It reads linearizably first, so the answer is the cluster's and not a cut-off member's. Downgrades are never under way. */
+/** The handler. It reads linearizably first, so the answer is the cluster's and not a cut-off member's. */
 export function downgradeEnabledHandler(router: Router): PeerRequestHandler {
   return async () => {
     try {
@@ -16,7 +16,7 @@ export function downgradeEnabledHandler(router: Router): PeerRequestHandler {
       if (!(error instanceof CallFailure)) throw error;
       return textAnswer(500, `failed linearized read: ${error.message}`);
     }
-    const body = new TextEncoder().encode("false");
+    const body = new TextEncoder().encode(String(router.status.downgradeTarget !== ""));
     return { status: 200, contentType: PeerContentType.text, body };
   };
 }

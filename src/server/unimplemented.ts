@@ -30,7 +30,6 @@ const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
 ]);
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
-  ["etcdserverpb.Maintenance", ["Downgrade"]],
   [
     "etcdserverpb.Auth",
     [

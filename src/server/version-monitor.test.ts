@@ -17,7 +17,7 @@ interface Fixture {
   /** Tells the router who leads in which term. */
   readonly lead: (leader: bigint, term: number) => void;
   /** Tells the router the membership. */
-  readonly members: (ids: readonly bigint[], clusterVersion: string) => void;
+  readonly members: (ids: readonly bigint[], clusterVersion: string, downgradeTarget?: string) => void;
   /** Lets everything that waits for no timer happen. */
   readonly settle: () => Promise<void>;
 }
@@ -48,6 +48,7 @@ function setUp(t: TestContext): Fixture {
   const monitor = new VersionMonitor({
     router,
     log: createLoggerOn(() => undefined, "fatal"),
+    downgradeCheckMs: 5000,
     versionOf: ({ id }) => {
       const version = versions.get(String(id));
       return version === undefined ? Promise.reject(new Error("silent")) : Promise.resolve(version);
@@ -74,7 +75,7 @@ function setUp(t: TestContext): Fixture {
       view.setUint32(16, leader === SELF ? 1 : 0, true);
       send(RecordType.leader, new Uint8Array(view.buffer));
     },
-    members(ids, clusterVersion) {
+    members(ids, clusterVersion, downgradeTarget = "") {
       const members = ids.map((id) => ({
         id: String(id),
         name: "",
@@ -84,7 +85,7 @@ function setUp(t: TestContext): Fixture {
       }));
       send(
         RecordType.membership,
-        utf8.encode(JSON.stringify({ index: 1, members, removed: [], clusterVersion })),
+        utf8.encode(JSON.stringify({ index: 1, members, removed: [], clusterVersion, downgradeTarget })),
       );
     },
     async settle() {
@@ -142,4 +143,16 @@ test("a follower decides nothing, and asks nobody", async (t) => {
   lead(SELF, 3);
   await settle();
   deepEqual(proposed, ["3.6.0"]);
+});
+
+test("while a downgrade is enabled the version goes down to its target, and no further", async (t) => {
+  const { lead, members, settle, proposed } = setUp(t);
+  members([SELF], "3.6.0", "3.5.0");
+  lead(SELF, 2);
+  await settle();
+  deepEqual(proposed, ["3.5.0"]);
+  members([SELF], "3.5.0", "3.5.0");
+  lead(SELF, 3);
+  await settle();
+  deepEqual(proposed, ["3.5.0"], "the older servers are to come now");
 });

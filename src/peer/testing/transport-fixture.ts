@@ -135,6 +135,7 @@ export function membership(
     })),
     removed: removed.map(formatId),
     clusterVersion,
+    downgradeTarget: "",
   };
   return Buffer.from(JSON.stringify(report));
 }
