@@ -17,27 +17,23 @@
  * Backpressure: it takes no more of main's records while too many bytes are not yet durable or not yet handed to apply, and reads no
  * more appends of a leader; the inbox then fills, and main stops reading sockets. Records of the other threads, heartbeats and
  * votes are always taken. Any error ends it: `done` rejects, and nothing after that is acknowledged.
- * Read next: `start-raft-loop.ts`, `entry-log.ts`, `apply-feed.ts`, `read-rounds.ts`, `proposal-queue.ts`, `snapshot-sender.ts`, `snapshot-receiver.ts`.
+ * Read next: `start-raft-loop.ts`, `record-intake.ts`, `entry-log.ts`, `apply-feed.ts`, `read-rounds.ts`, `proposal-queue.ts`, `snapshot-sender.ts`, `snapshot-receiver.ts`.
  */
 
 import { assert } from "../base/assert.ts";
-import { viewOf } from "../base/bytes.ts";
-import { ErrorId } from "../base/errors.ts";
-import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
-import type { RecordHandler, RingWriter } from "../ring/ring.ts";
-import { ApplyFeed, LEADER_BYTES, TRACE_CONTEXT_BYTES } from "./apply-feed.ts";
+import { RecordType } from "../ring/record-types.ts";
+import type { RingWriter } from "../ring/ring.ts";
+import { ApplyFeed, LEADER_BYTES } from "./apply-feed.ts";
 import { RETAINED_BYTES_MAX, RETAINED_BYTES_SNAPSHOT_MAX } from "./entry-log.ts";
 import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
 import { MainFeed } from "./main-feed.ts";
 import type { PeerEvents, PeerNetwork } from "./peer-network.ts";
-import { ProposalQueue, propose } from "./proposal-queue.ts";
-import { EntryType, MessageType, StepResult } from "./raft.ts";
+import { MessageType } from "./raft.ts";
 import type { ConfChange, ConfState, Consensus, RaftMessage, Ready, SnapshotMeta } from "./raft.ts";
-import { singleEntry } from "./core/packed-batch.ts";
 import type { RaftLoopOptions } from "./raft-loop-options.ts";
-import { raftReport } from "./raft-report.ts";
 import { ReadRounds } from "./read-rounds.ts";
+import { RecordIntake, WAITING_READ_BYTES_MAX } from "./record-intake.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 
@@ -47,11 +43,7 @@ import { SnapshotSender } from "./snapshot-sender.ts";
  */
 export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 /** Beyond this a leader drops what other members forward, which they were not kept from sending; their clients time out. */
-/** f64 term in front of what only its leader may propose. */
-const TERM_BYTES = 8;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
-/** Most bytes of reads that wait for leadership to be confirmed or for room. */
-export const WAITING_READ_BYTES_MAX = 8 * 1024 * 1024;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
 const FLUSH_PATIENCE_MS = 1;
 /** Records taken between two looks at the limits above. */
@@ -81,13 +73,12 @@ export class RaftLoop implements PeerEvents {
   readonly #entries: EntryLog;
   readonly #network: PeerNetwork;
   readonly #reads: ReadRounds;
-  readonly #proposals = new ProposalQueue();
   readonly #apply: ApplyFeed;
   readonly #main: MainFeed;
   readonly #snapshotsOut: SnapshotSender;
   readonly #snapshotsIn: SnapshotReceiver;
   readonly #done = Promise.withResolvers<void>();
-  readonly #handler: RecordHandler;
+  readonly #intake: RecordIntake;
   #stopping = false;
   #failed = false;
   /** The flush in flight has not been waited for yet. */
@@ -138,8 +129,17 @@ export class RaftLoop implements PeerEvents {
       (meta) => this.#snapshotInstalled(meta),
       (error) => this.#fail(error),
     );
-    this.#handler = (type, flags, requestId, bytes, start, end) =>
-      this.#handle(type, flags, requestId, bytes, start, end);
+    this.#intake = new RecordIntake({
+      consensus,
+      apply: this.#apply,
+      main: this.#main,
+      reads: this.#reads,
+      network: this.#network,
+      isInstalling: () => this.#snapshotsIn.isBusy,
+      drainWorkers: () => this.#drainWorkers(),
+      storageCommitted: (index) => this.#storageCommitted(index),
+      confChangeResult: (index, isValid) => this.#confChangeResult(index, isValid),
+    });
     this.#storageIndex = appliedIndex;
     this.#appliedIndex = appliedIndex;
     this.#markerIndex = options.snapshotIndex;
@@ -207,7 +207,7 @@ export class RaftLoop implements PeerEvents {
     try {
       this.#drainWorkers();
       if (takesFromMain) this.#drainMain();
-      this.#forwardProposals();
+      this.#intake.forwardProposals();
       this.#takeReady();
       this.#startFlush();
       this.#feedApply();
@@ -333,144 +333,17 @@ export class RaftLoop implements PeerEvents {
 
   #drainWorkers(): void {
     for (const inbox of this.#options.fromWorkers)
-      while (inbox.drain(this.#handler, TURN_RECORDS_MAX) === TURN_RECORDS_MAX);
+      while (inbox.drain(this.#intake.handler, TURN_RECORDS_MAX) === TURN_RECORDS_MAX);
   }
 
   #drainMain(): void {
     const { fromMain } = this.#options;
     let taken = 0;
     while (taken < TURN_RECORDS_MAX && this.#mayTake()) {
-      const count = fromMain.drain(this.#handler, DRAIN_RECORDS_MAX);
+      const count = fromMain.drain(this.#intake.handler, DRAIN_RECORDS_MAX);
       taken += count;
       if (count < DRAIN_RECORDS_MAX) break;
     }
-  }
-
-  #handle(
-    type: number,
-    flags: number,
-    requestId: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
-      case RecordType.propose:
-        this.#propose(flags, requestId, bytes, start, end);
-        return;
-      case RecordType.proposeAsLeader:
-        this.#proposeAsLeader(requestId, bytes, start, end);
-        return;
-      case RecordType.read:
-        this.#read(flags, requestId, bytes, start, end);
-        return;
-      case RecordType.cancel:
-        this.#reads.queue.cancel(requestId);
-        if (this.#proposals.isWaiting) this.#proposals.cancel(requestId);
-        return;
-      case RecordType.committed:
-        this.#storageCommitted(requestId);
-        return;
-      default:
-        this.#handleRare(type, requestId, bytes, start, end);
-    }
-  }
-
-  #handleRare(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset + start, end - start);
-    switch (type) {
-      case RecordType.proposeConfChange:
-        this.#proposeConfChange(requestId, new Uint8Array(bytes.subarray(start, end)));
-        return;
-      case RecordType.confChangeResult:
-        this.#confChangeResult(requestId, view.getUint32(0, true) === 1);
-        return;
-      case RecordType.membership:
-        this.#network.setMembership(new Uint8Array(bytes.subarray(start, end)));
-        return;
-      case RecordType.transferLeader:
-        this.#consensus.transferLeader(view.getBigUint64(0, true));
-        return;
-      case RecordType.raftReport:
-        this.#main.post(RecordType.response, requestId, raftReport(this.#consensus, this.#network));
-        return;
-      case RecordType.peerResponse: {
-        const body = new Uint8Array(bytes.subarray(start + 4, end));
-        this.#network.respond(requestId, view.getUint16(0, true), view.getUint8(2), body);
-        return;
-      }
-      default:
-        assert(false, "unknown record in the raft inbox", type);
-    }
-  }
-
-  #propose(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    const isTraced = (flags & FLAG_TRACED) !== 0;
-    const dataStart = isTraced ? start + TRACE_CONTEXT_BYTES : start;
-    const consensus = this.#consensus;
-    if (!consensus.isLeader) {
-      this.#proposeElsewhere(EntryType.normal, requestId, bytes, dataStart, end);
-      return;
-    }
-    const index = consensus.propose(EntryType.normal, bytes, dataStart, end);
-    if (index === 0) this.#main.refuse(requestId, ErrorId.proposalDropped);
-    else if (isTraced) this.#apply.trace(index, bytes.slice(start, dataStart));
-  }
-
-  /** What follows from leading in one term is never forwarded, and never proposed in another term. */
-  #proposeAsLeader(requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    const consensus = this.#consensus;
-    const term = viewOf(bytes).getFloat64(bytes.byteOffset + start, true);
-    if (!consensus.isLeader || consensus.term !== term) {
-      this.#main.refuse(requestId, ErrorId.notLeader);
-      return;
-    }
-    const index = consensus.propose(EntryType.normal, bytes, start + TERM_BYTES, end);
-    if (index === 0) this.#main.refuse(requestId, ErrorId.proposalDropped);
-  }
-
-  #proposeElsewhere(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#consensus.leaderId !== 0n) this.#proposals.gather(type, requestId, bytes, start, end);
-    else if (!this.#proposals.wait(type, requestId, bytes, start, end))
-      this.#main.refuse(requestId, ErrorId.requestTooManyRequests);
-  }
-
-  /** By a message and not by the fast path: the core looks at conf changes, and may refuse them. */
-  #proposeConfChange(requestId: number, data: Uint8Array): void {
-    const consensus = this.#consensus;
-    if (!consensus.isLeader) {
-      this.#proposeElsewhere(EntryType.confChange, requestId, data, 0, data.length);
-      return;
-    }
-    const [slice] = singleEntry(data, EntryType.confChange);
-    if (propose(consensus, slice) === StepResult.proposalDropped)
-      this.#main.refuse(requestId, ErrorId.proposalDropped);
-  }
-
-  #forwardProposals(): void {
-    if (!this.#proposals.hasGathered) return;
-    this.#proposals.forward(this.#consensus, (requestId) =>
-      this.#main.refuse(requestId, ErrorId.proposalDropped),
-    );
-  }
-
-  /** There is a leader: what waited for one is proposed. */
-  #proposeWaiting(): void {
-    for (const { type, requestId, data } of this.#proposals.takeWaiting()) {
-      if (type === EntryType.normal) this.#propose(0, requestId, data, 0, data.length);
-      else this.#proposeConfChange(requestId, data);
-    }
-    this.#forwardProposals();
-  }
-
-  #read(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    const readIndex = this.#consensus.immediateReadIndex();
-    if (readIndex >= 0 && !this.#snapshotsIn.isBusy) {
-      if (this.#apply.tryRead(readIndex, flags, requestId, bytes, start, end)) return;
-    }
-    if (this.#reads.queue.bytes >= 2 * WAITING_READ_BYTES_MAX)
-      this.#main.refuse(requestId, ErrorId.requestTooManyRequests);
-    else this.#reads.push(flags, requestId, bytes, start, end);
   }
 
   /** Storage holds everything up to `index`: once in a while that is noted in the log, and older segments may go. */
@@ -615,7 +488,7 @@ export class RaftLoop implements PeerEvents {
     this.#options.log("info", `raft.node: ${id} ${what} at term ${term}`, { logger: "raft" });
     if (leaderId === 0n) return;
     this.#reads.leaderChanged(this.#consensus);
-    this.#proposeWaiting();
+    this.#intake.proposeWaiting();
   }
 
   #startFlush(): void {
