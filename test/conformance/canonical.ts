@@ -8,6 +8,11 @@ import type { KeyValue } from "../../src/proto/gen/kv_pb.ts";
 import {
   CompactionResponseSchema,
   DeleteRangeResponseSchema,
+  LeaseGrantResponseSchema,
+  LeaseKeepAliveResponseSchema,
+  LeaseLeasesResponseSchema,
+  LeaseRevokeResponseSchema,
+  LeaseTimeToLiveResponseSchema,
   PutResponseSchema,
   RangeResponseSchema,
   TxnResponseSchema,
@@ -29,6 +34,8 @@ const SHOWN_BYTES_MAX = 200;
 /** A decoded answer: the text to compare, and the revision its header names. */
 export interface CanonicalResponse {
   readonly text: string;
+  /** Seconds that a lease has left: not in the text, since they go on running between two members' answers. */
+  readonly seconds?: number;
   readonly revision: number;
 }
 
@@ -36,7 +43,12 @@ export interface CanonicalResponse {
 export function canonicalResponse(operation: Operation, bytes: Uint8Array): CanonicalResponse {
   // A Buffer would give Buffers as the messages' bytes, which turn themselves into JSON.
   const response = decode(operation, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  return { text: dump(response), revision: Number(response.header?.revision ?? 0n) };
+  const revision = Number(response.header?.revision ?? 0n);
+  if (response.$typeName !== "etcdserverpb.LeaseTimeToLiveResponse" || response.TTL < 0)
+    return { text: dump(response), revision };
+  const seconds = Number(response.TTL);
+  response.TTL = 0n;
+  return { text: dump(response), revision, seconds };
 }
 
 function decode(operation: Operation, bytes: Uint8Array) {
@@ -55,6 +67,24 @@ function decode(operation: Operation, bytes: Uint8Array) {
     case "Txn": {
       const response = fromBinary(TxnResponseSchema, bytes);
       orderTiesOfTxn(operation.request, response);
+      return response;
+    }
+    case "LeaseGrant":
+      return fromBinary(LeaseGrantResponseSchema, bytes);
+    case "LeaseRevoke":
+      return fromBinary(LeaseRevokeResponseSchema, bytes);
+    case "LeaseKeepAlive":
+      return fromBinary(LeaseKeepAliveResponseSchema, bytes);
+    case "LeaseTimeToLive": {
+      const response = fromBinary(LeaseTimeToLiveResponseSchema, bytes);
+      // etcd gives them in the order of a hash map.
+      response.keys.sort((a, b) => Buffer.compare(a, b));
+      return response;
+    }
+    case "LeaseLeases": {
+      const response = fromBinary(LeaseLeasesResponseSchema, bytes);
+      // By the time left: leases that were renewed at nearly the same time come in either order.
+      response.leases.sort((a, b) => (a.ID < b.ID ? -1 : 1));
       return response;
     }
   }

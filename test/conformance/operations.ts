@@ -1,5 +1,6 @@
 /**
- * The random operations of the differential test: every option of Put, Range, DeleteRange, Txn and Compact, valid and not.
+ * The random operations of the differential test: every option of Put, Range, DeleteRange, Txn and Compact,
+ * valid and not; leases are in `lease-operations.ts`.
  * The same PRNG and the same view of the store give the same operation, so a seed replays a run.
  */
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
@@ -20,14 +21,16 @@ import {
   type RequestOp,
   type TxnRequest,
 } from "../../src/proto/gen/rpc_pb.ts";
+import { drawLease, drawLeaseOperation, type LeaseOperation } from "./lease-operations.ts";
 
-/** One call of the KV service. `bytes`, if present, is sent instead of the message's own encoding. */
+/** One call of the KV or the Lease service. `bytes`, if present, is sent instead of the message's own encoding. */
 export type Operation = (
   | { readonly method: "Put"; readonly request: PutRequest }
   | { readonly method: "Range"; readonly request: RangeRequest }
   | { readonly method: "DeleteRange"; readonly request: DeleteRangeRequest }
   | { readonly method: "Txn"; readonly request: TxnRequest }
   | { readonly method: "Compact"; readonly request: CompactionRequest }
+  | LeaseOperation
 ) & { readonly bytes?: Uint8Array };
 
 /** What the generator knows of the store, from the reference's answers. */
@@ -112,7 +115,8 @@ export class OperationSource {
 
   next(): Operation {
     const dice = this.#prng.below(1000);
-    if (dice < 330) return { method: "Put", request: this.#put(true) };
+    if (dice < 330) return { method: "Put", request: this.#put(0.15) };
+    if (dice < 390) return drawLeaseOperation(this.#prng);
     if (dice < 640) return this.#rangeOperation();
     if (dice < 720) return { method: "DeleteRange", request: this.#deleteRange() };
     if (dice < 984) return { method: "Txn", request: this.#txn(1, 6) };
@@ -212,13 +216,13 @@ export class OperationSource {
     });
   }
 
-  /** `leases`: a lease that does not exist may be named (an error). */
-  #put(leases: boolean): PutRequest {
+  /** `leaseChance`: how often a lease is named, which may not exist (an error). */
+  #put(leaseChance: number): PutRequest {
     const ignoreValue = this.#prng.chance(0.08);
     return create(PutRequestSchema, {
       key: this.#key(),
       value: ignoreValue && this.#prng.chance(0.8) ? EMPTY : this.#prng.pick(VALUES),
-      lease: leases && this.#prng.chance(0.01) ? BigInt(1 + this.#prng.below(1000)) : 0n,
+      lease: this.#prng.chance(leaseChance) ? drawLease(this.#prng) : 0n,
       prevKv: this.#prng.chance(0.4),
       ignoreValue,
       ignoreLease: this.#prng.chance(0.06),
@@ -275,7 +279,7 @@ export class OperationSource {
       case 3:
         return { case: "value", value: this.#prng.pick(VALUES) };
       case 4:
-        return { case: "lease", value: BigInt(this.#prng.below(2)) };
+        return { case: "lease", value: this.#prng.chance(0.5) ? 0n : drawLease(this.#prng) };
       default:
         return { case: undefined };
     }
@@ -297,10 +301,10 @@ export class OperationSource {
 
   #requestUnion(dice: number, depth: number): RequestOp["request"] {
     if (dice < 35) return { case: "requestRange", value: this.#range() };
-    if (dice < 70) return { case: "requestPut", value: this.#put(false) };
+    if (dice < 70) return { case: "requestPut", value: this.#put(0.04) };
     if (dice < 85) return { case: "requestDeleteRange", value: this.#deleteRange() };
     if (dice < 99 && depth < NESTING_MAX) return { case: "requestTxn", value: this.#txn(depth + 1, 3) };
-    if (dice < 99) return { case: "requestPut", value: this.#put(false) };
+    if (dice < 99) return { case: "requestPut", value: this.#put(0.04) };
     return { case: undefined };
   }
 
@@ -368,7 +372,8 @@ export function opsOf(txn: TxnRequest): RequestOp[] {
 
 /** True if an operation can not change the store, so that it may run at the same time as others of its kind. */
 export function isReadOnly(operation: Operation): boolean {
-  if (operation.method === "Range") return true;
+  if (operation.method === "Range" || operation.method === "LeaseLeases") return true;
+  if (operation.method === "LeaseTimeToLive") return true;
   if (operation.method !== "Txn") return false;
   return [...operation.request.success, ...operation.request.failure].every(
     (op) => op.request.case === "requestRange",

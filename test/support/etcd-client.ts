@@ -8,6 +8,7 @@ import {
   fromBinary,
   toBinary,
   type DescMessage,
+  type DescMethodBiDiStreaming,
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
@@ -29,6 +30,54 @@ export interface GrpcFailure {
 }
 
 const identity = (bytes: Buffer): Buffer => bytes;
+
+/** A call in which both sides go on sending. Ends when either side says so; see {@link BidiStream.ended}. */
+export class BidiStream<I extends DescMessage, O extends DescMessage> {
+  /** Resolves with the status when the call is over, whatever the status is. */
+  readonly ended: Promise<GrpcFailure>;
+  readonly #call: grpc.ClientDuplexStream<Buffer, Buffer>;
+  readonly #input: I;
+
+  /** `onMessage` gets each response and its size in bytes; its bytes are the receiver's own. */
+  constructor(
+    call: grpc.ClientDuplexStream<Buffer, Buffer>,
+    method: DescMethodBiDiStreaming<I, O>,
+    onMessage: (message: MessageShape<O>, size: number) => void,
+  ) {
+    this.#call = call;
+    this.#input = method.input;
+    // A Buffer would give Buffers as the message's bytes.
+    call.on("data", (bytes: Buffer) =>
+      onMessage(fromBinary(method.output, new Uint8Array(bytes)), bytes.length),
+    );
+    call.on("error", () => undefined);
+    this.ended = new Promise((resolve) => {
+      call.on("status", ({ code, details }: grpc.StatusObject) => resolve({ code, message: details }));
+    });
+  }
+
+  send(request: MessageInitShape<I>): void {
+    this.#call.write(Buffer.from(toBinary(this.#input, create(this.#input, request))));
+  }
+
+  /** Says that nothing more is sent. */
+  finish(): void {
+    this.#call.end();
+  }
+
+  cancel(): void {
+    this.#call.cancel();
+  }
+
+  /** A paused stream is not read: flow control holds the member back. */
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    this.#call.resume();
+  }
+}
 
 /** One connection to one member. */
 export class EtcdClient {
@@ -72,6 +121,32 @@ export class EtcdClient {
           if (error !== null) reject(error);
           else resolve(response as Buffer);
         },
+      );
+    });
+  }
+
+  /** A call in which both sides stream, without a deadline. */
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    onMessage: (message: MessageShape<O>, size: number) => void,
+  ): BidiStream<I, O> {
+    const path = `/${method.parent.typeName}/${method.name}`;
+    return new BidiStream(this.#client.makeBidiStreamRequest(path, identity, identity), method, onMessage);
+  }
+
+  /** Sends one request on a call of its own in which both sides stream; the first response's message. */
+  async callStream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    request: MessageInitShape<I>,
+  ): Promise<MessageShape<O>> {
+    return new Promise((resolve, reject) => {
+      const stream = this.stream(method, (message) => {
+        resolve(message);
+        stream.finish();
+      });
+      stream.send(request);
+      void stream.ended.then(({ code, message }) =>
+        reject(Object.assign(new Error(`${code} ${message}`), { code, details: message })),
       );
     });
   }
