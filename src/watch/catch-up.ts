@@ -75,7 +75,7 @@ export class CatchUp {
 
   constructor(options: CatchUpOptions) {
     this.#options = options;
-    this.#batch = new EventBatch(options.registry);
+    this.#batch = new EventBatch(options.registry, 1);
   }
 
   /** Whether answers to this question are waited for. */
@@ -125,6 +125,11 @@ export class CatchUp {
     const { watchers } = registry;
     let from = Infinity;
     for (const stream of registry.ready) {
+      // Credit makes it ready again.
+      if (stream.credit <= 0) {
+        registry.ready.delete(stream);
+        continue;
+      }
       for (let watcher = stream.behindHead; watcher !== 0;) {
         const following = watchers.slots.words[watcher * WATCHER_WORDS + BEHIND_NEXT];
         const next = watchers.next[watcher];

@@ -2,7 +2,7 @@
  * Events on their way to watchers: those of one revision, or of one slice of history, with the list of events of each interest.
  * The bytes are borrowed from where the events lie (the window, a slice's own buffer); the arrays are used again and again.
  */
-import type { WatchRegistry } from "./watch-registry.ts";
+import type { BatchNumber, WatchRegistry } from "./watch-registry.ts";
 import { KeyValueView, eventFieldBytes, writeEvent, writePrevious } from "./event-view.ts";
 
 /** What is known of an event's previous value: nothing; else it has one or none. */
@@ -25,10 +25,12 @@ export class EventBatch {
   readonly interests: number[] = [];
   readonly lists: number[][] = [];
   readonly #registry: WatchRegistry;
+  readonly #number: BatchNumber;
   readonly #view = new KeyValueView();
 
-  constructor(registry: WatchRegistry) {
+  constructor(registry: WatchRegistry, number: BatchNumber) {
     this.#registry = registry;
+    this.#number = number;
   }
 
   /** Adds an event whose previous value is unknown; returns its number. */
@@ -54,11 +56,11 @@ export class EventBatch {
 
   /** The event belongs to the interest's list. Events of a list come in order. */
   addTo(interest: number, event: number): void {
-    let position = this.#registry.batch(interest) - 1;
+    let position = this.#registry.batch(interest, this.#number) - 1;
     if (position < 0) {
       position = this.interests.push(interest) - 1;
       if (position === this.lists.length) this.lists.push([]);
-      this.#registry.setBatch(interest, position + 1);
+      this.#registry.setBatch(interest, this.#number, position + 1);
     }
     this.lists[position].push(event);
   }
@@ -125,7 +127,7 @@ export class EventBatch {
   /** Empties it. The interests that have lists may have gone meanwhile. */
   clear(): void {
     for (let i = 0; i < this.interests.length; i++) {
-      this.#registry.setBatch(this.interests[i], 0);
+      this.#registry.setBatch(this.interests[i], this.#number, 0);
       this.lists[i].length = 0;
     }
     this.interests.length = 0;

@@ -32,11 +32,14 @@ const VARIANT_NEXT = 2;
 const SYNCED = 3;
 /** First watcher that is behind. */
 const BEHIND = 4;
-/** The event batch's: position of this interest's list + 1. */
+/** The event batches': position of this interest's list + 1, in that of those in sync and that of those behind. */
 const BATCH = 5;
 /** Watchers of it, in whatever state. */
-const USERS = 6;
-const STRIDE = 7;
+const USERS = 7;
+const STRIDE = 8;
+
+/** Event batches in being at a time: 0 of the watchers in sync, 1 of those behind. */
+export type BatchNumber = 0 | 1;
 
 /** What a new watcher asks for. */
 export interface WatcherRequest {
@@ -217,13 +220,13 @@ export class WatchRegistry {
     return this.#interests.words[interest * STRIDE + BEHIND];
   }
 
-  /** The event batch's word of an interest. */
-  batch(interest: number): number {
-    return this.#interests.words[interest * STRIDE + BATCH];
+  /** An event batch's word of an interest; 0 at first. */
+  batch(interest: number, batch: BatchNumber): number {
+    return this.#interests.words[interest * STRIDE + BATCH + batch];
   }
 
-  setBatch(interest: number, batch: number): void {
-    this.#interests.words[interest * STRIDE + BATCH] = batch;
+  setBatch(interest: number, batch: BatchNumber, value: number): void {
+    this.#interests.words[interest * STRIDE + BATCH + batch] = value;
   }
 
   #interestAt(watcher: number): number {

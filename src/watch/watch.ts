@@ -110,7 +110,7 @@ export class WatchLoop implements StoreProgress {
     this.#registry = new WatchRegistry(options.prng.nextUint32() | 0);
     this.#writer = new ResponseWriter(options.toMain);
     this.#delivery = new Delivery(this.#registry, this.#writer, options.fragmentBytes);
-    this.#batch = new EventBatch(this.#registry);
+    this.#batch = new EventBatch(this.#registry, 0);
     this.#catchUp = new CatchUp({
       registry: this.#registry,
       window: this.#window,
