@@ -4,6 +4,7 @@
  * leadership without knowing revokes nothing that others have renewed. What fails is handed out again.
  */
 
+import { ERRORS, ErrorId } from "../base/errors.ts";
 import { viewOf } from "../base/bytes.ts";
 import { encodeId } from "../lease/lease-codec.ts";
 import { RaftField } from "../proto/raft-request.ts";
@@ -15,6 +16,9 @@ import type { Router } from "./router.ts";
 
 /** Revocations in the log or on the way there at a time; etcd's number. */
 const REVOCATIONS_MAX = 16;
+/** Leases that wait for one of those places. More are dropped: apply hands them out again. */
+const QUEUE_MAX = 10_000;
+const NOT_LEADER_TEXT = ERRORS[ErrorId.notLeader].message;
 const TERM_BYTES = 8;
 const ID_BYTES = 8;
 
@@ -34,7 +38,6 @@ export function startRevoker(router: Router, log: Logger): void {
 class LeaseRevoker {
   readonly #router: Router;
   readonly #log: Logger;
-  /** Bounded by what apply hands out in the time after which it hands out the same again. */
   #queue: Expired[] = [];
   #next = 0;
   #revoking = 0;
@@ -51,6 +54,7 @@ class LeaseRevoker {
     // An older term's never get through.
     if (this.#queue.length > 0 && this.#queue[0].term !== term) this.#clear();
     for (let at = from + TERM_BYTES; at < bytes.byteOffset + end; at += ID_BYTES) {
+      if (this.#queue.length - this.#next >= QUEUE_MAX) break;
       this.#queue.push({ term, low: view.getUint32(at, true), high: view.getUint32(at + 4, true) });
       this.#router.status.leasesExpired++;
     }
@@ -92,6 +96,8 @@ class LeaseRevoker {
     } catch (error) {
       // Somebody else has revoked it meanwhile.
       if (isLeaseNotFound(error) || !(error instanceof CallFailure)) return;
+      // The term is over, for all of them: the next leader revokes what nobody renews there.
+      if (error.message === NOT_LEADER_TEXT) return this.#clear();
       const id = high.toString(16) + low.toString(16).padStart(8, "0");
       this.#log.warn("failed to revoke lease", { "lease-id": id.replace(/^0+/, ""), error: error.message });
     }

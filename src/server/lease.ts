@@ -12,6 +12,7 @@ import type { MemberIdentity } from "../proto/response-header.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { CallFailure } from "./internal-call.ts";
 import { hasCheckpoint, isNotPrimary, type LeasePrimary } from "./lease-primary.ts";
+import { LeaderMonitor } from "./leader-monitor.ts";
 import type { Router } from "./router.ts";
 import { NO_SPACE_GUARD, type SpaceGuard } from "./space-guard.ts";
 
@@ -24,6 +25,7 @@ const HEADER_BYTES_MAX = 64;
 
 export interface LeaseMethodOptions {
   readonly identity: MemberIdentity;
+  readonly electionTimeoutMs: number;
   readonly primary: LeasePrimary;
   /** The quota; without, there is none. */
   readonly space?: Pick<SpaceGuard, "admits">;
@@ -172,17 +174,33 @@ class LeaseKeepAlive implements MethodHandler {
   readonly #header: AnswerHeader;
   readonly #view = new LeaseView();
   readonly #answer = new Uint8Array(HEADER_BYTES_MAX + ID_AND_TTL_BYTES_MAX);
+  readonly #monitor: LeaderMonitor;
+  readonly #streams = new Set<KeepAliveStream>();
 
-  constructor(router: Router, { identity, primary }: LeaseMethodOptions) {
+  constructor(router: Router, { identity, primary, electionTimeoutMs }: LeaseMethodOptions) {
     this.#router = router;
     this.#primary = primary;
     this.#header = new AnswerHeader(router, identity);
+    this.#monitor = new LeaderMonitor(electionTimeoutMs, () => router.status.leaderId !== 0n);
+    router.stopListeners.add(() => {
+      for (const stream of this.#streams) this.#fail(stream, ERRORS[ErrorId.stopped]);
+      this.#monitor.stop();
+    });
   }
 
   onOpen(call: Call): void {
     const stream: KeepAliveStream = { call, waiting: 0, halfClosed: false, ended: false };
     call.state = stream;
-    if (!this.#router.admits(call, false)) stream.ended = true;
+    if (!this.#router.admits(call, false)) {
+      stream.ended = true;
+      return;
+    }
+    this.#streams.add(stream);
+    if (call.metadata("hasleader") !== "true") return;
+    this.#monitor.add(stream, () => {
+      this.#fail(stream, ERRORS[ErrorId.noLeader]);
+      this.#router.flush();
+    });
   }
 
   onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
@@ -207,7 +225,13 @@ class LeaseKeepAlive implements MethodHandler {
 
   onCancel(call: Call): void {
     const stream = call.state as KeepAliveStream | null;
-    if (stream !== null) stream.ended = true;
+    if (stream !== null) this.#leave(stream);
+  }
+
+  #leave(stream: KeepAliveStream): void {
+    stream.ended = true;
+    this.#streams.delete(stream);
+    this.#monitor.remove(stream);
   }
 
   /** TTL 0: there is no such lease. */
@@ -240,13 +264,13 @@ class LeaseKeepAlive implements MethodHandler {
 
   #endIfDone(stream: KeepAliveStream): void {
     if (!stream.halfClosed || stream.waiting > 0 || stream.ended) return;
-    stream.ended = true;
+    this.#leave(stream);
     stream.call.end(GrpcCode.ok, "");
   }
 
   #fail(stream: KeepAliveStream, status: { readonly grpcCode: number; readonly message: string }): void {
     if (stream.ended) return;
-    stream.ended = true;
+    this.#leave(stream);
     stream.call.end(status.grpcCode ?? GrpcCode.unknown, status.message);
   }
 }
