@@ -8,6 +8,7 @@
 import { flushCompileCache } from "node:module";
 import { workerData } from "node:worker_threads";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
+import type { CompactionHashes } from "../src/apply/apply-compaction.ts";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
 import { LeaseDuties } from "../src/apply/lease-duties.ts";
@@ -86,6 +87,14 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     feed,
     log: (level, message, fields) => logger[level](message, fields),
   });
+  const alarms = new AlarmFeed(toMain);
+  // The two know each other: compactions wait for their hashes, hashes carry the machine's term.
+  const compactionHashes: CompactionHashes = {
+    begin: (revision) => hashes.begin(revision),
+    get isBusy() {
+      return hashes.isBusy;
+    },
+  };
   const machine = new ApplyMachine({
     store,
     clusterId: identity.clusterId,
@@ -103,7 +112,8 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     consistentTerm: recovered.term,
     ids,
     compactionPending: state.compactionPending,
-    space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: new AlarmFeed(toMain) },
+    space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: alarms },
+    ...(options.hashesCompactions ? { compactionHashes } : {}),
   });
   const hashes = new HashKvJobs(
     {
@@ -111,6 +121,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
       responses,
       openScan: state.openHashScan,
       openWholeScan: state.openWholeScan,
+      onCompactionHash: (hash) => alarms.compactionHash(hash),
       header: () => responseHeader(identity, store.revision, machine.appliedTerm),
       requestCommit: () => sink.flush(0),
     },

@@ -88,6 +88,8 @@ export interface MemberOptions {
   readonly batchIntervalMs: number;
   readonly batchOpsMax: number;
   readonly valueCacheBytes: number;
+  /** Feature gate CompactHashCheck: each compaction is hashed, for members to compare. */
+  readonly hashesCompactions: boolean;
   /** `--quota-backend-bytes` with its default filled in; negative = none. */
   readonly quotaBytes: number;
   /** One tick is also the heartbeat interval. */

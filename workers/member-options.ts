@@ -70,6 +70,7 @@ export function memberOptions(
     batchIntervalMs: config.backendBatchIntervalMs,
     batchOpsMax: config.backendBatchLimit,
     valueCacheBytes: config.valueCacheBytes,
+    hashesCompactions: config.featureGates["CompactHashCheck"],
     quotaBytes: quotaBytes(config),
     tickMs: config.heartbeatIntervalMs,
     electionTicks: config.electionTicks,

@@ -28,6 +28,7 @@ import type { Log } from "../src/telemetry/log.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import { MaintenanceTasks } from "./maintenance-tasks.ts";
 import { quotaBytes } from "./member-options.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 
@@ -66,6 +67,8 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   router.onPeerRequest(PeerRequestKind.promote, promoteHandler(reconfigurer));
   router.onPeerRequest(PeerRequestKind.downgradeEnabled, downgradeEnabledHandler(router));
   router.onPeerRequest(PeerRequestKind.hashKv, hashKvHandler(router));
+  const tasks = new MaintenanceTasks({ router, identity, config, log });
+  tasks.start();
   const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
   logQuota(log, config.quotaBackendBytes, quotaBytes(config));
   const space = new SpaceGuard({
@@ -130,6 +133,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     addresses,
     stop: () => {
       promoter?.stop();
+      tasks.stop();
       primary.close();
       space.stop();
       return stopServing(router, transport, [http1, ...servers]);

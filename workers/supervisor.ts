@@ -183,6 +183,7 @@ class Supervisor {
     this.#router = router;
     startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);
+    await this.#checkData(router, identity);
     await raft.run(Comlink.proxy(snapshots));
     const threads: Threads = { router, raft, apply, storage, watch };
     const removed = this.#untilRemoved(router, raft);
@@ -242,6 +243,17 @@ class Supervisor {
   }
 
   /** As its own log says, or as its peers answer it when it was away meanwhile. */
+  /** Feature gate InitialCorruptCheck: a member with data compares it with the others' before it takes part. */
+  async #checkData(router: Router, identity: MemberIdentity): Promise<void> {
+    const { featureGates, requestTimeoutMs } = this.#config;
+    if (!featureGates["InitialCorruptCheck"] || this.#options.bootstrap) return;
+    const { checkAtStart } = await import("../src/server/corruption-check.ts");
+    const { MemberCorruptionHost } = await import("../src/server/corruption-host.ts");
+    // Apply tells who the members are with its first record.
+    await router.status.until(() => router.status.members.length > 0, requestTimeoutMs);
+    await checkAtStart(new MemberCorruptionHost({ router, identity, requestTimeoutMs, log: this.#log }));
+  }
+
   async #untilRemoved({ status }: Router, raft: Comlink.Remote<RaftControl>): Promise<void> {
     await Promise.race([status.until(() => status.isRemoved, Infinity), raft.removed()]);
     await sleep(REMOVED_GRACE_MS);

@@ -1,7 +1,8 @@
-/** What the apply thread tells main about alarms and space. */
+/** What the apply thread tells main about alarms, space and the hashes of compactions. */
 
 import { RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
+import type { StoredHash } from "./hash-kv-jobs.ts";
 import { type Alarms, AlarmType, encodeAlarms } from "./alarms.ts";
 
 /** Who is told. */
@@ -30,6 +31,11 @@ export class AlarmFeed implements AlarmReporter {
 
   spaceExceeded(): void {
     this.#write(RecordType.spaceExceeded, EMPTY);
+  }
+
+  compactionHash({ revision, compactRevision, hash }: StoredHash): void {
+    const payload = new Uint8Array(Float64Array.of(revision, compactRevision, hash).buffer);
+    this.#write(RecordType.compactionHash, payload);
   }
 
   #write(type: number, payload: Uint8Array): void {

@@ -24,7 +24,19 @@ interface PhysicalWaiter {
   token: number;
 }
 
+/** Hashes what a compaction is about to delete, before it does. */
+export interface CompactionHashes {
+  /** A compaction to `revision` is about to begin. */
+  begin(revision: number): void;
+  /** A hash is not done: nothing may be deleted. */
+  readonly isBusy: boolean;
+}
+
+/** Hashes nothing. */
+const NO_HASHES: CompactionHashes = { begin: () => {}, isBusy: false };
+
 export class CompactionApplier {
+  readonly #hashes: CompactionHashes;
   readonly #context: ApplyContext;
   readonly #buckets: BucketSink;
   readonly #view = new CompactionView();
@@ -34,14 +46,15 @@ export class CompactionApplier {
   /** finishedCompactRev was written and nobody has asked since. */
   #ended = false;
 
-  constructor(context: ApplyContext, buckets: BucketSink) {
+  constructor(context: ApplyContext, buckets: BucketSink, hashes: CompactionHashes = NO_HASHES) {
+    this.#hashes = hashes;
     this.#context = context;
     this.#buckets = buckets;
   }
 
   /** True while there are deletions that can be done now. */
   get isRunnable(): boolean {
-    return this.#running && !this.#context.store.compactionWaitsForCursors;
+    return this.#running && !this.#hashes.isBusy && !this.#context.store.compactionWaitsForCursors;
   }
 
   /** Goes on with a compaction that an earlier life of the process had scheduled but not finished. */
@@ -59,6 +72,7 @@ export class CompactionApplier {
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, error);
       return;
     }
+    this.#hashes.begin(revision);
     store.compact(revision);
     this.#buckets.bucketPut(META_BUCKET, SCHEDULED_KEY, encodeRevision(revision));
     this.#running = true;

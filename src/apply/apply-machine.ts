@@ -21,7 +21,7 @@ import { ReadKind } from "../ring/record-types.ts";
 import { AlarmApplier, encodeAlarmFields } from "./apply-alarm.ts";
 import { type AlarmReporter, NO_ALARM_REPORTER } from "./alarm-feed.ts";
 import { Alarms } from "./alarms.ts";
-import { CompactionApplier } from "./apply-compaction.ts";
+import { type CompactionHashes, CompactionApplier } from "./apply-compaction.ts";
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { LeaseApplier, type LeaseOptions } from "./apply-lease.ts";
 import { DeleteRangeApplier } from "./apply-delete-range.ts";
@@ -59,6 +59,8 @@ export interface ApplyMachineOptions {
   readonly ids: ProposerIds;
   /** Storage holds a scheduled compaction that was not finished. */
   readonly compactionPending?: boolean;
+  /** Has compactions hashed; without, they are not. */
+  readonly compactionHashes?: CompactionHashes;
   /** Alarms and quota; without, there are no alarms at start and there is no quota. */
   readonly space?: SpaceOptions;
 }
@@ -116,7 +118,7 @@ export class ApplyMachine {
     this.#ranges = new RangeApplier(this.#context);
     this.#deletes = new DeleteRangeApplier(this.#context);
     this.#txns = new TxnApplier(this.#context, this.#puts, this.#deletes);
-    this.#compactions = new CompactionApplier(this.#context, options.buckets);
+    this.#compactions = new CompactionApplier(this.#context, options.buckets, options.compactionHashes);
     this.leases =
       options.leases === undefined ? null : new LeaseApplier(this.#context, options.buckets, options.leases);
     if (options.compactionPending === true) this.#compactions.resume();

@@ -30,11 +30,26 @@ export interface HashKvJobsOptions {
   readonly openScan: (keep: KeepSet, keeps: ((main: number, sub: number) => boolean) | null) => HashScan;
   /** Opens a scan over all buckets as storage has committed them by now; without, Hash is not served. */
   readonly openWholeScan?: () => HashScan;
+  /** A compaction was hashed. */
+  readonly onCompactionHash?: (hash: StoredHash) => void;
   /** Response header at the current revision and term. */
   readonly header: () => MessageBuilder;
   /** Makes storage commit soon. */
   readonly requestCommit: () => void;
 }
+
+/** What a compaction had computed, by the revision that it was to. */
+export interface StoredHash {
+  readonly revision: number;
+  /** Compacted revision before. */
+  readonly compactRevision: number;
+  readonly hash: number;
+}
+
+/** Hashes of compactions that are kept; etcd's number. */
+const STORED_HASHES_MAX = 10;
+/** Request id of a compaction's hash: its answer is kept. */
+const COMPACTION = -2;
 
 interface Job {
   readonly requestId: number;
@@ -48,6 +63,8 @@ export class HashKvJobs {
   readonly #options: HashKvJobsOptions;
   readonly #reader = new WireReader();
   #jobs: Job[] = [];
+  /** Oldest first. */
+  #stored: StoredHash[] = [];
   #committedRevision: number;
 
   /** @param committedRevision what storage holds at start */
@@ -56,10 +73,26 @@ export class HashKvJobs {
     this.#committedRevision = committedRevision;
   }
 
+  /**
+   * A compaction to `revision` is about to begin: hashes the data as others see it that have not compacted yet. As long as
+   * {@link isBusy}, nothing may be deleted.
+   */
+  begin(revision: number): void {
+    const { store, requestCommit } = this.#options;
+    this.#jobs.push({ requestId: COMPACTION, revision, keep: store.hashKeepSet(revision), scan: null });
+    if (this.#committedRevision < revision) requestCommit();
+  }
+
+  get isBusy(): boolean {
+    return this.#jobs.some((job) => job.requestId === COMPACTION);
+  }
+
   /** HashKVRequest {1 revision} in `bytes[start, end)`. */
   request(requestId: number, bytes: Uint8Array, start: number, end: number): void {
     const { store, responses } = this.#options;
     const asked = this.#decode(bytes, start, end);
+    const stored = this.#stored.find((each) => each.revision === asked);
+    if (stored !== undefined) return this.#answer(requestId, stored);
     if (asked > 0 && asked < store.compactRevision) return responses.fail(requestId, ErrorId.compacted);
     if (asked > store.revision) return responses.fail(requestId, ErrorId.futureRev);
     if (this.#jobs.length >= HASH_JOBS_MAX) return responses.fail(requestId, ErrorId.requestTooManyRequests);
@@ -95,7 +128,7 @@ export class HashKvJobs {
     this.#jobs = [];
     for (const { requestId, scan } of jobs) {
       scan?.close();
-      this.#options.responses.fail(requestId, errorId);
+      if (requestId !== COMPACTION) this.#options.responses.fail(requestId, errorId);
     }
   }
 
@@ -110,25 +143,44 @@ export class HashKvJobs {
 
   #begin(job: Job): void {
     const { store, responses, openScan } = this.#options;
-    if (job.revision < store.compactRevision) {
+    if (job.keep === null && job.revision < store.compactRevision) {
       this.cancel(job.requestId);
       responses.fail(job.requestId, ErrorId.compacted);
       return;
     }
-    const keep = store.hashKeepSet(job.revision);
+    const keep = job.keep ?? store.hashKeepSet(job.revision);
     const filter = new KeepFilter(keep);
     job.keep = keep;
     job.scan = openScan(keep, keep.anyLive ? (main, sub) => filter.includes(main, sub) : null);
   }
 
-  /** HashKVResponse {1 header, 2 hash, 3 compact_revision, 4 hash_revision}, or the beginning of it: HashResponse. */
   #finish(job: Job, scan: HashScan): void {
     const { responses, header } = this.#options;
-    this.cancel(job.requestId);
-    const builder = new MessageBuilder().message(1, header()).number(2, scan.hash);
-    if (job.keep !== null) builder.uint64(3, BigInt(job.keep.compactRevision)).number(4, job.revision);
-    const answer = builder.finish();
-    responses.respond(job.requestId, answer, 0, answer.length);
+    const { requestId, revision, keep } = job;
+    scan.close();
+    this.#jobs = this.#jobs.filter((each) => each !== job);
+    const hash = { revision, compactRevision: keep?.compactRevision ?? -1, hash: scan.hash };
+    if (requestId === COMPACTION) return this.#store(hash);
+    if (keep !== null) return this.#answer(requestId, hash);
+    const answer = new MessageBuilder().message(1, header()).number(2, scan.hash).finish();
+    responses.respond(requestId, answer, 0, answer.length);
+  }
+
+  #store(hash: StoredHash): void {
+    this.#stored = [...this.#stored, hash].slice(-STORED_HASHES_MAX);
+    this.#options.onCompactionHash?.(hash);
+  }
+
+  /** HashKVResponse {1 header, 2 hash, 3 compact_revision, 4 hash_revision}. HashResponse is the beginning of it. */
+  #answer(requestId: number, { revision, compactRevision, hash }: StoredHash): void {
+    const { responses, header } = this.#options;
+    const answer = new MessageBuilder()
+      .message(1, header())
+      .number(2, hash)
+      .uint64(3, BigInt(compactRevision))
+      .number(4, revision)
+      .finish();
+    responses.respond(requestId, answer, 0, answer.length);
   }
 
   #decode(bytes: Uint8Array, start: number, end: number): number {

@@ -199,7 +199,6 @@ export const CLUSTERING_FLAGS = [
     type: "string",
     default: "periodic",
     field: "autoCompactionMode",
-    noEffectYet: true,
     help: "periodic (time) or revision (count).",
   },
   {
@@ -207,7 +206,6 @@ export const CLUSTERING_FLAGS = [
     type: "string",
     default: "0",
     field: "autoCompactionRetention",
-    noEffectYet: true,
     help: "Retention: duration, bare hours, or revision count; 0 off.",
   },
   {

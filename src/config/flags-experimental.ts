@@ -109,7 +109,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "duration",
     default: "0s",
     field: "corruptCheckTimeMs",
-    noEffectYet: true,
     help: "Period of leader's full hash comparison; 0 off.",
   },
   {
@@ -117,7 +116,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "duration",
     default: "1m0s",
     field: "compactHashCheckTimeMs",
-    noEffectYet: true,
     help: "Period of compaction-hash comparison (needs gate).",
   },
   {

@@ -73,6 +73,8 @@ export const RecordType = {
   alarms: 72,
   /** An entry took more than the quota allows, and no alarm says so yet: main has it raised. No payload. */
   spaceExceeded: 73,
+  /** A compaction's hash, for members to compare. Payload: f64 revision, f64 compacted revision before, f64 hash. */
+  compactionHash: 74,
 
   // main -> apply -> watch: apply hands these on behind the events of everything it has done. Request id = number of the stream.
   /** Payload: u16 LE length of a reason, the reason (UTF-8; not empty = refused by main), then the bytes of WatchCreateRequest. */

@@ -5,6 +5,10 @@ import { type AlarmMember, decodeAlarms } from "../apply/alarms.ts";
 import { type Member, membersOfReport, parseMembershipReport } from "../cluster/membership.ts";
 import { formatId } from "../cluster/identity.ts";
 import { RecordType } from "../ring/record-types.ts";
+import type { CompactionHash } from "./corruption-check.ts";
+
+/** etcd's number. */
+const COMPACTION_HASHES_MAX = 10;
 
 export class MemberStatus {
   readonly memberId: bigint;
@@ -44,6 +48,8 @@ export class MemberStatus {
   alarms: readonly AlarmMember[] = [];
   /** Entries were applied that took more than the quota allows, and no alarm said so, so many times. */
   spaceExceeded = 0;
+  /** Hashes of the newest compactions, oldest first; empty unless they are computed (feature gate CompactHashCheck). */
+  compactionHashes: readonly CompactionHash[] = [];
   /** Called when the leader or the membership has changed. */
   readonly listeners = new Set<() => void>();
   /** Called when the alarms, the size of the database or {@link spaceExceeded} may have changed. */
@@ -103,6 +109,9 @@ export class MemberStatus {
         this.alarms = decodeAlarms(new Uint8Array(bytes.subarray(start, end)));
         this.#notifySpace();
         return true;
+      case RecordType.compactionHash:
+        this.#takeCompactionHash(view, at);
+        return true;
       case RecordType.spaceExceeded:
         this.spaceExceeded++;
         this.#notifySpace();
@@ -113,6 +122,15 @@ export class MemberStatus {
       default:
         return false;
     }
+  }
+
+  #takeCompactionHash(view: DataView, at: number): void {
+    const hash = {
+      revision: view.getFloat64(at, true),
+      compactRevision: view.getFloat64(at + 8, true),
+      hash: view.getFloat64(at + 16, true),
+    };
+    this.compactionHashes = [...this.compactionHashes, hash].slice(-COMPACTION_HASHES_MAX);
   }
 
   #takeLeader(view: DataView, at: number): void {

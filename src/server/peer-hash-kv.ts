@@ -2,8 +2,8 @@
 
 import { ERRORS, ErrorId } from "../base/errors.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
-import { WireReader } from "../proto/wire.ts";
 import { ReadKind } from "../ring/record-types.ts";
+import { decodeHashKvResponse } from "./hash-kv-response.ts";
 import { CallFailure } from "./internal-call.ts";
 import { internalError, jsonAnswer, type PeerRequestHandler, textAnswer } from "./peer-requests.ts";
 import type { Router } from "./router.ts";
@@ -31,33 +31,13 @@ export function hashKvHandler(router: Router): PeerRequestHandler {
   };
 }
 
-/** HashKVResponse {1 header {3 revision}, 2 hash, 3 compact_revision, 4 hash_revision} as Go's JSON: zeros are left out. */
+/** As Go's JSON: zeros are left out. */
 function formatHash(response: Uint8Array): string {
-  const reader = new WireReader();
-  const values = [0, 0, 0, 0, 0];
-  let header = [0, 0, 0, 0, 0];
-  const read = (target: number[], start: number, end: number): void => {
-    reader.reset(response, start, end);
-    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if ((tag & 7) === 0) target[tag >>> 3] = reader.int64();
-      else if (tag === HEADER_TAG) {
-        const length = reader.length();
-        const behind = reader.position + length;
-        header = [0, 0, 0, 0, 0];
-        read(header, reader.position, behind);
-        reader.end = end;
-        reader.position = behind;
-      } else reader.skip(tag);
-    }
-  };
-  read(values, 0, response.length);
-  const [, , hash, compactRevision, hashRevision] = values;
+  const { revision, hash, compactRevision, hashRevision } = decodeHashKvResponse(response);
   return JSON.stringify({
-    header: { revision: header[3] || undefined },
+    header: { revision: revision || undefined },
     hash: hash || undefined,
     compact_revision: compactRevision || undefined,
     hash_revision: hashRevision || undefined,
   });
 }
-
-const HEADER_TAG = 0x0a;
