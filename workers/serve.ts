@@ -1,6 +1,7 @@
 /** Opens the member to clients: service table, gRPC transport, HTTP endpoints, metrics. */
 
 import type { Server } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
 import { detectedStorageVersion } from "../src/cluster/version.ts";
 import type { Config } from "../src/config/config.ts";
@@ -25,6 +26,7 @@ import { createServiceTable } from "../src/server/services.ts";
 import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
 import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
 import type { Log } from "../src/telemetry/log.ts";
+import { addLeaseMetrics, createLeaseStats, type LeaseStats } from "../src/telemetry/lease-metrics.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
@@ -36,6 +38,8 @@ import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 const DRAIN_GRACE_MS = 1000;
 /** How long after that clients have to take their answers and close. */
 const CLOSE_GRACE_MS = 250;
+/** How long a scrape waits for the numbers of another thread. */
+const SCRAPE_WAIT_MS = 500;
 const EMPTY = new Uint8Array(0);
 
 export interface ServeOptions {
@@ -183,6 +187,9 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
   addProcessMetrics(metrics);
   addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
   checks.addTo(metrics);
+  const leases = createLeaseStats();
+  addLeaseMetrics(metrics, leases);
+  metrics.beforeScrape(() => fetchLeaseStats(router, leases));
   metrics.beforeScrape(() => {
     copyStatus(stats, router, identity);
     return Promise.resolve();
@@ -213,6 +220,14 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
 
 function alarmName(type: number): ActiveAlarm["type"] {
   return (ALARM_NAMES[type] ?? "NONE") as ActiveAlarm["type"];
+}
+
+/** Keeps what was there when apply is busy: a scrape does not wait for it. */
+async function fetchLeaseStats(router: Router, stats: LeaseStats): Promise<void> {
+  const fetched = router.request((call) => router.read(call, ReadKind.leaseCounters, false, EMPTY, 0, 0));
+  const answer = await Promise.race([fetched.catch(() => null), sleep(SCRAPE_WAIT_MS, null, { ref: false })]);
+  if (answer !== null) Object.assign(stats, JSON.parse(new TextDecoder().decode(answer)));
+  stats.expired = router.status.leasesExpired;
 }
 
 function raftStatus(router: Router): unknown {

@@ -48,14 +48,26 @@ export interface LeaseOptions {
 }
 
 /** What happened since the process began, for metrics. */
-export interface LeaseCounters {
+interface LeaseCounters {
   granted: number;
   revoked: number;
   renewed: number;
+  /** Grants by TTL: at most 2^i seconds and more than the bucket before allows; the last one holds all beyond. */
+  readonly ttlBuckets: number[];
+  ttlSum: number;
 }
 
+/** etcd's buckets: 1 to 2^23 seconds, and one for all beyond. */
+const TTL_BUCKETS = 25;
+
 export class LeaseApplier {
-  readonly counters: LeaseCounters = { granted: 0, revoked: 0, renewed: 0 };
+  readonly counters: LeaseCounters = {
+    granted: 0,
+    revoked: 0,
+    renewed: 0,
+    ttlBuckets: Array.from({ length: TTL_BUCKETS }, () => 0),
+    ttlSum: 0,
+  };
   readonly #context: ApplyContext;
   readonly #buckets: BucketSink;
   readonly #options: LeaseOptions;
@@ -94,9 +106,17 @@ export class LeaseApplier {
       case ReadKind.leaseList:
         this.#list(requestId);
         return true;
+      case ReadKind.leaseCounters:
+        this.#sendCounters(requestId);
+        return true;
       default:
         return false;
     }
+  }
+
+  #sendCounters(requestId: number): void {
+    const json = new TextEncoder().encode(JSON.stringify(this.counters));
+    this.#context.sink.respond(requestId, json, 0, json.length);
   }
 
   /** Nobody waits for this answer any more. */
@@ -140,7 +160,7 @@ export class LeaseApplier {
     const row = lessor.grant(low, high, seconds, nowMs());
     const ttlSeconds = lessor.ttlSeconds(row);
     this.#buckets.bucketPut(LEASE_BUCKET, encodeLeaseKey(low, high), encodeLease(low, high, ttlSeconds, 0));
-    this.counters.granted++;
+    this.#countGrant(ttlSeconds);
     if (requestId === NOT_ANSWERED) return ErrorId.none;
     const { out, store } = this.#context;
     out.clear();
@@ -148,6 +168,13 @@ export class LeaseApplier {
     out.length = writeIdAndTtl(out.bytes, 0, low, high, ttlSeconds);
     sendOut(this.#context, requestId, store.revision);
     return ErrorId.none;
+  }
+
+  #countGrant(ttlSeconds: number): void {
+    const { counters } = this;
+    counters.granted++;
+    counters.ttlSum += ttlSeconds;
+    counters.ttlBuckets[Math.min(TTL_BUCKETS - 1, Math.max(0, Math.ceil(Math.log2(ttlSeconds))))]++;
   }
 
   /** The keys go in one revision, in their order, and the lease with them: both or neither are in the database afterwards. */

@@ -153,6 +153,8 @@ export const ReadKind = {
   leaseTimeToLive: 7,
   /** LeaseLeasesRequest -> LeaseLeasesResponse. */
   leaseList: 8,
+  /** No request: answers the lessor's counters as JSON, for metrics. */
+  leaseCounters: 9,
   /** No request: answers a message that holds only a response header, once storage has committed everything applied before. */
   commit: 16,
   /** No request: answers HashResponse, of what storage has committed. */
