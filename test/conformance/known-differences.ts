@@ -28,12 +28,13 @@ const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     omits: (operation) => rangesOf(operation).some((range) => range.sortOrder > 2 || range.sortTarget > 4),
   },
   {
-    what: "a transaction with a bad revision and a put of a missing key with ignore_*: before 3.6 puts were checked before ranges",
+    what: "a transaction with a bad revision and a put that names a missing lease, or a missing key with ignore_*: before 3.6 puts were checked before ranges",
     since: [3, 6],
     excuses: (operation, ours, theirs) =>
       operation.method === "Txn" &&
       REVISION_ERRORS.has(ours) &&
-      theirs === "error 3: etcdserver: key not found",
+      (theirs === "error 3: etcdserver: key not found" ||
+        theirs === "error 5: etcdserver: requested lease not found"),
   },
   {
     what: "a transaction that deletes a key and then puts it with ignore_value or ignore_lease: etcd's process ends",
