@@ -68,7 +68,7 @@ export class Comparison {
   readonly #ours: EtcdClient;
   readonly #theirs: EtcdClient;
   readonly #version: string;
-  readonly #seed: number;
+  readonly seed: number;
   readonly #source: OperationSource;
   /** Answers by method and gRPC status, to see that a run covered what it should. */
   readonly #counts = new Map<string, number>();
@@ -78,7 +78,7 @@ export class Comparison {
     this.#ours = ours;
     this.#theirs = theirs;
     this.#version = version;
-    this.#seed = seed;
+    this.seed = seed;
     this.#source = new OperationSource(seed, this.view);
   }
 
@@ -147,7 +147,7 @@ export class Comparison {
     const gone = ours.code === UNAVAILABLE || theirs.code === UNAVAILABLE;
     const differ = gone || ours.text !== theirs.text || !isSameTime(ours.seconds, theirs.seconds);
     if (differ && !isExcused(operation, this.#version, { ours: ours.text, theirs: theirs.text })) {
-      assert.fail(explain(this.#seed, operation, index, [ours, theirs]));
+      assert.fail(explain(this.seed, operation, index, [ours, theirs]));
     }
     this.#learn(operation, theirs);
   }

@@ -3,8 +3,8 @@
  * reference is of a release that still has the older behaviour and the two stores would drift apart by it.
  * Everything that is not listed here must be answered alike.
  */
-import type { PutRequest, RangeRequest } from "../../src/proto/gen/rpc_pb.ts";
-import { deletesAndPuts, opsOf, type Operation } from "./operations.ts";
+import type { PutRequest, RangeRequest, WatchCreateRequest } from "../../src/proto/gen/rpc_pb.ts";
+import { deletesAndPuts, opsOf, type Operation, type StoreView } from "./operations.ts";
 
 interface KnownDifference {
   readonly what: string;
@@ -59,12 +59,29 @@ export function isExcused(
   );
 }
 
+/**
+ * True if a reference of this version would answer this request for a watch unlike 3.6: before it, a negative start was a
+ * revision like any other, and a compaction deleted the tombstones of its own revision.
+ */
+export function isOmittedWatch(request: WatchCreateRequest, view: StoreView, version: string): boolean {
+  if (isAtLeast(version, [3, 6])) return false;
+  const start = Number(request.startRevision);
+  return start < 0 || (start > 0 && start <= view.compactRevision);
+}
+
+/** Before 3.6.2 progress was told on request even while watches were behind or waited for the future. */
+export function refusesEarlyProgress(version: string): boolean {
+  return isAtLeast(version, [3, 6]);
+}
+
+function isAtLeast(version: string, since: readonly [number, number]): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > since[0] || (major === since[0] && minor >= since[1]);
+}
+
 /** The differences that concern a reference of this version. */
 export function differencesFor(version: string): KnownDifference[] {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  return KNOWN_DIFFERENCES.filter(
-    ({ since }) => since === undefined || major < since[0] || (major === since[0] && minor < since[1]),
-  );
+  return KNOWN_DIFFERENCES.filter(({ since }) => since === undefined || !isAtLeast(version, since));
 }
 
 function putsOf(operation: Operation): PutRequest[] {

@@ -54,10 +54,11 @@ const NESTING_MAX = 3;
 
 const text = (value: string): Uint8Array => new Uint8Array(Buffer.from(value, "latin1"));
 const EMPTY = text("");
-const FROM_KEY = text("\0");
+/** As `range_end`: every key from the first on. */
+export const FROM_KEY = text("\0");
 
 // Few keys, so that they collide; shared prefixes, neighbours that differ in their last byte only, and the ends of the key space.
-const KEYS = [
+export const KEYS = [
   "a",
   "a/",
   "a/b",
@@ -335,7 +336,7 @@ export class OperationSource {
 }
 
 /** The end of the interval of all keys that begin with `prefix`; FROM_KEY if nothing lies behind them. */
-function prefixEnd(prefix: Uint8Array): Uint8Array {
+export function prefixEnd(prefix: Uint8Array): Uint8Array {
   const end = Uint8Array.from(prefix);
   for (let i = end.length - 1; i >= 0; i--) {
     if (end[i] < 0xff) {
