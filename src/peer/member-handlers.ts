@@ -65,7 +65,7 @@ export class MemberHandlers {
     const response = this.#take(requestId);
     if (response === null) return;
     if (contentType === TEXT && status >= 400)
-      return answerError(response, status, Buffer.from(body).toString());
+      return answerError(response, status, Buffer.from(body).toString().replace(/\n$/, ""));
     response.setHeader("Content-Type", CONTENT_TYPES[contentType]);
     // The body is borrowed, and `end` may keep it.
     answer(response, status, new Uint8Array(body));

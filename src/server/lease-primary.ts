@@ -119,7 +119,10 @@ export class LeasePrimary {
     const { status } = router;
     const endMs = performance.now() + requestTimeoutMs;
     for (let leftMs = requestTimeoutMs; leftMs > 0; leftMs = endMs - performance.now()) {
-      const isKnown = await status.until(() => status.member(status.leaderId) !== undefined, leftMs);
+      const isKnown = await status.until(
+        () => status.isLeader || status.member(status.leaderId) !== undefined,
+        leftMs,
+      );
       if (!isKnown) throw failure(ErrorId.noLeader);
       try {
         if (status.isLeader) return await here();
