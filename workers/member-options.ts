@@ -7,7 +7,6 @@ import { walDirectory } from "./member-files.ts";
 import type { LogLevel } from "../src/telemetry/logger.ts";
 import type { ClusterStart } from "./cluster-start.ts";
 import type { MemberOptions } from "./control.ts";
-import { PROGRESS_INTERVAL_MS_MIN } from "../src/watch/watch-limits.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 
 /** etcd's request id suffix at the start of a process: unix milliseconds, 40 bits, then 8 bits to count in. */
@@ -87,7 +86,7 @@ export function memberOptions(
     raftReadTimeoutMs: config.raftReadTimeoutMs,
     raftWriteTimeoutMs: config.raftWriteTimeoutMs,
     receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
-    watchProgressIntervalMs: Math.max(config.watchProgressNotifyIntervalMs, PROGRESS_INTERVAL_MS_MIN),
+    watchProgressIntervalMs: config.watchProgressNotifyIntervalMs,
     logLevel: config.logLevel as LogLevel,
   };
 }

@@ -42,6 +42,8 @@ const CATCHUP_ENTRIES = 5000;
 
 /** Time for a request beyond two elections. */
 const REQUEST_TIMEOUT_BASE_MS = 5000;
+/** More often, and notifications would be most of what an idle member does; etcd's number. */
+const WATCH_PROGRESS_INTERVAL_MS_MIN = 100;
 
 /**
  * Builds and checks the configuration.
@@ -149,7 +151,16 @@ function resolveZeros(flags: Mutable<FlagConfig>, log: LogLine[]): void {
   flags.backendBatchLimit ||= 10_000;
   flags.compactionBatchLimit ||= 1000;
   flags.compactionSleepIntervalMs ||= 10;
-  flags.watchProgressNotifyIntervalMs ||= 600_000;
+  if (flags.watchProgressNotifyIntervalMs <= 0) flags.watchProgressNotifyIntervalMs = 600_000;
+  if (flags.watchProgressNotifyIntervalMs < WATCH_PROGRESS_INTERVAL_MS_MIN) {
+    const fields = { "min-watch-progress-notify-interval": `${WATCH_PROGRESS_INTERVAL_MS_MIN}ms` };
+    log.push({
+      level: "warn",
+      msg: "adjusting watch progress notify interval to minimum period",
+      fields,
+    });
+    flags.watchProgressNotifyIntervalMs = WATCH_PROGRESS_INTERVAL_MS_MIN;
+  }
   flags.selfSignedCertValidityYears ??= 1;
   if (flags.logOutputs.length === 0) flags.logOutputs = ["default"];
 }

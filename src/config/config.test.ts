@@ -131,6 +131,22 @@ test("a variable against a flag ends the start, as in etcd", async () => {
   assert.deepEqual(line?.fields, { "environment-variable": "ETCD_NAME" });
 });
 
+test("progress of watches comes every ten minutes unless told otherwise, and not more often than etcd's", async () => {
+  const intervalOf = async (...argv: string[]): Promise<[number | undefined, string[]]> => {
+    const outcome = await load({ argv });
+    const warnings = outcome.log.filter((line) => line.msg.includes("watch progress")).map(({ msg }) => msg);
+    const config = outcome.kind === "config" ? outcome.config : undefined;
+    return [config?.watchProgressNotifyIntervalMs, warnings];
+  };
+  assert.deepEqual(await intervalOf(), [600_000, []]);
+  assert.deepEqual(await intervalOf("--watch-progress-notify-interval=-1s"), [600_000, []]);
+  assert.deepEqual(await intervalOf("--experimental-watch-progress-notify-interval=2s"), [2000, []]);
+  assert.deepEqual(await intervalOf("--watch-progress-notify-interval=5ms"), [
+    100,
+    ["adjusting watch progress notify interval to minimum period"],
+  ]);
+});
+
 test("a flag that has no effect yet says so, once for each that was set", async () => {
   const outcome = await load({ argv: ["--bcrypt-cost=9", "--experimental-memory-mlock"] });
   const flags = outcome.log

@@ -123,7 +123,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "duration",
     default: "0s",
     field: "watchProgressNotifyIntervalMs",
-    noEffectYet: true,
     help: "Idle watch progress notification period.",
   },
   {

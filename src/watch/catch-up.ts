@@ -107,10 +107,11 @@ export class CatchUp {
     const from = this.#choose(store, canRead);
     if (from === Infinity) return false;
     this.#begin(from);
+    this.#result.compactRevision = store.compactRevision;
+    this.#result.through = from - 1;
     const finished =
-      from > window.after
-        ? this.#readWindow(store)
-        : (this.#history as EventHistory).read(from, canRead, this.#visit, this.#result, ++this.#question);
+      from > window.after ||
+      (this.#history as EventHistory).read(from, canRead, this.#visit, this.#result, ++this.#question);
     if (finished) this.#finishReading(store);
     else this.#state = "reading";
     return true;
@@ -170,10 +171,12 @@ export class CatchUp {
     }
   }
 
-  #readWindow(store: StoreProgress): true {
-    this.#result.compactRevision = store.compactRevision;
+  /** Goes on where the history ends, if the window has what follows. */
+  #readWindow(store: StoreProgress): void {
+    const from = this.#result.through + 1;
+    if (from <= this.#options.window.after || from > store.revision) return;
     this.#result.through = store.revision;
-    this.#options.window.scan(this.#from, (event) => {
+    this.#options.window.scan(from, (event) => {
       if (event.revision > store.revision) return false;
       if (this.#accept(event.revision)) {
         this.#takeWindowEvent(event);
@@ -182,7 +185,6 @@ export class CatchUp {
       this.#result.through = this.#lastRevision;
       return false;
     });
-    return true;
   }
 
   /** False: the slice is full, and ends in front of this revision. */
@@ -279,6 +281,7 @@ export class CatchUp {
   #finishReading(store: StoreProgress): void {
     // Compaction has taken records away while they were read: whoever needs them is cancelled at the next choice.
     if (this.#result.compactRevision > this.#from) return this.#end(0, store);
+    this.#readWindow(store);
     this.#state = "asking";
     if (!this.#ask()) this.#send(store);
   }

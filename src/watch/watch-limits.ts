@@ -39,8 +39,6 @@ export const SCRATCH_KEPT_BYTES_MAX = 1024 * 1024;
 export const RECORDS_PER_TURN_MAX = 1024;
 /** Progress ticks are looked at this often. */
 export const PROGRESS_GRANULARITY_MS = 50;
-/** etcd's shortest `--watch-progress-notify-interval`. */
-export const PROGRESS_INTERVAL_MS_MIN = 100;
 
 assert(QUERY_BYTES_MAX * 2 <= QUERY_RING_BYTES, "a question fits into its ring");
 assert(SHARED_EVENTS_BYTES_MAX >= CATCH_UP_BYTES_MAX, "an ordinary slice is one record");
