@@ -7,13 +7,12 @@ import { Worker } from "node:worker_threads";
 import { KV } from "../src/proto/gen/rpc_pb.ts";
 import { peakRssBytes, rssBytes } from "../test/support/proc-stats.ts";
 import type { DataSet } from "./data-sets.ts";
-import { generate, type GeneratorResult } from "./generator.ts";
+import { putsFor } from "./beside.ts";
+import type { GeneratorResult } from "./generator.ts";
 import type { RangeReaderReport, RangeReaderTask } from "./range-reader.ts";
-import { keyName, prefixRange, putRequest, requestBody, VALUE_BYTES, type RequestBody } from "./requests.ts";
+import { prefixRange, requestBody, VALUE_BYTES, type RequestBody } from "./requests.ts";
 import type { Side } from "./side.ts";
 
-const PUT_KEYS = 10_000;
-const PUT_STREAMS = 10;
 const ALONE_SECONDS = 2;
 const BESIDE_STALLED_SECONDS = 3;
 // "In the middle": long after the first slice, long before the end.
@@ -42,7 +41,7 @@ async function readBeside(side: Side, request: RequestBody, set: DataSet) {
   const stop = new AbortController();
   const reader = new RangeReader({ address: side.address, request, stallAfterBytes: Infinity });
   const rss = watchRss(side.pid);
-  const puts = putsFor(side, Infinity, stop.signal);
+  const puts = putsFor(side, Infinity, { signal: stop.signal });
   const startedAt = performance.now();
   const bytes = await reader.report.finally(() => stop.abort());
   const rangeMs = performance.now() - startedAt;
@@ -85,19 +84,6 @@ class RangeReader {
   async end(): Promise<void> {
     await this.#worker.terminate();
   }
-}
-
-function putsFor(side: Side, seconds: number, signal?: AbortSignal): Promise<GeneratorResult> {
-  let index = 0;
-  const next = () => putRequest(keyName("beside/", index++ % PUT_KEYS));
-  return generate({
-    address: side.address,
-    connections: 1,
-    streams: PUT_STREAMS,
-    seconds,
-    script: () => ({ next }),
-    ...(signal && { signal }),
-  });
 }
 
 /** Takes the resident memory now; `rise` is how far it has been above that since. */

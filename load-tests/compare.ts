@@ -9,12 +9,17 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ourMember, PROJECT_ROOT, referenceMember, type Program } from "../test/support/binaries.ts";
 import type { Cleanup } from "../test/support/temp-dir.ts";
-import { BIG_RANGE, MILLION_KEYS, RESTART, START, type FigureLoad } from "./figures.ts";
+import type { Series } from "./figure.ts";
+import { BIG_RANGE, MILLION_KEYS, RESTART, START, type Extent, type FigureLoad } from "./figures.ts";
 import { hasH2load } from "./h2load.ts";
+import { LEASE_STORM } from "./lease-storm.ts";
 import { CLUSTER_LOADS, LOADS, type Load } from "./loads.ts";
+import { MAINTENANCE_FIGURES } from "./maintenance-figures.ts";
+import { MEMORY_FLAT } from "./memory-flat.ts";
 import { renderMarkdown, type FigureRow, type LoadRow, type Report } from "./report.ts";
 import { ClusterSide } from "./cluster-side.ts";
 import { Side, type LoadTarget } from "./side.ts";
+import { WATCH_FIGURES } from "./watch-figures.ts";
 
 const USAGE = `npm run compare -- [options]
   --etcd <binary>      the etcd to compare with (default: etcd on PATH)
@@ -25,10 +30,21 @@ const USAGE = `npm run compare -- [options]
   --json <file>        writes all samples
   --markdown <file>    writes the tables
   --data <folder>      where the data directories are made (default: the system's temporary folder)
+  --scale <share>      share of the watchers, leases and keys of the data API's loads, for a short run (default 1)
+  --minutes <n>        length of memory-flat on each member (default 3)
   --ours <binary>      another member in place of ours, to check the tool itself
   --list               lists the names`;
 
-const FIGURES: readonly FigureLoad[] = [START, MILLION_KEYS, RESTART, BIG_RANGE];
+/** In this order, after the loads; START comes before them. The later ones start members of their own. */
+const FIGURES: readonly FigureLoad[] = [
+  MILLION_KEYS,
+  RESTART,
+  BIG_RANGE,
+  ...MAINTENANCE_FIGURES,
+  ...WATCH_FIGURES,
+  LEASE_STORM,
+  MEMORY_FLAT,
+];
 
 const { values: flags } = parseArgs({
   options: {
@@ -37,6 +53,8 @@ const { values: flags } = parseArgs({
     only: { type: "string" },
     seconds: { type: "string", default: "3" },
     rounds: { type: "string", default: "2" },
+    scale: { type: "string", default: "1" },
+    minutes: { type: "string", default: "3" },
     json: { type: "string" },
     markdown: { type: "string" },
     data: { type: "string", default: tmpdir() },
@@ -73,6 +91,7 @@ async function compare(): Promise<void> {
 abstract class Comparison {
   readonly loads: LoadRow[] = [];
   readonly figures: FigureRow[] = [];
+  readonly series: Series[] = [];
   readonly failures: string[] = [];
 
   /** Runs everything that was chosen. */
@@ -94,6 +113,7 @@ abstract class Comparison {
       rounds: Number(flags.rounds),
       loads: this.loads,
       figures: this.figures,
+      series: this.series,
       failures: this.failures,
     };
   }
@@ -144,7 +164,7 @@ class MemberComparison extends Comparison {
       if (!(await this.attempt(load.name, () => this.measureLoad(load, this.#sides))))
         await this.#startAnew();
     }
-    for (const load of [MILLION_KEYS, RESTART, BIG_RANGE]) await this.#measure(load);
+    for (const load of FIGURES) await this.#measure(load);
     return this.report(ours, theirs);
   }
 
@@ -154,8 +174,17 @@ class MemberComparison extends Comparison {
 
   async #measure(load: FigureLoad): Promise<void> {
     if (!isChosen(load)) return;
+    const extent: Extent = {
+      seconds: Number(flags.seconds),
+      minutes: Number(flags.minutes),
+      scaled: (count) => Math.max(1, Math.round(count * Number(flags.scale))),
+      addSeries: (series) => this.series.push(series),
+    };
     const done = await this.attempt(load.name, async () => {
-      const [ours, theirs] = [await load.measure(this.#sides[0]), await load.measure(this.#sides[1])];
+      const [ours, theirs] = [
+        await load.measure(this.#sides[0], extent),
+        await load.measure(this.#sides[1], extent),
+      ];
       ours.forEach((figure, index) => {
         const other = theirs[index];
         progress(figure.what, figure.value, other.value);
@@ -224,5 +253,6 @@ function progress(what: string, ours: number | undefined, theirs: number | undef
 }
 
 if (flags.help) console.log(USAGE);
-else if (flags.list) console.log([...LOADS, ...CLUSTER_LOADS, ...FIGURES].map(({ name }) => name).join("\n"));
+else if (flags.list)
+  console.log([...LOADS, ...CLUSTER_LOADS, START, ...FIGURES].map(({ name }) => name).join("\n"));
 else await compare();

@@ -1,13 +1,14 @@
 /** What the stores are filled with before the loads that read. */
 import { KV } from "../src/proto/gen/rpc_pb.ts";
 import { generate } from "./generator.ts";
-import { fillRequest, prefixRange } from "./requests.ts";
+import { fillRequest, keyName, prefixRange, putRequest } from "./requests.ts";
 import type { LoadTarget } from "./side.ts";
 
 // Puts a transaction: about 30 kB, under the initial stream window and under --max-txn-ops.
 const PUTS_A_TXN = 100;
 const FILL_CONNECTIONS = 2;
 const FILL_STREAMS = 8;
+const WRITE_STREAMS = 100;
 
 /** A range of keys with 256 B values. */
 export interface DataSet {
@@ -41,4 +42,21 @@ export async function fill(side: LoadTarget, set: DataSet): Promise<number> {
     throw new Error(`${side.name} holds ${count} keys of ${set.prefix} and not ${set.keys}`);
   side.filled.add(set.prefix);
   return seconds;
+}
+
+/** So many puts, each a revision of its own, to the keys of a prefix in turns. */
+export async function writeRevisions(
+  side: LoadTarget,
+  options: { prefix: string; keys: number; revisions: number },
+): Promise<void> {
+  const { prefix, keys, revisions } = options;
+  let written = 0;
+  const next = () => (written < revisions ? putRequest(keyName(prefix, written++ % keys)) : undefined);
+  await generate({
+    address: side.address,
+    connections: FILL_CONNECTIONS,
+    streams: WRITE_STREAMS,
+    seconds: Infinity,
+    script: () => ({ next }),
+  });
 }

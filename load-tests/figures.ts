@@ -2,26 +2,30 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { fill, MILLION } from "./data-sets.ts";
 import { measureBigRange } from "./big-range.ts";
+import { megabytes, milliseconds, perSecond, type Figure, type Series } from "./figure.ts";
 import type { Side } from "./side.ts";
 
-/** One measured figure. `lowerIsBetter` says how to read the ratio. */
-export interface Figure {
-  readonly what: string;
-  readonly unit: "ms" | "MB" | "1/s" | "s";
-  readonly lowerIsBetter: boolean;
-  readonly value: number;
+/** How much of it is measured. */
+export interface Extent {
+  /** Length of a phase that has no length of its own. */
+  readonly seconds: number;
+  /** Length of the runs that show whether something grows. */
+  readonly minutes: number;
+  /** A number of watchers, leases or keys, made smaller as the user wants. */
+  scaled(count: number): number;
+  /** Values over time, for the report. */
+  addSeries(series: Series): void;
 }
 
 /** A group of figures that are measured together. */
 export interface FigureLoad {
   readonly name: string;
-  measure(side: Side): Promise<Figure[]>;
+  measure(side: Side, extent: Extent): Promise<Figure[]>;
 }
 
 // After this long a member that nobody calls has settled.
 const SETTLE_MS = 2000;
 const STARTS = 3;
-const MEGABYTE = 1e6;
 
 /** Needs nothing; leaves a fresh member. */
 export const START: FigureLoad = { name: "start", measure: measureStart };
@@ -48,12 +52,7 @@ async function measureMillion(side: Side): Promise<Figure[]> {
   const seconds = await fill(side, MILLION);
   await delay(SETTLE_MS);
   return [
-    {
-      what: "1 M keys of 256 B: keys loaded, 100 a Txn",
-      unit: "1/s",
-      lowerIsBetter: false,
-      value: MILLION.keys / seconds,
-    },
+    perSecond("1 M keys of 256 B: keys loaded, 100 a Txn", MILLION.keys / seconds),
     megabytes("1 M keys of 256 B: RSS", side.rssBytes()),
     megabytes("1 M keys of 256 B: disk, WAL included", side.diskBytes()),
   ];
@@ -80,12 +79,4 @@ async function measureBigRangeFigures(side: Side): Promise<Figure[]> {
     megabytes("a client that stops reading in the middle: rise of RSS", result.stalledRssRise),
     milliseconds("Put 99 % beside that client", result.putBesideStalled.p99),
   ];
-}
-
-function milliseconds(what: string, value: number): Figure {
-  return { what, unit: "ms", lowerIsBetter: true, value };
-}
-
-function megabytes(what: string, bytes: number): Figure {
-  return { what, unit: "MB", lowerIsBetter: true, value: bytes / MEGABYTE };
 }

@@ -1,9 +1,10 @@
 /**
- * A gRPC client connection made for load: unary calls over HTTP/2 frames on a socket, a few microseconds of CPU a call, so that
- * on a small machine the servers are measured and not the client. It checks grpc-status of every answer.
+ * A gRPC client connection made for load: calls over HTTP/2 frames on a socket, a few microseconds of CPU a call, so that
+ * on a small machine the servers are measured and not the client. It checks grpc-status of every answer. Streaming calls are
+ * in generator-stream.ts.
  *
- * Not for anything else: it trusts its server, knows no CONTINUATION, and leaves the stream's send window out of account (a
- * request must fit into the server's initial one).
+ * Not for anything else: it trusts its server, knows no CONTINUATION, and leaves the send window of a unary call's stream out of
+ * account (a request must fit into the server's initial one).
  */
 import { connect, type Socket } from "node:net";
 import { HpackDecoder } from "../src/http2/hpack-decoder.ts";
@@ -25,6 +26,7 @@ import {
   WINDOW_BYTES_MAX,
   writeFrameHeader,
 } from "./generator-frames.ts";
+import { LoadStream, type StreamReader, type StreamWire } from "./generator-stream.ts";
 import type { RequestBody } from "./requests.ts";
 
 // The default SETTINGS_INITIAL_WINDOW_SIZE is one byte less than this.
@@ -56,8 +58,10 @@ export class LoadConnection {
   readonly #socket: Socket;
   readonly #headers: RequestHeaders;
   readonly #blocks = new Map<string, Buffer>();
+  readonly #wire: StreamWire;
   readonly #decoder = new HpackDecoder();
   readonly #calls = new Map<number, Caller>();
+  readonly #streams = new Map<number, LoadStream>();
   #nextStream = 1;
   #sendWindow = WINDOW_BYTES_DEFAULT;
   #streamWindow = WINDOW_BYTES_DEFAULT;
@@ -74,6 +78,7 @@ export class LoadConnection {
   private constructor(socket: Socket, authority: string, options: ConnectionOptions) {
     this.#socket = socket;
     this.#headers = new RequestHeaders(authority);
+    this.#wire = this.#makeWire();
     socket.setNoDelay(true);
     this.closed = new Promise((resolve, reject) => {
       this.#fail = reject;
@@ -109,6 +114,20 @@ export class LoadConnection {
     else this.#write(request, caller);
   }
 
+  /** Opens a streaming call; what is sent on it waits for the server's windows. */
+  openStream(path: string, reader: StreamReader): LoadStream {
+    const id = this.#nextStream;
+    this.#nextStream += 2;
+    const stream = new LoadStream({ id, window: this.#streamWindow, wire: this.#wire, reader });
+    this.#calls.set(id, stream);
+    this.#streams.set(id, stream);
+    const block = this.#block(path);
+    this.#reserve(FRAME_HEADER_BYTES + block.length);
+    this.#frame(FrameType.headers, FLAG_END_HEADERS, id, block, 0, block.length);
+    this.#planFlush();
+    return stream;
+  }
+
   /** Reads no more from the socket: the server sees a full receive buffer, then closed windows. */
   stopReading(): void {
     this.#socket.pause();
@@ -117,6 +136,22 @@ export class LoadConnection {
   close(): void {
     this.#closing = true;
     this.#socket.destroy();
+  }
+
+  #makeWire(): StreamWire {
+    const sendWindow = (): number => this.#sendWindow;
+    return {
+      get sendWindow() {
+        return sendWindow();
+      },
+      sendData: (streamId, flags, bytes, start, end) => {
+        this.#sendWindow -= end - start;
+        this.#reserve(FRAME_HEADER_BYTES + end - start);
+        this.#frame(FrameType.data, flags, streamId, bytes, start, end);
+        this.#planFlush();
+      },
+      openWindow: (streamId, bytes) => this.#socket.write(windowUpdate(streamId, bytes)),
+    };
   }
 
   #write(request: RequestBody, caller: Caller): void {
@@ -241,15 +276,19 @@ export class LoadConnection {
   #onSettings(flags: number, bytes: Buffer, start: number, end: number): void {
     if (flags & FLAG_ACK) return;
     for (let at = start; at < end; at += 6) {
-      if (bytes.readUInt16BE(at) === SETTING_INITIAL_WINDOW_SIZE)
-        this.#streamWindow = bytes.readUInt32BE(at + 2);
+      if (bytes.readUInt16BE(at) !== SETTING_INITIAL_WINDOW_SIZE) continue;
+      // Holds for streams that are open, too (RFC 9113, section 6.9.2).
+      const change = bytes.readUInt32BE(at + 2) - this.#streamWindow;
+      this.#streamWindow += change;
+      for (const stream of this.#streams.values()) stream.addWindow(change);
     }
     this.#socket.write(frameOf(FrameType.settings, FLAG_ACK, 0, EMPTY));
   }
 
   #onWindow(streamId: number, increment: number): void {
-    if (streamId !== 0) return;
+    if (streamId !== 0) return this.#streams.get(streamId)?.addWindow(increment);
     this.#sendWindow += increment;
+    for (const stream of this.#streams.values()) stream.pump();
     while (
       this.#waiting.length > 0 &&
       (this.#waiting[0] as { request: RequestBody }).request.body.length <= this.#sendWindow
@@ -266,6 +305,7 @@ export class LoadConnection {
   #finish(streamId: number, status: string): void {
     const caller = this.#calls.get(streamId);
     this.#calls.delete(streamId);
+    this.#streams.delete(streamId);
     caller?.onEnd(status);
   }
 }

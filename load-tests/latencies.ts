@@ -7,6 +7,7 @@ export interface Percentiles {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  readonly max: number;
 }
 
 /** Collects samples in milliseconds. */
@@ -32,6 +33,6 @@ export class Latencies {
     const sorted = this.#samples.subarray(0, this.#count).sort();
     const at = (share: number): number =>
       sorted[Math.max(0, Math.ceil(share * this.#count) - 1)] ?? Number.NaN;
-    return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+    return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
   }
 }

@@ -3,6 +3,7 @@ import { Prng } from "../src/base/prng.ts";
 import { KV } from "../src/proto/gen/rpc_pb.ts";
 import { fill, THOUSAND, TWO_HUNDRED_THOUSAND, type DataSet } from "./data-sets.ts";
 import { generate, type Script } from "./generator.ts";
+import { LEASE_LOADS } from "./lease-loads.ts";
 import { readPage } from "./page-answer.ts";
 import { measureGenerator, measureH2load, type LoadSample, type Proof, type Shape } from "./measure.ts";
 import {
@@ -49,6 +50,7 @@ export const LOADS: readonly Load[] = [
   paging(),
   generated("txn", `Txn: compare and put, ${KEYS} keys, 10x100`, (prng) => pick(prng, compareAndPutRequest)),
   generated("mixed-80-20", `80 % Range, 20 % Put, ${KEYS} keys, 10x100`, mixed),
+  ...LEASE_LOADS,
 ];
 
 /** A load that goes through one member of a cluster. */

@@ -6,8 +6,8 @@ import type { Percentiles } from "./latencies.ts";
 import type { RequestBody } from "./requests.ts";
 import type { LoadTarget } from "./side.ts";
 
-// Connections, code and caches are warm after this long.
-const WARM_UP_SECONDS = 0.5;
+/** Connections, code and caches are warm after this long. */
+export const WARM_UP_SECONDS = 0.5;
 // Answers to one request differ in the length of their revision only.
 const ANSWER_BYTES_TOLERANCE = 4;
 
@@ -27,7 +27,8 @@ export interface Shape {
 /** How a run proves that its requests were served: each made a revision, or each was answered at the length of a good answer. */
 export type Proof = "revisions" | "answerBytes";
 
-interface RawRun extends Percentiles {
+/** What a run says of itself; latencies in ms. */
+export interface RawRun extends Percentiles {
   readonly requests: number;
   readonly seconds: number;
 }
@@ -63,9 +64,10 @@ export async function measureGenerator(
   return withCpu(side, () => generate({ ...options, seconds: load.seconds }));
 }
 
-async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Promise<LoadSample> {
+/** Adds CPU and memory of the member to a run's own figures. */
+export async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Promise<LoadSample> {
   const before = side.cpuSeconds();
-  const { requests, seconds, p50, p99, p999 } = await run();
+  const { requests, seconds, p50, p99, p999, max } = await run();
   const cpuSeconds = side.cpuSeconds() - before;
   return {
     requestsPerSecond: requests / seconds,
@@ -74,6 +76,7 @@ async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Promise<Lo
     p50,
     p99,
     p999,
+    max,
   };
 }
 

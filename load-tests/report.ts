@@ -1,5 +1,5 @@
 /** The result of a comparison as JSON and as Markdown. */
-import type { Figure } from "./figures.ts";
+import type { Figure, Series } from "./figure.ts";
 import type { LoadSample } from "./measure.ts";
 
 /** A load with all samples of both members. */
@@ -27,6 +27,7 @@ export interface Report {
   readonly rounds: number;
   readonly loads: readonly LoadRow[];
   readonly figures: readonly FigureRow[];
+  readonly series: readonly Series[];
   /** Loads that could not be run, with the reason. */
   readonly failures: readonly string[];
 }
@@ -40,6 +41,7 @@ export function renderMarkdown(report: Report): string {
   ];
   if (report.loads.length > 0) parts.push(loadTable(report.loads), LEGEND);
   if (report.figures.length > 0) parts.push(figureTable(report.figures));
+  for (const series of report.series) parts.push(`${series.title}:`, seriesTable(series));
   if (report.failures.length > 0)
     parts.push(["Not measured:", ...report.failures.map((text) => `- ${text}`)].join("\n"));
   return `${parts.join("\n\n")}\n`;
@@ -98,6 +100,13 @@ function figureTable(rows: readonly FigureRow[]): string {
   );
 }
 
+function seriesTable({ header, rows }: Series): string {
+  return table(
+    header,
+    rows.map((row) => row.map(round)),
+  );
+}
+
 function meanSample(samples: readonly LoadSample[]): LoadSample {
   const mean = (pick: (sample: LoadSample) => number): number =>
     samples.reduce((sum, sample) => sum + pick(sample), 0) / samples.length;
@@ -108,6 +117,7 @@ function meanSample(samples: readonly LoadSample[]): LoadSample {
     p50: mean((s) => s.p50),
     p99: mean((s) => s.p99),
     p999: mean((s) => s.p999),
+    max: mean((s) => s.max),
   };
 }
 

@@ -23,11 +23,16 @@ export function requestBody<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
 ): RequestBody {
-  const message = toBinary(method.input, create(method.input, request));
+  const body = framed(toBinary(method.input, create(method.input, request)));
+  return { path: `/${method.parent.typeName}/${method.name}`, body };
+}
+
+/** A message with its gRPC prefix. */
+export function framed(message: Uint8Array): Buffer {
   const body = Buffer.alloc(5 + message.length);
   body.writeUInt32BE(message.length, 1);
   body.set(message, 5);
-  return { path: `/${method.parent.typeName}/${method.name}`, body };
+  return body;
 }
 
 /** Name of the key with a number, of equal length for all. */
@@ -35,8 +40,8 @@ export function keyName(prefix: string, index: number): Buffer {
   return Buffer.from(`${prefix}${String(index).padStart(9, "0")}`);
 }
 
-export function putRequest(key: Buffer): RequestBody {
-  return requestBody(KV.method.put, { key, value: VALUE });
+export function putRequest(key: Buffer, value: Buffer = VALUE): RequestBody {
+  return requestBody(KV.method.put, { key, value });
 }
 
 /** All keys with this prefix (not empty). */

@@ -36,6 +36,7 @@ export class Side implements LoadTarget {
   readonly #folder: string;
   readonly #cleanup: Cleanup;
   #dataDir = "";
+  #moreFlags: readonly string[] = [];
   #member: Member | undefined;
   #client: EtcdClient | undefined;
 
@@ -59,9 +60,13 @@ export class Side implements LoadTarget {
     return this.#client;
   }
 
-  /** Starts a member without data. Returns the milliseconds from the start of the process to its first answer. */
-  async start(): Promise<number> {
+  /**
+   * Starts a member without data, with more flags than the usual ones if given. Returns the milliseconds from the start of the
+   * process to its first answer.
+   */
+  async start(moreFlags: readonly string[] = []): Promise<number> {
     await this.stop();
+    this.#moreFlags = moreFlags;
     if (this.#dataDir !== "") rmSync(this.#dataDir, { recursive: true, force: true });
     this.#dataDir = mkdtempSync(join(this.#folder, `${this.name}-`));
     this.filled.clear();
@@ -111,7 +116,11 @@ export class Side implements LoadTarget {
 
   async #launch(): Promise<number> {
     const startedAt = performance.now();
-    const options = { program: this.#program, dataDir: this.#dataDir, args: MEMBER_FLAGS };
+    const options = {
+      program: this.#program,
+      dataDir: this.#dataDir,
+      args: [...MEMBER_FLAGS, ...this.#moreFlags],
+    };
     const member = await launchMember(this.#cleanup, options);
     this.#member = member;
     const client = new EtcdClient(member.address, { deadlineMs: START_MS });
