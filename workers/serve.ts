@@ -17,7 +17,11 @@ import type { Defragmenter } from "../src/server/defragment.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
 import { LeasePrimary } from "../src/server/lease-primary.ts";
 import { hashKvHandler } from "../src/server/peer-hash-kv.ts";
-import { leaseKeepAliveHandler, leaseTimeToLiveHandler } from "../src/server/peer-leases.ts";
+import {
+  leaseKeepAliveHandler,
+  leaseKeepAlivesHandler,
+  leaseTimeToLiveHandler,
+} from "../src/server/peer-leases.ts";
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
@@ -83,6 +87,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   });
   const primary = new LeasePrimary({ router, requestTimeoutMs: config.requestTimeoutMs });
   router.onPeerRequest(PeerRequestKind.leaseKeepAlive, leaseKeepAliveHandler(primary));
+  router.onPeerRequest(PeerRequestKind.leaseKeepAlives, leaseKeepAlivesHandler(primary));
   router.onPeerRequest(PeerRequestKind.leaseTimeToLive, leaseTimeToLiveHandler(primary));
   const services = createServiceTable(router, {
     ...identity,

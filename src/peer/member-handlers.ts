@@ -53,6 +53,8 @@ export class MemberHandlers {
     else if (path.startsWith(PROMOTE_PREFIX)) this.#promote(path, request, response);
     else if (path === "/members/hashkv") this.#hashKv(request, response);
     else if (path === "/leases") this.#forward("POST", PeerRequestKind.leaseKeepAlive, request, response);
+    else if (path === "/leases/many")
+      this.#forward("POST", PeerRequestKind.leaseKeepAlives, request, response);
     else if (path === "/leases/internal") {
       this.#forward("POST", PeerRequestKind.leaseTimeToLive, request, response);
     } else if (path === "/downgrade/enabled") {

@@ -38,9 +38,10 @@ export function parsePeerUrl(url: string): PeerAddress {
 }
 
 /** Connections that are kept for the next request, for everything but streams. */
-export function createPeerAgent(): http.Agent {
+export function createPeerAgent({ socketsMax = Infinity } = {}): http.Agent {
   return new http.Agent({
     keepAlive: true,
+    maxSockets: socketsMax,
     maxFreeSockets: IDLE_CONNECTIONS_MAX,
     timeout: IDLE_CONNECTION_MS,
     scheduling: "lifo",

@@ -1,5 +1,6 @@
-/** Leases at the leader, over its peer listener: `/leases` and `/leases/internal`. */
+/** Leases at the leader, over its peer listener: etcd's `/leases` and `/leases/internal`, and `/leases/many`, which is ours. */
 
+import { encodeCheckpoints, visitCheckpoints } from "../lease/lease-codec.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { WIRE_BYTES, WireReader } from "../proto/wire.ts";
 import { callPeer, PeerCallError, type PeerCallOptions } from "./peer-client.ts";
@@ -30,6 +31,36 @@ export async function postLeaseKeepAlive(
     if (tag === TAG_ID) hasId = true;
   }
   if (reader.failed || !hasId) throw new Error(`unexpected answer of ${url}/leases`);
+  return seconds;
+}
+
+/** A lease's id, int64 in two unsigned halves. */
+export interface LeaseIdHalves {
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * Renews many leases at once; only members of this program know it. Resolves with a TTL in seconds for each: 0 = no such lease, below 0 =
+ * that one is to be asked for alone. {@link PeerCallError} 404 = the peer does not know this, 400 = it is no leader.
+ */
+export async function postLeaseKeepAlives(
+  url: string,
+  ids: readonly LeaseIdHalves[],
+  options: PeerCallOptions,
+): Promise<number[]> {
+  const lows = ids.map(({ low }) => low);
+  const highs = ids.map(({ high }) => high);
+  const request = encodeCheckpoints(lows, highs, new Uint8Array(ids.length), ids.length);
+  const body = await post(url, "/leases/many", request, options);
+  const seconds: number[] = [];
+  let isInOrder = true;
+  const isWhole = visitCheckpoints(body, 0, body.length, (low, high, ttl) => {
+    isInOrder &&= low === lows[seconds.length] && high === highs[seconds.length];
+    seconds.push(ttl);
+  });
+  if (!isWhole || !isInOrder || seconds.length !== ids.length)
+    throw new Error(`unexpected answer of ${url}/leases/many`);
   return seconds;
 }
 

@@ -173,6 +173,8 @@ export const PeerRequestKind = {
   leaseTimeToLive: 4,
   /** No body. */
   downgradeEnabled: 5,
+  /** Body: repeated field 1 {1 ID}, answered by repeated field 1 {1 ID, 2 TTL}: of this program's members only. */
+  leaseKeepAlives: 6,
 } as const;
 
 /** Bits of a `watchEvent`. */

@@ -13,11 +13,14 @@ import { createPeerAgent } from "../peer/peer-http.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import { CallFailure } from "./internal-call.ts";
+import { LeaseBatches } from "./lease-batches.ts";
 import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 
 /** Pause between two attempts to reach the leader. */
 const FORWARD_PAUSE_MS = 50;
+/** Connections to the leader. More make nothing quicker; requests wait for one. */
+const PEER_SOCKETS_MAX = 32;
 const HTTP_NOT_FOUND = 404;
 const NOT_PRIMARY_TEXT = ERRORS[ErrorId.notPrimaryLessor].message;
 const HAS_CHECKPOINT_TEXT = ERRORS[ErrorId.leaseHasCheckpoint].message;
@@ -45,11 +48,17 @@ export function hasCheckpoint(error: { readonly message: string }): boolean {
 
 export class LeasePrimary {
   readonly #options: LeasePrimaryOptions;
-  readonly #agent = createPeerAgent();
+  readonly #agent = createPeerAgent({ socketsMax: PEER_SOCKETS_MAX });
+  readonly #batches: LeaseBatches;
   readonly #view = new LeaseView();
 
   constructor(options: LeasePrimaryOptions) {
     this.#options = options;
+    this.#batches = new LeaseBatches({
+      status: options.router.status,
+      agent: this.#agent,
+      requestTimeoutMs: options.requestTimeoutMs,
+    });
   }
 
   /** Gives up the connections to other members. */
@@ -59,6 +68,10 @@ export class LeasePrimary {
 
   /** Renews a lease wherever the primary is; resolves with its TTL in seconds, 0 if there is no such lease. Rejects with {@link CallFailure}. */
   async renew(low: number, high: number): Promise<number> {
+    if (!this.#options.router.status.isLeader) {
+      const batched = await this.#batches.renew(low, high);
+      if (batched >= 0) return batched;
+    }
     const request = encodeId(low, high);
     const seconds = await this.#atPrimary(
       () => this.renewHere(low, high),

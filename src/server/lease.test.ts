@@ -4,8 +4,9 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { RecordingCall, ServiceFixture } from "../../test/support/service-fixture.ts";
+import { waitFor } from "../../test/support/wait.ts";
 import { ERRORS, ErrorId } from "../base/errors.ts";
-import { encodeId, idAndTtlBytes, writeIdAndTtl } from "../lease/lease-codec.ts";
+import { encodeCheckpoints, encodeId, idAndTtlBytes, writeIdAndTtl } from "../lease/lease-codec.ts";
 import type { MethodHandler } from "../grpc/service.ts";
 import { InternalRaftRequestSchema } from "../proto/gen/raft_internal_pb.ts";
 import {
@@ -19,7 +20,7 @@ import { PeerRequestKind, ReadKind, RecordType } from "../ring/record-types.ts";
 import { leaseMethods } from "./lease.ts";
 import { LeasePrimary } from "./lease-primary.ts";
 import { startRevoker } from "./lease-revoker.ts";
-import { leaseKeepAliveHandler, leaseTimeToLiveHandler } from "./peer-leases.ts";
+import { leaseKeepAliveHandler, leaseKeepAlivesHandler, leaseTimeToLiveHandler } from "./peer-leases.ts";
 
 const IDENTITY = { clusterId: 7n, memberId: 1n };
 const TERM = 4;
@@ -34,6 +35,7 @@ beforeEach(() => {
   const primary = new LeasePrimary({ router, requestTimeoutMs: 7000 });
   methods = leaseMethods(router, { identity: IDENTITY, primary, electionTimeoutMs: 1000 });
   router.onPeerRequest(PeerRequestKind.leaseKeepAlive, leaseKeepAliveHandler(primary));
+  router.onPeerRequest(PeerRequestKind.leaseKeepAlives, leaseKeepAlivesHandler(primary));
   router.onPeerRequest(PeerRequestKind.leaseTimeToLive, leaseTimeToLiveHandler(primary));
   warnings.length = 0;
   const log = { info: () => {}, warn: (message: string) => void warnings.push(message) };
@@ -203,6 +205,22 @@ test("other members are answered with etcd's statuses", async () => {
   deepEqual(await peerAnswer(leaseTimeToLive, inner, notPrimary), [500, 2, "not a primary lessor\n"]);
   const bad = Buffer.of(0x08);
   deepEqual(await peerAnswer(leaseKeepAlive, bad, ok), [400, 2, "error unmarshalling request\n"]);
+});
+
+test("other members are answered many keep-alives at once; one that waits for more holds up none", async () => {
+  const request = encodeCheckpoints([5, 6, 7], [0, 0, 0], [0, 0, 0], 3);
+  const kind = Buffer.of(PeerRequestKind.leaseKeepAlives);
+  fixture.fromWorker(RecordType.peerRequest, 1, Buffer.concat([kind, request]));
+  await nextTurn();
+  const [first, second] = fixture.raftRecords();
+  fixture.fromWorker(RecordType.response, first.id, answer(5, 30));
+  fail(second.id, ErrorId.leaseNotFound);
+  const [{ payload }] = await waitFor("the answer", 5000, () => {
+    const records = fixture.raftRecords();
+    return records.length > 0 ? records : undefined;
+  });
+  equal(payload.readUInt16LE(0), 200);
+  deepEqual(new Uint8Array(payload.subarray(4)), encodeCheckpoints([5, 6, 7], [0, 0, 0], [30, 0, -1], 3));
 });
 
 /** Hands out leases 1 to `count` for revocation. */

@@ -1,7 +1,13 @@
 /** `/leases` and `/leases/internal`: other members have this one, the leader, renew a lease or say how long it lives. */
 
 import { ERRORS, ErrorId } from "../base/errors.ts";
-import { ID_AND_TTL_BYTES_MAX, LeaseView, writeIdAndTtl } from "../lease/lease-codec.ts";
+import {
+  encodeCheckpoints,
+  ID_AND_TTL_BYTES_MAX,
+  LeaseView,
+  visitCheckpoints,
+  writeIdAndTtl,
+} from "../lease/lease-codec.ts";
 import { unwrap } from "../peer/peer-lease.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { CallFailure } from "./internal-call.ts";
@@ -14,6 +20,8 @@ const HTTP_REQUEST_TIMEOUT = 408;
 const HTTP_INTERNAL_ERROR = 500;
 /** How long a request may wait for what is committed to be applied; etcd's number. */
 const APPLY_WAIT_MS = 1000;
+/** How long a batch waits for the last of its renewals. */
+const BATCH_WAIT_MS = 200;
 const NOT_FOUND_TEXT = "lease not found";
 const NOT_APPLIED_TEXT = "waiting for node to catch up its applied index has timed out";
 const UNMARSHAL_TEXT = "error unmarshalling request";
@@ -32,6 +40,37 @@ export function leaseKeepAliveHandler(primary: LeasePrimary): PeerRequestHandler
     } catch (error) {
       return refusal(error, HTTP_BAD_REQUEST);
     }
+  };
+}
+
+/**
+ * Answers many keep-alives at once, in their order. Those that wait for more than the renewal (an expired lease for its revocation) must
+ * not hold up the others: they are answered with a TTL of -1, and asked for alone.
+ */
+export function leaseKeepAlivesHandler(primary: LeasePrimary): PeerRequestHandler {
+  return async (body) => {
+    const lows: number[] = [];
+    const highs: number[] = [];
+    const isWhole = visitCheckpoints(body, 0, body.length, (low, high) => {
+      lows.push(low);
+      highs.push(high);
+    });
+    if (!isWhole) return textAnswer(HTTP_BAD_REQUEST, UNMARSHAL_TEXT);
+    const seconds = new Float64Array(lows.length).fill(-1);
+    const renewals = lows.map(async (low, index) => {
+      try {
+        seconds[index] = await primary.renewHere(low, highs[index]);
+      } catch (error) {
+        if (!isLeaseNotFound(error)) throw error;
+        seconds[index] = 0;
+      }
+    });
+    try {
+      await within(Promise.all(renewals), BATCH_WAIT_MS);
+    } catch (error) {
+      return refusal(error, HTTP_BAD_REQUEST);
+    }
+    return protobuf(encodeCheckpoints(lows, highs, seconds, lows.length));
   };
 }
 
