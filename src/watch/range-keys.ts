@@ -3,8 +3,9 @@ import { KEY_CHUNK_MASK, KEY_CHUNK_SHIFT, KeyArena } from "../mvcc/key-arena.ts"
 /** Bytes of the watched keys and range ends, in the arena that the key index uses: what is freed is used again. */
 export class RangeKeys {
   readonly #arena = new KeyArena();
-  /** The arena's chunks as bytes. */
+  /** The arena's chunks as bytes, and which chunks these are the bytes of: the arena replaces chunks of very long keys. */
   #views: Uint8Array[] = [];
+  #viewed: Uint32Array[] = [];
   /** Set by {@link locate}: where the bytes lie. */
   bytes: Uint8Array = new Uint8Array(0);
   at = 0;
@@ -26,12 +27,11 @@ export class RangeKeys {
   locate(address: number): void {
     const index = address >>> KEY_CHUNK_SHIFT;
     const chunk = this.#arena.chunks[index];
-    let view = this.#views[index];
-    if (view === undefined || view.buffer !== chunk.buffer) {
-      view = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      this.#views[index] = view;
+    if (this.#viewed[index] !== chunk) {
+      this.#viewed[index] = chunk;
+      this.#views[index] = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     }
-    this.bytes = view;
+    this.bytes = this.#views[index];
     this.at = (address & KEY_CHUNK_MASK) * 4;
   }
 }
