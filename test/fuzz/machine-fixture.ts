@@ -1,5 +1,5 @@
 /** An ApplyMachine with in-memory surroundings, and how tests talk to it. */
-import { ApplyMachine } from "../../src/apply/apply-machine.ts";
+import { ApplyMachine, type SpaceOptions } from "../../src/apply/apply-machine.ts";
 import { type LeaseHooks, NO_LEASES, type RequestHook } from "../../src/apply/apply-interfaces.ts";
 import { type MemoryAnswer, MemoryBucketSink, MemoryResponseSink } from "../../src/apply/memory-sinks.ts";
 import { ProposerIds } from "../../src/apply/proposer-ids.ts";
@@ -66,7 +66,12 @@ export class MachineFixture {
   index = 0;
   requestId = 1000;
 
-  constructor(store: MvccStore, leases: LeaseHooks = NO_LEASES, requests: RequestHook = NO_REQUESTS) {
+  constructor(
+    store: MvccStore,
+    leases: LeaseHooks = NO_LEASES,
+    requests: RequestHook = NO_REQUESTS,
+    space?: SpaceOptions,
+  ) {
     this.store = store;
     this.machine = new ApplyMachine({
       store,
@@ -79,6 +84,7 @@ export class MachineFixture {
       consistentIndex: 0,
       consistentTerm: TERM,
       ids: new ProposerIds({ memberId: MEMBER_ID, bootId: 1000, bootIndex: 0, bootTerm: 0 }),
+      ...(space === undefined ? {} : { space }),
     });
   }
 
