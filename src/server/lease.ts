@@ -132,6 +132,7 @@ class TimeToLive {
     try {
       const found = await this.#primary.timeToLive(request);
       if (call.cancelled) return;
+      this.#router.refreshStatus();
       const fields = found ?? this.#notFound(request);
       const response = new Uint8Array(HEADER_BYTES_MAX + fields.length);
       const headerBytes = this.#header.write(response, 0, this.#router.status.revision);
