@@ -47,11 +47,19 @@ export class EventBatch {
     return event;
   }
 
-  /** Says where the previous value lies; an empty range: there is none. */
+  /**
+   * Says where the previous value lies; an empty range: there is none. A creation has none, also if the key was there before and
+   * the creating transaction had deleted it: so it is in etcd.
+   */
   setPrevious(event: number, bytes: Uint8Array, start: number, end: number): void {
     this.#prevBytes[event] = bytes;
     this.#prevStarts[event] = start;
-    this.#prevEnds[event] = end;
+    this.#prevEnds[event] = end > start && this.#isCreation(event) ? start : end;
+  }
+
+  #isCreation(event: number): boolean {
+    if (this.#tombstones[event]) return false;
+    return this.#view.isCreation(this.#bytes[event], this.#starts[event], this.#ends[event]);
   }
 
   /** The event belongs to the interest's list. Events of a list come in order. */
@@ -68,8 +76,7 @@ export class EventBatch {
   /** Whether a watcher with prev_kv cannot be sent the event before its previous value is known. */
   lacksPrevious(event: number): boolean {
     if (this.#prevStarts[event] !== PREVIOUS_UNKNOWN) return false;
-    if (this.#tombstones[event]) return true;
-    return !this.#view.isCreation(this.#bytes[event], this.#starts[event], this.#ends[event]);
+    return !this.#isCreation(event);
   }
 
   /** Where the KeyValue of an event lies. */

@@ -30,6 +30,7 @@ test(
     const prng = new Prng(SEED + 1);
     const watches = await WatchComparison.start(pair, comparison, prng);
     await largeRevisions(comparison, watches);
+    await recreation(comparison, watches);
     for (let i = 0; i < OPS; i++) {
       if (prng.chance(ACT_CHANCE)) await watches.act();
       if (prng.chance(PROGRESS_CHANCE)) await watches.progress();
@@ -66,5 +67,21 @@ async function largeRevisions(comparison: Comparison, watches: WatchComparison):
     await comparison.step({ method: "Txn", request: create(TxnRequestSchema, { success }) });
   }
   await open(1n);
+  await watches.settle();
+}
+
+/** A transaction deletes a key and creates it: the creation has no previous value, although the key was there before. */
+async function recreation(comparison: Comparison, watches: WatchComparison): Promise<void> {
+  const slot = await watches.newSlot();
+  const key = Buffer.from("recreated");
+  const put = { case: "requestPut", value: { key, value: Buffer.from("v") } };
+  // etcd refuses to touch a key twice, unless the deletion is of everything from the key on.
+  const remove = { case: "requestDeleteRange", value: { key, rangeEnd: Buffer.from("\0") } };
+  await watches.open(slot, create(WatchCreateRequestSchema, { key, prevKv: true }));
+  for (const requests of [[put], [remove, put]]) {
+    const success = requests.map((request) => ({ request }) as never);
+    await comparison.step({ method: "Txn", request: create(TxnRequestSchema, { success }) });
+  }
+  await watches.open(slot, create(WatchCreateRequestSchema, { key, prevKv: true, startRevision: 1n }));
   await watches.settle();
 }
