@@ -162,7 +162,10 @@ async function stopServing(
 ): Promise<void> {
   for (const server of servers) server.close();
   const late = setTimeout(() => router.stop(), DRAIN_GRACE_MS);
-  await transport.drain(DRAIN_GRACE_MS + CLOSE_GRACE_MS);
+  const drained = transport.drain(DRAIN_GRACE_MS + CLOSE_GRACE_MS);
+  // Clients know by now that they have to come back on another connection.
+  router.endStreams();
+  await drained;
   clearTimeout(late);
   for (const server of servers) server.closeAllConnections();
 }

@@ -212,8 +212,15 @@ export class Router {
     return this.#toWatch?.write(type, id, payload) ?? false;
   }
 
-  /** Called when the member stops, in front of everything that then fails. */
+  /** Called once when the member stops, in front of everything that then fails: ends the calls that would never end. */
   readonly stopListeners = new Set<() => void>();
+
+  /** The member begins to stop: calls that wait for nothing but their client end. */
+  endStreams(): void {
+    const listeners = [...this.stopListeners];
+    this.stopListeners.clear();
+    for (const listener of listeners) listener();
+  }
 
   /** Sets who takes records of this type; the bytes are borrowed. */
   onRecord(type: number, handler: RecordHandler): void {
@@ -299,7 +306,7 @@ export class Router {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#sweeper);
-    for (const listener of this.stopListeners) listener();
+    this.endStreams();
     for (const { call } of this.#removeLate(Infinity)) this.#refuse(call, ErrorId.stopped);
     this.#streams.removeAll((call) => this.#refuse(call, ErrorId.stopped));
     this.#flush();

@@ -51,6 +51,7 @@ export class WatchService implements MethodHandler {
   readonly #calls: Array<WatchCall | null> = [];
   readonly #freeNumbers: number[] = [];
   readonly #request = new WireReader();
+  #stopping = false;
 
   constructor(router: Router, options: WatchOptions) {
     this.#router = router;
@@ -74,6 +75,7 @@ export class WatchService implements MethodHandler {
 
   onOpen(call: Call): void {
     const { status } = this.#router;
+    if (this.#stopping) return refuse(call, ErrorId.stopped);
     if (status.isLearner && !(call instanceof InternalCall))
       return refuse(call, ErrorId.notSupportedForLearner);
     const requiresLeader = call.metadata("hasleader") === "true";
@@ -174,6 +176,7 @@ export class WatchService implements MethodHandler {
   }
 
   #stop(): void {
+    this.#stopping = true;
     this.#monitor.stop();
     for (const state of this.#calls) if (state !== null) this.#end(state, ErrorId.stopped);
   }
