@@ -11,7 +11,7 @@ import { FlagProblem, parseFlags } from "../../common/flags.ts";
 import { goQuote } from "../../common/go-quote.ts";
 import { decodeOsString } from "../../common/os-string.ts";
 import { flush, printErrorLine, printLine, readLines } from "../../common/terminal.ts";
-import { connect, openSession } from "../session.ts";
+import { openSession, withClient } from "../session.ts";
 import { splitWords } from "../split-words.ts";
 import { type Output, show } from "../view.ts";
 import {
@@ -39,14 +39,12 @@ With --interactive: reads lines from standard input, each 'watch [options] <key>
     const environment = readWatchEnvironment(process.env);
     if (context.flags.bool("interactive")) {
       const { client, output } = await openSession(context);
-      return watchInteractively(await connect(client), output, environment);
+      return withClient(client, (each) => watchInteractively(each, output, environment));
     }
     const { keys, command: words } = splitWatchWords(context, environment);
     const { client, output } = await openSession(context);
     const options = watchOptions(keys, context.flags);
-    const connected = await connect(client);
-    await printWatch(connected.watch(options, REQUIRE_LEADER), { output, words });
-    connected.close();
+    await withClient(client, (each) => printWatch(each.watch(options, REQUIRE_LEADER), { output, words }));
     throw new CliError(ExitCode.interrupted, "watch is canceled by the server");
   },
 };
@@ -107,10 +105,18 @@ async function watchInteractively(
 ): Promise<never> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
+  const watchers: Watcher[] = [];
   const reading = readCommands(client, environment, (watcher, words) => {
+    watchers.push(watcher);
     printWatch(watcher, { output, words }).catch(failed.reject);
   });
-  await Promise.race([reading, failed.promise]);
+  try {
+    await Promise.race([reading, failed.promise]);
+  } finally {
+    for (const watcher of watchers) watcher.cancel();
+    // Nobody waits for its end any more.
+    process.stdin.destroy();
+  }
   throw new CliError(ExitCode.invalidInput, "error reading watch request line: EOF");
 }
 
