@@ -32,8 +32,10 @@ import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import { addLeaseMetrics, createLeaseStats, type LeaseStats } from "../src/telemetry/lease-metrics.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
+import { addMaintenanceMetrics } from "../src/telemetry/maintenance-metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import { defragmentAtStart } from "./defragment-at-start.ts";
 import { MaintenanceTasks } from "./maintenance-tasks.ts";
 import { quotaBytes } from "./member-options.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
@@ -75,6 +77,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   router.onPeerRequest(PeerRequestKind.promote, promoteHandler(reconfigurer));
   router.onPeerRequest(PeerRequestKind.downgradeEnabled, downgradeEnabledHandler(router));
   router.onPeerRequest(PeerRequestKind.hashKv, hashKvHandler(router));
+  void defragmentAtStart({
+    router,
+    defragmenter,
+    log,
+    thresholdMb: config.bootstrapDefragThresholdMegabytes,
+  });
   const tasks = new MaintenanceTasks({ router, identity, config, log });
   tasks.start();
   const promoter = config.autoPromoteLearners ? new AutoPromoter({ router, reconfigurer, log }) : null;
@@ -102,6 +110,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     storageVersion,
     snapshots,
     defragmenter,
+    stopsOnDefrag: config.featureGates["StopGRPCServiceOnDefrag"],
     log,
   });
   const counters = createGrpcCounters(services.keys());
@@ -198,6 +207,13 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
   const leases = createLeaseStats();
   addLeaseMetrics(metrics, leases);
   metrics.beforeScrape(() => fetchLeaseStats(router, leases));
+  addMaintenanceMetrics(metrics, () => ({
+    alarms: router.status.alarms.map(({ memberId, type }) => ({
+      memberId: memberId.toString(16),
+      type: alarmName(type),
+    })),
+    isDefragmenting: router.status.isDefragmenting,
+  }));
   metrics.beforeScrape(() => {
     copyStatus(stats, router, identity);
     return Promise.resolve();

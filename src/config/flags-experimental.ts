@@ -145,7 +145,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "uint",
     default: "0",
     field: "bootstrapDefragThresholdMegabytes",
-    noEffectYet: true,
     help: "Defrag at boot if it frees this many MB; 0 off.",
   },
   {

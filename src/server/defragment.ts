@@ -19,8 +19,6 @@ export interface DefragmentOptions {
   readonly router: Router;
   readonly defragmenter: Defragmenter;
   readonly log: Logger;
-  /** Called when one begins and when it ends, for the health service and the metrics. */
-  readonly onActive?: (active: boolean) => void;
 }
 
 export class DefragmentMethod implements MethodHandler {
@@ -46,14 +44,15 @@ export class DefragmentMethod implements MethodHandler {
   }
 
   async #run(): Promise<void> {
-    const { router, defragmenter, log, onActive } = this.#options;
+    const { router, defragmenter, log } = this.#options;
     const { dbBytes, dbInUseBytes } = router.status;
     const startedMs = performance.now();
     log.info("starting defragment", {
       "current-db-size-bytes": dbBytes,
       "current-db-size-in-use-bytes": dbInUseBytes,
     });
-    if (this.#active++ === 0) onActive?.(true);
+    this.#active++;
+    router.status.isDefragmenting = true;
     try {
       await defragmenter.defragment(dbInUseBytes);
       const took = `${Math.round(performance.now() - startedMs)}ms`;
@@ -67,7 +66,7 @@ export class DefragmentMethod implements MethodHandler {
       log.warn("failed to defragment", { error });
       throw error;
     } finally {
-      if (--this.#active === 0) onActive?.(false);
+      router.status.isDefragmenting = --this.#active > 0;
     }
   }
 }

@@ -16,8 +16,11 @@ class HealthCheckMethod implements MethodHandler {
   readonly #router: Router;
   readonly #reader = new WireReader();
 
-  constructor(router: Router) {
+  readonly #stopsOnDefrag: boolean;
+
+  constructor(router: Router, stopsOnDefrag: boolean) {
     this.#router = router;
+    this.#stopsOnDefrag = stopsOnDefrag;
   }
 
   onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
@@ -31,9 +34,9 @@ class HealthCheckMethod implements MethodHandler {
       call.end(GrpcCode.notFound, "unknown service");
       return;
     }
-    const answer = new MessageBuilder()
-      .uint64(1, this.#router.status.leaderId === 0n ? NOT_SERVING : SERVING)
-      .finish();
+    const { leaderId, isDefragmenting } = this.#router.status;
+    const serves = leaderId !== 0n && !(isDefragmenting && this.#stopsOnDefrag);
+    const answer = new MessageBuilder().uint64(1, serves ? SERVING : NOT_SERVING).finish();
     call.sendMessage(answer, 0, answer.length);
     call.end(GrpcCode.ok, "");
   }
@@ -53,7 +56,10 @@ class HealthCheckMethod implements MethodHandler {
   }
 }
 
-/** Handlers of `grpc.health.v1.Health` that are served; Watch comes with the streams. */
-export function healthMethods(router: Router): MethodHandler[] {
-  return [new HealthCheckMethod(router)];
+/** Handlers of `grpc.health.v1.Health` that are served (`stopsOnDefrag`: feature gate StopGRPCServiceOnDefrag); Watch comes with the streams. */
+export function healthMethods(
+  router: Router,
+  options: { readonly stopsOnDefrag?: boolean } = {},
+): MethodHandler[] {
+  return [new HealthCheckMethod(router, options.stopsOnDefrag ?? false)];
 }

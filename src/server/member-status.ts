@@ -48,6 +48,8 @@ export class MemberStatus {
   alarms: readonly AlarmMember[] = [];
   /** Entries were applied that took more than the quota allows, and no alarm said so, so many times. */
   spaceExceeded = 0;
+  /** The database is being defragmented. */
+  isDefragmenting = false;
   /** Hashes of the newest compactions, oldest first; empty unless they are computed (feature gate CompactHashCheck). */
   compactionHashes: readonly CompactionHash[] = [];
   /** Called when the leader or the membership has changed. */

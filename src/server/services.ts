@@ -19,6 +19,8 @@ export interface ServiceOptions extends MaintenanceOptions {
   readonly reconfigurer: Reconfigurer;
   readonly electionTimeoutMs: number;
   readonly space: SpaceGuard;
+  /** Feature gate StopGRPCServiceOnDefrag. */
+  readonly stopsOnDefrag: boolean;
   readonly identity: MemberIdentity;
   readonly primary: LeasePrimary;
 }
@@ -34,7 +36,7 @@ export function createServiceTable(router: Router, options: ServiceOptions): Ser
     ...clusterMethods(router, options, options.reconfigurer),
     ...maintenanceMethods(router, options),
     ...leaseMethods(router, options),
-    ...healthMethods(router),
+    ...healthMethods(router, options),
     watch,
     ...concurrencyMethods({ router, watch }),
     ...unimplementedMethods(),

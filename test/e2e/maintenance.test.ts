@@ -112,14 +112,15 @@ describe("maintenance", () => {
     await makeRoom(client);
     const path = join(dataDir, "member", "snap", "db");
     const before = statSync(path).size;
-    let writing = true;
+    const end = new AbortController();
     let written = 0;
     const writer = (async () => {
-      for (; writing; written++) await put(client, `while${written}`, Buffer.from(String(written)));
+      for (; !end.signal.aborted; written++)
+        await put(client, `while${written}`, Buffer.from(String(written)));
     })();
     await client.call(Maintenance.method.defragment, {});
     await client.call(Maintenance.method.defragment, {});
-    writing = false;
+    end.abort();
     await writer;
     assert.ok(statSync(path).size < before / 3, `${statSync(path).size} of ${before} bytes`);
     const hash = await client.call(Maintenance.method.hashKV, {});
