@@ -125,13 +125,18 @@ export class EtcdClient {
     });
   }
 
-  /** A call in which both sides stream, without a deadline. */
+  /** A call in which both sides stream, without a deadline unless one is given. */
   stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodBiDiStreaming<I, O>,
     onMessage: (message: MessageShape<O>, size: number) => void,
+    options: grpc.CallOptions = {},
   ): BidiStream<I, O> {
     const path = `/${method.parent.typeName}/${method.name}`;
-    return new BidiStream(this.#client.makeBidiStreamRequest(path, identity, identity), method, onMessage);
+    return new BidiStream(
+      this.#client.makeBidiStreamRequest(path, identity, identity, options),
+      method,
+      onMessage,
+    );
   }
 
   /** Sends one request on a call of its own in which both sides stream; the first response's message. */
@@ -140,10 +145,14 @@ export class EtcdClient {
     request: MessageInitShape<I>,
   ): Promise<MessageShape<O>> {
     return new Promise((resolve, reject) => {
-      const stream = this.stream(method, (message) => {
-        resolve(message);
-        stream.finish();
-      });
+      const stream = this.stream(
+        method,
+        (message) => {
+          resolve(message);
+          stream.finish();
+        },
+        { deadline: Date.now() + this.#deadlineMs },
+      );
       stream.send(request);
       void stream.ended.then(({ code, message }) =>
         reject(Object.assign(new Error(`${code} ${message}`), { code, details: message })),
