@@ -11,7 +11,10 @@ import { walExists } from "../../src/wal/wal.ts";
 import type { WalFileSystem } from "../../src/wal/wal-file-system.ts";
 import type { MemberOptions, Recovered } from "../../workers/control.ts";
 import { type OpenedLog, openLog } from "../../workers/raft-log.ts";
-import { createApplyLoop, openApplyState } from "./apply-thread.ts";
+import { WatchFeed } from "../../src/apply/watch-feed.ts";
+import type { Mvcc } from "../../src/mvcc/mvcc.ts";
+import { WATCH_STATE_BYTES, type WatchLoop } from "../../src/watch/watch.ts";
+import { type ApplyStart, createApplyLoop, openApplyState } from "./apply-thread.ts";
 import { InvariantError } from "./invariants.ts";
 import { type MemberRings, WatchedEntries, createRings } from "./member-rings.ts";
 import { CATCH_UP_ENTRIES, startRaftThread } from "./raft-thread.ts";
@@ -20,6 +23,7 @@ import { SimulatedMain } from "./simulated-main.ts";
 import type { SimulatedMember } from "./simulated-member.ts";
 import { SimulatedSnapshots } from "./simulated-snapshots.ts";
 import { SimulatedThread } from "./simulated-threads.ts";
+import { createWatchLoop, openHistory } from "./watch-thread.ts";
 
 export const CLUSTER_ID = 0x5137n;
 const WAL_DIRECTORY = "/data/member/wal";
@@ -29,6 +33,11 @@ const SEGMENTS_KEPT = 2;
 const BATCH_INTERVAL_MS = 100;
 const BATCH_OPS_MAX = 10_000;
 const DISCARD_RECORDS = 1e6;
+const MIN_TTL_SECONDS = 2;
+const LEASE_RETRY_MS = 3000;
+/** Short, so that leases of a few seconds are checkpointed. */
+const CHECKPOINT_INTERVAL_MS = 2000;
+const LEASE_SWEEP_MS = 500;
 
 export interface ProcessOptions {
   readonly member: SimulatedMember;
@@ -46,28 +55,48 @@ export class MemberProcess {
   readonly #options: ProcessOptions;
   readonly #rings = createRings();
   readonly #identity: MemberIdentity;
-  readonly #threads: { apply: SimulatedThread; storage: SimulatedThread; main: SimulatedThread };
+  readonly #threads: Record<"apply" | "storage" | "main" | "watch", SimulatedThread>;
+  readonly #watchState = new Int32Array(WATCH_STATE_BYTES / 4);
+  readonly #watchFeed: WatchFeed;
+  #watch: WatchLoop | null = null;
   #apply: ApplyLoop | null = null;
+  #state: ApplyStart | null = null;
+  /** Revision of the entry applied last; -1 = none yet. */
+  #revision = -1;
   #storage: StorageLoop | null = null;
   #raft: RaftLoop | null = null;
   #lastTerm = 0;
   #lastIndex = 0;
 
+  readonly #bornMs: number;
+
   constructor(options: ProcessOptions) {
     this.#options = options;
+    this.#bornMs = options.member.clockMs;
     this.#identity = { clusterId: CLUSTER_ID, memberId: options.member.id };
     this.main = this.#createMain();
     this.#threads = {
       apply: this.#thread(() => this.#turnApply()),
       storage: this.#thread(() => this.#turnStorage()),
       main: this.#thread(() => (this.main.drain(), Infinity)),
+      watch: this.#thread(() => this.#turnWatch()),
     };
+    this.#watchFeed = new WatchFeed({
+      toWatch: this.#rings.applyToWatch,
+      fromWatch: this.#rings.watchToApply,
+      state: this.#watchState,
+    });
     this.#connectRings(this.#rings);
   }
 
   /** Null while the process starts. */
   get raft(): RaftLoop | null {
     return this.#raft;
+  }
+
+  /** Leases that it knows. */
+  get leases(): number {
+    return this.#state?.lessor.size ?? 0;
   }
 
   /** It knows a membership that it belongs to. */
@@ -81,7 +110,7 @@ export class MemberProcess {
     const { scheduler, random } = member.setup;
     const fileSystem = member.disk.mount(life);
     member.snapshots.finishInstall(member.database, fileSystem, WAL_DIRECTORY);
-    const start = openApplyState(member.database, this.#rings);
+    const start = this.#readState();
     const { consistentIndex, term } = start.recovered;
     const { voters, learners } = start.membership.confState();
     const opened = await this.#openLog(fileSystem, { consistentIndex, term, voters, learners, removed: [] });
@@ -89,6 +118,8 @@ export class MemberProcess {
     this.#lastIndex = opened.lastIndex;
     this.#lastTerm = newest?.term(newest.count - 1) ?? opened.appliedTerm;
     this.#openState();
+    this.#startWatch(start.store.revision);
+    this.#sweepLeases();
     this.#raft = startRaftThread({
       member,
       life,
@@ -113,29 +144,36 @@ export class MemberProcess {
   /** Apply and storage begin on what the database holds. */
   #openState(): void {
     const { member, firstId } = this.#options;
-    const start = openApplyState(member.database, this.#rings);
+    const start = this.#readState();
+    this.#state = start;
+    this.#revision = -1;
     this.#apply = createApplyLoop({
       start,
+      watch: this.#watchFeed,
+      nowMs: this.#nowMs,
       database: member.database,
       rings: this.#rings,
       identity: this.#identity,
       firstRequestId: firstId,
       lastIndex: this.#lastIndex,
       lastTerm: this.#lastTerm,
-      fromRaft: new WatchedEntries(this.#rings.raftToApply, member.name, member.setup.invariants),
+      fromRaft: new WatchedEntries(this.#rings.raftToApply, member.name, member.setup.invariants, (index) =>
+        this.#applied(index),
+      ),
     });
     const { scheduler } = member.setup;
-    const { storageToApply, storageToRaft, storageToMain, applyToStorage } = this.#rings;
+    const { storageToApply, storageToRaft, storageToMain, storageToWatch, applyToStorage } = this.#rings;
     const { consistentIndex, term } = start.recovered;
     this.#storage = new StorageLoop({
       backend: member.database.open(),
       inbound: applyToStorage,
-      outbound: [storageToApply, storageToRaft, storageToMain],
+      outbound: [storageToApply, storageToRaft, storageToMain, storageToWatch],
       batchIntervalMs: BATCH_INTERVAL_MS,
       batchOpsMax: BATCH_OPS_MAX,
       clock: { monotonicMs: () => scheduler.nowMs, unixMs: () => scheduler.nowMs },
       recovered: { consistentIndex, term, revision: start.store.revision },
     });
+    this.#describeLeases(consistentIndex);
     this.#apply.start();
     this.#threads.apply.ring();
     this.#threads.storage.ring();
@@ -144,16 +182,103 @@ export class MemberProcess {
   /** As the supervisor does it when a snapshot takes the place of the state: see `workers/member-snapshots.ts`. */
   #reopen(replace: () => void): void {
     this.#apply?.abandon();
+    this.#watch?.setHistory(null);
+    this.#watch?.abandonQuestion();
     while (this.#rings.applyToStorage.drain(() => undefined, DISCARD_RECORDS) > 0);
     replace();
     while (this.#rings.storageToApply.drain(() => undefined, DISCARD_RECORDS) > 0);
+    this.#watch?.setHistory(openHistory(this.#options.member.database, this.#options.member.setup.canary));
     this.#openState();
+  }
+
+  #readState(): ApplyStart {
+    const { member } = this.#options;
+    const { leases, history, canary, scheduler } = member.setup;
+    return openApplyState({
+      database: member.database,
+      rings: this.#rings,
+      member: member.name,
+      watch: this.#watchFeed,
+      history,
+      lessor: {
+        member: member.name,
+        checker: leases,
+        canary,
+        otherClockMs: () => scheduler.nowMs,
+        minTtlSeconds: MIN_TTL_SECONDS,
+        retryMs: LEASE_RETRY_MS,
+        checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
+        hashSeed: 1,
+      },
+    });
+  }
+
+  /** The machine's clock, from when this process began. */
+  readonly #nowMs = (): number => this.#options.member.clockMs - this.#bornMs;
+
+  #startWatch(committed: number): void {
+    const { member } = this.#options;
+    this.#watch = createWatchLoop({
+      rings: this.#rings,
+      state: this.#watchState,
+      committed,
+      seed: member.setup.random.nextUint32(),
+    });
+    this.#watch.setHistory(openHistory(member.database, member.setup.canary));
+    this.#rings.applyToWatch.onFull = () => void this.#watch?.turn(member.setup.scheduler.nowMs);
+    this.#threads.watch.ring();
+  }
+
+  #turnWatch(): number {
+    const watch = this.#watch;
+    if (watch === null) return Infinity;
+    const { nowMs } = this.#options.member.setup.scheduler;
+    return watch.turn(nowMs) || !watch.inboxesEmpty() ? 0 : watch.sleepMs(nowMs);
+  }
+
+  /** An entry was handed to apply. */
+  #applied(index: number): void {
+    if (this.#apply?.appliedIndex !== index || this.#state === null) return;
+    const { revision } = this.#state.store;
+    if (this.#revision >= 0 && revision > this.#revision + 1) {
+      const { name } = this.#options.member;
+      throw new InvariantError(
+        `${name} makes revisions ${this.#revision + 1} to ${revision} of entry ${index}`,
+      );
+    }
+    this.#revision = revision;
+    this.#describeLeases(index);
+    const { history } = this.#options.member.setup;
+    history.compactRevision = Math.max(history.compactRevision, this.#state.store.compactRevision);
+  }
+
+  #describeLeases(index: number): void {
+    if (this.#state === null) return;
+    const { lessor, store } = this.#state;
+    const { member } = this.#options;
+    member.setup.leases.state(
+      member.name,
+      index,
+      lessor.describe((keyId) => keyText(store, keyId)),
+    );
+  }
+
+  #sweepLeases(): void {
+    const { member, life } = this.#options;
+    const { scheduler } = member.setup;
+    const dueMs = scheduler.nowMs + LEASE_SWEEP_MS;
+    scheduler.after(LEASE_SWEEP_MS, life, () => {
+      // A process that was stopped has not come to its leases yet.
+      if (scheduler.nowMs === dueMs) this.#state?.lessor.sweep(this.#nowMs());
+      this.#sweepLeases();
+    });
   }
 
   #turnApply(): number {
     const apply = this.#apply;
     if (apply === null) return Infinity;
-    return apply.turn() || !apply.inboxesEmpty() ? 0 : Infinity;
+    if (apply.turn() || !apply.inboxesEmpty()) return 0;
+    return this.#options.member.virtualMs(apply.sleepMs(this.#nowMs()));
   }
 
   #turnStorage(): number {
@@ -175,12 +300,15 @@ export class MemberProcess {
   }
 
   #connectRings(rings: MemberRings): void {
-    const { apply, main, storage } = this.#threads;
-    for (const ring of [rings.raftToApply, rings.mainToApply, rings.storageToApply]) {
+    const { apply, main, storage, watch } = this.#threads;
+    for (const ring of [rings.raftToApply, rings.mainToApply, rings.storageToApply, rings.watchToApply]) {
       ring.onPublish = () => apply.ring();
     }
-    for (const ring of [rings.raftToMain, rings.applyToMain, rings.storageToMain]) {
+    for (const ring of [rings.raftToMain, rings.applyToMain, rings.storageToMain, rings.watchToMain]) {
       ring.onPublish = () => main.ring();
+    }
+    for (const ring of [rings.applyToWatch, rings.mainToWatch, rings.storageToWatch]) {
+      ring.onPublish = () => watch.ring();
     }
     rings.applyToStorage.onPublish = () => storage.ring();
   }
@@ -188,7 +316,8 @@ export class MemberProcess {
   #createMain(): SimulatedMain {
     const { member, life, firstId } = this.#options;
     const { scheduler, invariants } = member.setup;
-    const { mainToRaft, mainToApply, raftToMain, applyToMain, storageToMain } = this.#rings;
+    const { mainToRaft, mainToApply, mainToWatch, raftToMain, applyToMain, storageToMain, watchToMain } =
+      this.#rings;
     return new SimulatedMain({
       scheduler,
       life,
@@ -196,7 +325,9 @@ export class MemberProcess {
       firstRequestId: firstId,
       toRaft: mainToRaft,
       toApply: mainToApply,
-      inboxes: [raftToMain, applyToMain, storageToMain],
+      toWatch: mainToWatch,
+      clusterId: CLUSTER_ID,
+      inboxes: [raftToMain, applyToMain, storageToMain, watchToMain],
       onLeader: (term, leaderId, isLeader) => {
         scheduler.trace.note(
           scheduler.nowMs,
@@ -234,4 +365,10 @@ export class MemberProcess {
       },
     });
   }
+}
+
+function keyText(store: Mvcc, keyId: number): string {
+  const bytes = new Uint8Array(store.keyLength(keyId));
+  store.copyKey(keyId, bytes, 0);
+  return Buffer.from(bytes).toString("latin1");
 }

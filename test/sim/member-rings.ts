@@ -17,12 +17,35 @@ export interface MemberRings {
   readonly storageToApply: MemoryRing;
   readonly storageToRaft: MemoryRing;
   readonly storageToMain: MemoryRing;
+  readonly applyToWatch: DrainedRing;
+  readonly mainToWatch: MemoryRing;
+  readonly storageToWatch: MemoryRing;
+  readonly watchToApply: MemoryRing;
+  readonly watchToMain: MemoryRing;
+}
+
+/** A ring whose writer waits for room by having its reader run. */
+export class DrainedRing extends MemoryRing {
+  /** Runs the reader once. */
+  onFull: (() => void) | null = null;
+
+  override waitForRoom(length: number): void {
+    for (let free = -1; free < this.freeBytes();) {
+      free = this.freeBytes();
+      this.onFull?.();
+    }
+    super.waitForRoom(length);
+  }
 }
 
 /** Whoever writes to these waits for room in a way that an in-memory ring cannot: they must never be full. */
 const NEVER_FULL_BYTES = 1024 * 1024;
 const DATA_RING_BYTES = 64 * 1024;
 const STATUS_RING_BYTES = 4096;
+/** Long events do not fit, and are left out. */
+const EVENT_RING_BYTES = 16 * 1024;
+/** Takes the longest response that is written at once. */
+const RESPONSE_RING_BYTES = 2 * 1024 * 1024;
 
 export function createRings(): MemberRings {
   return {
@@ -36,6 +59,11 @@ export function createRings(): MemberRings {
     storageToApply: new MemoryRing(STATUS_RING_BYTES),
     storageToRaft: new MemoryRing(STATUS_RING_BYTES),
     storageToMain: new MemoryRing(STATUS_RING_BYTES),
+    applyToWatch: new DrainedRing(EVENT_RING_BYTES),
+    mainToWatch: new MemoryRing(STATUS_RING_BYTES),
+    storageToWatch: new MemoryRing(STATUS_RING_BYTES),
+    watchToApply: new MemoryRing(NEVER_FULL_BYTES),
+    watchToMain: new MemoryRing(RESPONSE_RING_BYTES),
   };
 }
 
@@ -48,7 +76,8 @@ export class WatchedEntries implements RingReader {
   #handler: RecordHandler = () => undefined;
   readonly #watch: RecordHandler;
 
-  constructor(ring: MemoryRing, member: string, invariants: Invariants) {
+  /** @param onApplied told of each entry that was handed to apply */
+  constructor(ring: MemoryRing, member: string, invariants: Invariants, onApplied: (index: number) => void) {
     this.#ring = ring;
     this.#watch = (type, flags, id, bytes, start, end) => {
       if (type === RecordType.entry) {
@@ -59,6 +88,7 @@ export class WatchedEntries implements RingReader {
         invariants.applies(member, id, term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
       }
       this.#handler(type, flags, id, bytes, start, end);
+      if (type === RecordType.entry) onApplied(id);
     };
   }
 

@@ -24,15 +24,22 @@ if (canary !== null && !CANARIES.includes(canary)) {
   process.exit(2);
 }
 
+let hours = 0;
+let cpuTotal = 0;
+/** Sums of what each run counts. */
 const totals = {
-  hours: 0,
-  cpuSeconds: 0,
   events: 0,
   elections: 0,
   operations: 0,
   answered: 0,
   undecidedKeys: 0,
   snapshots: 0,
+  watchers: 0,
+  watchersResumed: 0,
+  watchEvents: 0,
+  leasesGranted: 0,
+  leasesRenewed: 0,
+  leasesExpired: 0,
 };
 const faults: Record<string, number> = {};
 let found = false;
@@ -52,9 +59,13 @@ for (let run = 0; run < Number(values.runs) && !found; run++) {
   found = result.failure !== null;
 }
 console.log(
-  `total: ${totals.hours.toFixed(2)} simulated hours in ${totals.cpuSeconds.toFixed(1)} s of CPU, ${totals.events} events, ` +
+  `total: ${hours.toFixed(2)} simulated hours in ${cpuTotal.toFixed(1)} s of CPU, ${totals.events} events, ` +
     `${totals.elections} elections, ${totals.operations} operations (${totals.answered} answered) checked, ` +
     `${totals.undecidedKeys} keys undecided, ${totals.snapshots} snapshots sent`,
+);
+console.log(
+  `${totals.watchers} watchers, resumed ${totals.watchersResumed} times, were sent ${totals.watchEvents} events; ` +
+    `${totals.leasesGranted} leases, renewed ${totals.leasesRenewed} times, ${totals.leasesExpired} expired`,
 );
 console.log(
   `faults: ${Object.entries(faults)
@@ -64,10 +75,9 @@ console.log(
 process.exitCode = found === (canary !== null) ? 0 : 1;
 
 function addUp(result: SimulationResult, cpuSeconds: number): void {
-  totals.hours += result.virtualMs / 3_600_000;
-  totals.cpuSeconds += cpuSeconds;
-  for (const key of ["events", "elections", "operations", "answered", "undecidedKeys", "snapshots"] as const)
-    totals[key] += result[key];
+  hours += result.virtualMs / 3_600_000;
+  cpuTotal += cpuSeconds;
+  for (const key of Object.keys(totals) as Array<keyof typeof totals>) totals[key] += result[key];
   for (const [name, count] of Object.entries(result.faults)) faults[name] = (faults[name] ?? 0) + count;
 }
 

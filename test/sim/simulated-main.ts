@@ -5,12 +5,22 @@ import { encodeConfChange } from "../../src/proto/conf-change.ts";
 import { raftRequestBytes, writeRaftRequest } from "../../src/proto/raft-request.ts";
 import type { MemoryRing } from "../../src/ring/memory-ring.ts";
 import { RecordType } from "../../src/ring/record-types.ts";
+import { LeasePrimary } from "../../src/server/lease-primary.ts";
+import { startRevoker } from "../../src/server/lease-revoker.ts";
+import type { Router } from "../../src/server/router.ts";
+import { WatchService } from "../../src/server/watch.ts";
+import type { Logger } from "../../src/telemetry/logger.ts";
 import type { KvRequest } from "./kv-requests.ts";
 import type { Life, Scheduler } from "./scheduler.ts";
+import { SimulatedRouter } from "./simulated-router.ts";
 
 /** As main's own limit: 5 s and two election time-outs of 1 s. */
 const REQUEST_TIMEOUT_MS = 7000;
 const RECORDS_PER_DRAIN = 1000;
+const TERM_BYTES = 8;
+
+/** Stands for the lease service's log. */
+const SILENT = { warn: () => undefined } as unknown as Logger;
 
 /** What became of a request; `bytes` null = refused, lost or timed out: it may have been done. */
 export interface Answer {
@@ -34,6 +44,8 @@ export interface SimulatedMainOptions {
   readonly firstRequestId: number;
   readonly toRaft: MemoryRing;
   readonly toApply: MemoryRing;
+  readonly toWatch: MemoryRing;
+  readonly clusterId: bigint;
   readonly inboxes: readonly MemoryRing[];
   /** Told of every `leader` record. */
   readonly onLeader: (term: number, leaderId: bigint, isLeader: boolean) => void;
@@ -44,13 +56,53 @@ export interface SimulatedMainOptions {
 export class SimulatedMain {
   leaderId = 0n;
   term = 0;
+  isLeader = false;
+  /** The process has not died. */
+  isAlive = true;
+  readonly watch: WatchService;
+  readonly leases: LeasePrimary;
+  readonly #router: SimulatedRouter;
   readonly #options: SimulatedMainOptions;
+  /** Told when the process dies. */
+  readonly onDeath = new Set<() => void>();
   readonly #pending = new Map<number, (answer: Answer) => void>();
   #nextId: number;
 
   constructor(options: SimulatedMainOptions) {
     this.#options = options;
     this.#nextId = options.firstRequestId;
+    const { memberId, clusterId, scheduler, life, toApply, toWatch } = options;
+    this.#router = new SimulatedRouter({
+      memberId,
+      scheduler,
+      life,
+      toApply,
+      toWatch,
+      read: (kind, payload, done) => this.request({ field: 0, readKind: kind, payload }, true, done),
+      proposeAsLeader: (term, field, payload, done) => this.#proposeAsLeader(term, field, payload, done),
+    });
+    const router = this.#router as unknown as Router;
+    this.watch = new WatchService(router, { clusterId, memberId, electionTimeoutMs: 1000 });
+    this.leases = new LeasePrimary({ router, requestTimeoutMs: REQUEST_TIMEOUT_MS });
+    startRevoker(router, SILENT);
+  }
+
+  get memberId(): bigint {
+    return this.#options.memberId;
+  }
+
+  /** Runs something in this process. */
+  inProcess(delayMs: number, callback: () => void): void {
+    this.#options.scheduler.after(delayMs, this.#options.life, callback);
+  }
+
+  #proposeAsLeader(term: number, field: number, bytes: Uint8Array, done: (answer: Answer) => void): void {
+    const id = this.#admit(done);
+    const [low, high] = this.#halves(id);
+    const payload = new Uint8Array(TERM_BYTES + raftRequestBytes(field, bytes.length, low, high));
+    new DataView(payload.buffer).setFloat64(0, term, true);
+    writeRaftRequest(payload, TERM_BYTES, field, bytes, 0, bytes.length, low, high);
+    this.#send(this.#options.toRaft, RecordType.proposeAsLeader, id, payload);
   }
 
   /** Sends a request; `done` is called once, unless the process dies before: then {@link loseAll} calls it. */
@@ -90,10 +142,13 @@ export class SimulatedMain {
   /** Takes what the other threads have sent. */
   drain(): void {
     for (const inbox of this.#options.inboxes) while (inbox.drain(this.#onRecord, RECORDS_PER_DRAIN) > 0);
+    this.#router.sendWaiting();
   }
 
   /** The process dies: nobody will be answered. */
   loseAll(): void {
+    this.isAlive = false;
+    for (const listener of this.onDeath) listener();
     const waiting = [...this.#pending.values()];
     this.#pending.clear();
     for (const done of waiting) done(LOST);
@@ -136,6 +191,7 @@ export class SimulatedMain {
     end: number,
   ): void => {
     const at = bytes.byteOffset + start;
+    this.#router.take(type, id, bytes, start, end);
     if (type === RecordType.response) this.#finish(id, { bytes: bytes.slice(start, end), errorId: 0 });
     else if (type === RecordType.error) {
       this.#finish(id, { bytes: null, errorId: viewOf(bytes).getUint32(at, true) });
@@ -145,7 +201,8 @@ export class SimulatedMain {
       const view = viewOf(bytes);
       this.term = view.getFloat64(at, true);
       this.leaderId = view.getBigUint64(at + 8, true);
-      this.#options.onLeader(this.term, this.leaderId, view.getUint32(at + 16, true) === 1);
+      this.isLeader = view.getUint32(at + 16, true) === 1;
+      this.#options.onLeader(this.term, this.leaderId, this.isLeader);
     }
   };
 }

@@ -6,7 +6,9 @@
 import type { Prng } from "../../src/base/prng.ts";
 import type { FoundingMember } from "../../src/raft/bootstrap.ts";
 import type { Canary } from "./canaries.ts";
+import type { CommittedHistory } from "./committed-history.ts";
 import type { Invariants, VisibleLog } from "./invariants.ts";
+import type { LeaseChecker } from "./lease-checker.ts";
 import { MemberProcess } from "./member-process.ts";
 import type { Life, Scheduler } from "./scheduler.ts";
 import { SimulatedDatabase } from "./simulated-database.ts";
@@ -16,6 +18,9 @@ import { SnapshotStore } from "./simulated-snapshots.ts";
 
 /** etcd's ids come from the clock; a restarted member's begin higher. */
 const IDS_PER_LIFE = 2 ** 24;
+const TICK_MS = 100;
+/** Machines were switched on at different times. */
+const CLOCK_BEGINS_MS_MAX = 100_000;
 
 export interface MemberSetup {
   readonly id: bigint;
@@ -26,6 +31,8 @@ export interface MemberSetup {
   readonly invariants: Invariants;
   readonly random: Prng;
   readonly canary: Canary | null;
+  readonly history: CommittedHistory;
+  readonly leases: LeaseChecker;
   /** A process has died by itself, or will not start. */
   readonly onDeath: (member: SimulatedMember, error: Error) => void;
   /** The log is being written, for so long. */
@@ -41,17 +48,42 @@ export class SimulatedMember {
   readonly disk: SimulatedDisk;
   readonly database = new SimulatedDatabase();
   readonly snapshots = new SnapshotStore();
-  /** Of the raft clock: a member with a fast clock campaigns early. */
-  tickMs = 100;
+  /** Virtual ms of one raft tick. */
+  #tickMs = TICK_MS;
+  #clockMs: number;
+  #clockSetMs = 0;
   #process: MemberProcess | null = null;
   #life: Life | null = null;
   #lives = 0;
 
   constructor(setup: MemberSetup) {
     this.setup = setup;
+    this.#clockMs = setup.random.below(CLOCK_BEGINS_MS_MAX);
     this.disk = new SimulatedDisk(setup.scheduler, setup.random);
     this.disk.onDurableWrite = (tookMs) => setup.onWrite(this, tookMs);
     this.disk.liesAboutWrites = setup.canary === "early-acknowledge";
+  }
+
+  /** Virtual ms of one raft tick: a member with a fast clock campaigns early, and its leases end early. */
+  get tickMs(): number {
+    return this.#tickMs;
+  }
+
+  set tickMs(tickMs: number) {
+    this.#clockMs = this.clockMs;
+    this.#clockSetMs = this.setup.scheduler.nowMs;
+    this.#tickMs = tickMs;
+    this.setup.leases.clockChanged();
+  }
+
+  /** The machine's monotonic clock. */
+  get clockMs(): number {
+    return this.#clockMs + ((this.setup.scheduler.nowMs - this.#clockSetMs) * TICK_MS) / this.#tickMs;
+  }
+
+  /** How much virtual time the machine's clock takes for so much. */
+  virtualMs(ms: number): number {
+    return (ms * this.#tickMs) / TICK_MS;
   }
 
   get id(): bigint {

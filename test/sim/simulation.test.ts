@@ -32,6 +32,10 @@ describe("simulation", () => {
       assert.ok(result.answered > 200, `only ${result.answered} operations were answered`);
       assert.ok(Object.keys(result.faults).length > 8, "faults of many kinds have come");
       assert.equal(result.undecidedKeys, 0);
+      assert.ok(result.watchersResumed > 20, `only ${result.watchersResumed} watchers went on elsewhere`);
+      assert.ok(result.watchEvents > 500, `only ${result.watchEvents} events were sent to watchers`);
+      assert.ok(result.leasesRenewed > 20, `leases were renewed only ${result.leasesRenewed} times`);
+      assert.ok(result.leasesExpired > 5, `only ${result.leasesExpired} leases expired`);
     });
   }
 
@@ -55,6 +59,12 @@ describe("a planted bug is found:", () => {
     ["early-apply", 1, 3],
     ["blind-vote", 1, 3],
     ["unchecked-append", 2, 3],
+    ["lost-at-sync", 1, 3],
+    ["delivered-twice", 1, 3],
+    ["lying-progress", 1, 3],
+    ["old-leaders-clock", 1, 3],
+    ["ignored-checkpoint", 1, 3],
+    ["forgotten-renewal", 1, 3],
   ];
   for (const [canary, firstSeed, members] of canaries) {
     test(canary, async () => {

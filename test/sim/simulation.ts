@@ -5,31 +5,41 @@
  * round left is checked: equal state on all members, and a linearizable history. {@link Invariants} watch all the time.
  *
  * Same options, same run: nothing here asks the clock or any other source of chance. Read next: `scheduler.ts` (time),
- * `simulated-member.ts` (what a member is made of), `faults.ts`, `invariants.ts`, `linearizability.ts`, `run.ts` (the command).
- * To come: watches and leases get their clients and checks beside `simulated-client.ts`.
+ * `simulated-member.ts` (what a member is made of), `faults.ts`, `invariants.ts`, `linearizability.ts`, `watch-checker.ts`,
+ * `lease-checker.ts`, `run.ts` (the command).
  */
 
 import { Prng } from "../../src/base/prng.ts";
 import type { FoundingMember } from "../../src/raft/bootstrap.ts";
-import { type Canary, plantInCore } from "./canaries.ts";
+import { type Canary, plantInCode } from "./canaries.ts";
 import { type SimulatedCluster, founder } from "./cluster.ts";
+import { CommittedHistory } from "./committed-history.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
+import { LeaseChecker } from "./lease-checker.ts";
 import { type Operation, checkLinearizable } from "./linearizability.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimulatedClient } from "./simulated-client.ts";
+import { SimulatedLeaseClient } from "./simulated-lease-client.ts";
 import type { SimulatedMain } from "./simulated-main.ts";
 import { SimulatedMember } from "./simulated-member.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
+import { SimulatedWatchClient } from "./simulated-watch-client.ts";
 import { compareStates } from "./state-check.ts";
 
 const CLIENTS = 5;
+const WATCH_CLIENTS = 3;
+const WATCH_THINK_MS = 2000;
+const LEASE_CLIENTS = 2;
+const LEASE_THINK_MS = 2000;
 const THINK_MS = 250;
 const KEYS = 3;
 /** Faults come for so long, then everything is mended. */
 const ROUND_MS = 120_000;
 /** The cluster must serve again within this time once everything is mended: several election time-outs, and a client's patience. */
 const RECOVERY_MS = 30_000;
+/** Every watcher has everything, and every lease has ended, within this time once nobody writes and nobody keeps anything alive. */
+const SETTLE_MS = 40_000;
 /** Clients have all their answers, or given up, within this time. */
 const DRAIN_MS = 11_000;
 
@@ -57,6 +67,13 @@ export interface SimulationResult {
   readonly undecidedKeys: number;
   readonly messages: number;
   readonly snapshots: number;
+  readonly watchers: number;
+  /** Watchers that went on with another call. */
+  readonly watchersResumed: number;
+  readonly watchEvents: number;
+  readonly leasesGranted: number;
+  readonly leasesRenewed: number;
+  readonly leasesExpired: number;
   /** By name, how often. */
   readonly faults: Readonly<Record<string, number>>;
   readonly traceHash: string;
@@ -65,7 +82,7 @@ export interface SimulationResult {
 
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(options);
-  const removeBug = plantInCore(options.canary);
+  const removeBug = plantInCode(options.canary);
   const failure = await simulation.run().then(
     () => null,
     (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
@@ -81,7 +98,11 @@ export class Simulation implements SimulatedCluster {
   readonly network: SimulatedNetwork;
   readonly invariants = new Invariants();
   readonly members = new Map<bigint, SimulatedMember>();
+  readonly history = new CommittedHistory();
+  readonly leases: LeaseChecker;
   readonly #clients: SimulatedClient[] = [];
+  readonly #watchClients: SimulatedWatchClient[] = [];
+  readonly #leaseClients: SimulatedLeaseClient[] = [];
   readonly #faults: Faults;
   newestRevision = 0;
   #operations: Operation[] = [];
@@ -93,6 +114,7 @@ export class Simulation implements SimulatedCluster {
   constructor(options: SimulationOptions) {
     this.options = options;
     this.random = new Prng(options.seed);
+    this.leases = new LeaseChecker(this.scheduler, this.history, () => this.#fastestRate());
     this.network = new SimulatedNetwork(this.scheduler, new Prng(this.random.nextUint32()));
     this.network.onSend = (message) => {
       this.invariants.sends(message);
@@ -102,6 +124,13 @@ export class Simulation implements SimulatedCluster {
     for (const { id } of founding) this.addMember(id, founding);
     this.#faults = new Faults(this, new Prng(this.random.nextUint32()));
     for (let process = 1; process <= CLIENTS; process++) this.#addClient(process);
+    for (let number = 1; number <= WATCH_CLIENTS; number++) this.#addWatchClient(number);
+    for (let process = 1; process <= LEASE_CLIENTS; process++) this.#addLeaseClient(process);
+  }
+
+  /** How fast the fastest member's clock goes. */
+  #fastestRate(): number {
+    return Math.max(...[...this.members.values()].map(({ tickMs }) => 100 / tickMs));
   }
 
   addMember(id: bigint, founding: readonly FoundingMember[]): SimulatedMember {
@@ -113,6 +142,8 @@ export class Simulation implements SimulatedCluster {
       invariants: this.invariants,
       random: new Prng(this.random.nextUint32()),
       canary: this.options.canary,
+      history: this.history,
+      leases: this.leases,
       onDeath: ({ name }, error) =>
         this.scheduler.fail(new Error(`${name} died: ${error.message}`, { cause: error })),
       onWrite: (writer, tookMs) => this.#faults.writes(writer, tookMs),
@@ -132,7 +163,7 @@ export class Simulation implements SimulatedCluster {
   async run(): Promise<void> {
     const endMs = this.options.minutes * 60_000;
     for (const member of this.members.values()) member.start();
-    for (const client of this.#clients) client.start();
+    for (const client of [...this.#clients, ...this.#watchClients, ...this.#leaseClients]) client.start();
     await this.#untilServing();
     while (this.scheduler.nowMs < endMs)
       await this.#runRound(Math.min(ROUND_MS, endMs - this.scheduler.nowMs));
@@ -151,6 +182,12 @@ export class Simulation implements SimulatedCluster {
       undecidedKeys: this.#undecidedKeys,
       messages: network.counts.delivered,
       snapshots: network.counts.snapshots,
+      watchers: sum(this.#watchClients.map(({ watchers }) => watchers)),
+      watchersResumed: sum(this.#watchClients.map(({ resumed }) => resumed)),
+      watchEvents: sum(this.#watchClients.map(({ events }) => events)),
+      leasesGranted: this.leases.granted,
+      leasesRenewed: this.leases.renewed,
+      leasesExpired: this.leases.expired,
       faults: this.#faults.counts,
       traceHash: scheduler.trace.hash,
       lastEvents: scheduler.trace.lastEvents(),
@@ -162,12 +199,44 @@ export class Simulation implements SimulatedCluster {
       process,
       scheduler: this.scheduler,
       random: new Prng(this.random.nextUint32()),
-      keys: () => Array.from({ length: KEYS }, (_, i) => `r${this.#round}-k${i}`),
+      keys: () => this.#keys(),
       members: () => this.mains(),
       thinkMs: THINK_MS,
       onOperation: (operation) => this.#noteOperation(operation),
     });
     this.#clients.push(client);
+  }
+
+  #keys(): string[] {
+    return Array.from({ length: KEYS }, (_, i) => `r${this.#round}-k${i}`);
+  }
+
+  #addWatchClient(number: number): void {
+    this.#watchClients.push(
+      new SimulatedWatchClient({
+        name: `w${number}`,
+        scheduler: this.scheduler,
+        random: new Prng(this.random.nextUint32()),
+        history: this.history,
+        keys: () => this.#keys(),
+        members: () => this.mains(),
+        thinkMs: WATCH_THINK_MS,
+      }),
+    );
+  }
+
+  #addLeaseClient(process: number): void {
+    this.#leaseClients.push(
+      new SimulatedLeaseClient({
+        process,
+        scheduler: this.scheduler,
+        random: new Prng(this.random.nextUint32()),
+        network: this.network,
+        checker: this.leases,
+        members: () => this.mains(),
+        thinkMs: LEASE_THINK_MS,
+      }),
+    );
   }
 
   #noteOperation(operation: Operation): void {
@@ -196,13 +265,36 @@ export class Simulation implements SimulatedCluster {
     await this.#untilServing();
     this.#pauseClients(true);
     await this.scheduler.runUntil(this.scheduler.nowMs + DRAIN_MS);
+    await this.#untilSettled();
     this.#compareLogs();
     await compareStates(this);
     this.#checkHistory();
   }
 
   #pauseClients(paused: boolean): void {
-    for (const client of this.#clients) client.paused = paused;
+    for (const client of [...this.#clients, ...this.#watchClients, ...this.#leaseClients])
+      client.paused = paused;
+  }
+
+  /** Nobody writes, and nobody keeps a lease alive: leases end, and watchers hear of that and of everything before. */
+  async #untilSettled(): Promise<void> {
+    const deadlineMs = this.scheduler.nowMs + SETTLE_MS;
+    for (const client of this.#watchClients) client.readNow();
+    for (let missing = this.#unsettled(); missing !== null; missing = this.#unsettled()) {
+      if (this.scheduler.nowMs >= deadlineMs)
+        throw new Error(`in ${SETTLE_MS / 1000} s with everything mended: ${missing}`);
+      await this.scheduler.runUntil(this.scheduler.nowMs + 250);
+    }
+  }
+
+  #unsettled(): string | null {
+    for (const { name, process } of this.members.values())
+      if (process !== null && process.leases > 0) return `${process.leases} leases have not ended on ${name}`;
+    for (const client of this.#watchClients) {
+      const missing = client.missing();
+      if (missing !== null) return missing;
+    }
+    return null;
   }
 
   /** Liveness: with everything mended, clients get answers to writes again. */
@@ -244,4 +336,8 @@ export class Simulation implements SimulatedCluster {
     if (!verdict.ok) throw new Error(`key ${verdict.key}: ${verdict.message}`);
     this.#undecidedKeys += verdict.undecidedKeys.length;
   }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
 }
