@@ -19,8 +19,8 @@ const FANOUT_WARM_UP_SECONDS = 1;
 const FANOUT_PACED_PUTS = 50;
 
 const IDLE_WATCHERS = 10_000;
-// Buffers and code that the first watchers bring are not the memory of a watcher.
-const IDLE_WARM_UP_WATCHERS = 100;
+// Buffers and compiled code that the first watchers bring are not the memory of a watcher. They stay while the others come.
+const IDLE_WARM_UP_WATCHERS = 1000;
 const IDLE_SETTLE_MS = 5000;
 
 const CATCH_UP_WATCHERS = 100;
@@ -128,9 +128,9 @@ async function measureIdle(side: Side, extent: Extent): Promise<Figure[]> {
       goal: 0,
       timed: false,
     });
-  const first = await connect(IDLE_WARM_UP_WATCHERS);
+  const first = await connect(extent.scaled(IDLE_WARM_UP_WATCHERS));
   first.tell("create");
-  await first.reached(Counter.created, IDLE_WARM_UP_WATCHERS);
+  await first.reached(Counter.created, extent.scaled(IDLE_WARM_UP_WATCHERS));
   const watchers = await connect(count);
   try {
     await delay(IDLE_SETTLE_MS);
