@@ -42,3 +42,33 @@ test("a member whose replay takes longer than a request may publishes again unti
   deepEqual(warnings, ["failed to publish local member to cluster through raft"]);
   equal(proposals, 2);
 });
+
+test("a member whose entry comes inside a snapshot has published", async (t) => {
+  const toRaft = new MemoryRing(1 << 16);
+  const fromApply = new MemoryRing(1 << 16);
+  const router = new Router({
+    toRaft,
+    toApply: new MemoryRing(1 << 16),
+    inboxes: [fromApply],
+    memberId: 1n,
+    electionTimeoutMs: 1000,
+    firstRequestId: 100,
+    requestTimeoutMs: 60_000,
+    requestBytesMax: 1 << 20,
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  t.after(() => router.stop());
+  const messages: string[] = [];
+  const log = createLoggerOn(({ msg }) => void messages.push(msg), "info");
+  const published = publishMember(router, { memberId: 1n, name: "m", clientUrls: ["http://c:1"], log });
+  const member = { id: "1", name: "m", peerUrls: [], clientUrls: ["http://c:1"], isLearner: false };
+  const report = { index: 7, members: [member], removed: [], clusterVersion: "" };
+  const bytes = Buffer.from(JSON.stringify(report));
+  fromApply.write(RecordType.membership, 0, 0, bytes, 0, bytes.length);
+  fromApply.publish();
+  router.drainInboxes();
+  await published;
+  deepEqual(messages, ["published local member to cluster through raft"]);
+});
