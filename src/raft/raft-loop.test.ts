@@ -48,6 +48,8 @@ interface StartOptions {
   snapshotCount?: number;
   segmentBytes?: number;
   voters?: bigint[];
+  /** Called when a flush has ended, and before the loop hears of it. */
+  flushEnded?: () => void;
 }
 
 async function startMember(options: StartOptions = {}): Promise<Member> {
@@ -76,7 +78,7 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
     nodeId: NODE,
     contents: {
       ...contents,
-      storage: wal,
+      storage: hearing(wal, () => options.flushEnded?.()),
       appliedTerm: contents.afterTerm,
       snapshotIndex: contents.snapshots.at(-1)?.index ?? 0,
     },
@@ -107,6 +109,23 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
   });
   loop.done.catch(() => {});
   return { loop, wal, fileSystem, ...rings, log };
+}
+
+/** The log, which calls back in the moment between the end of a flush and the news of it. */
+function hearing(wal: Wal, flushEnded: () => void): Wal {
+  return new Proxy(wal, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function") return value;
+      const method = value.bind(target) as (...args: unknown[]) => unknown;
+      if (name !== "flush") return method;
+      return async () => {
+        const batch = await method();
+        flushEnded();
+        return batch;
+      };
+    },
+  });
 }
 
 /** What a ring's consumer sees, a line a record. */
@@ -214,6 +233,29 @@ describe("raft loop", () => {
       "read 103 get b",
     ]);
     assert.equal(take(member.toMain).at(-1), "status commit 4 last 4 term 2");
+  });
+
+  test("what comes between the end of a flush and the news of it waits for its own flush", async () => {
+    let flushEnded = (): void => {};
+    const member = await startMember({ flushEnded: () => flushEnded() });
+    await settle(member);
+    take(member.toApply);
+    let openDisk = (): void => {};
+    flushEnded = () => {
+      flushEnded = () => {};
+      openDisk = holdDisk(member);
+      send(member, RecordType.propose, 101, "put b");
+      member.inbox.publish();
+      member.loop.pump();
+    };
+    send(member, RecordType.propose, 100, "put a");
+    member.inbox.publish();
+    member.loop.pump();
+    for (let turns = 0; turns < 20; turns++) await nextTurn();
+    assert.deepEqual(take(member.toApply), ["entry 2/3 type 0 put a"]);
+    openDisk();
+    await settle(member);
+    assert.deepEqual(take(member.toApply), ["entry 2/4 type 0 put b"]);
   });
 
   test("reads wait for the first commit of the term, and a cancelled one is dropped", async () => {

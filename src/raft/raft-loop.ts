@@ -492,7 +492,8 @@ export class RaftLoop implements PeerEvents {
   }
 
   #startFlush(): void {
-    if (this.#storage.isFlushing || !this.#storage.needsFlush) return;
+    // Storage is free a moment before the loop hears of the end of its flush: what that flush covers must be told first.
+    if (this.#flight !== null || this.#storage.isFlushing || !this.#storage.needsFlush) return;
     this.#patient = true;
     const { lastIndex, terms } = this.#entries;
     this.#flight = {
