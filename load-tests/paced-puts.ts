@@ -7,12 +7,18 @@ import { sharedNow } from "./shared-clock.ts";
 
 /** A connection that puts values which begin with the time of their writing. */
 export class StampingWriter {
+  /** Rejects when any Put fails or the connection breaks. */
+  readonly failed: Promise<never>;
   readonly #connection: LoadConnection;
+  #fail: (error: Error) => void = () => undefined;
   #latencies = new Latencies();
   #puts = 0;
 
   private constructor(connection: LoadConnection) {
     this.#connection = connection;
+    this.failed = new Promise((_, reject) => (this.#fail = reject));
+    this.failed.catch(() => undefined);
+    connection.closed.catch(this.#fail);
   }
 
   static async connect(address: string): Promise<StampingWriter> {
@@ -29,18 +35,21 @@ export class StampingWriter {
     const value = Buffer.alloc(VALUE_BYTES, "v");
     const sentAt = sharedNow();
     value.writeDoubleLE(sentAt);
-    const answered = new Promise<void>((resolve, reject) => {
+    const answered = new Promise<void>((resolve) => {
       this.#connection.send(putRequest(key, value), {
         onData: () => undefined,
         onEnd: (status) => {
-          if (status !== "0") return reject(new Error(`a Put ended with grpc-status ${status}`));
+          if (status !== "0") return this.#fail(new Error(`a Put ended with grpc-status ${status}`));
           this.#puts++;
           this.#latencies.add(sharedNow() - sentAt);
           resolve();
         },
       });
     });
-    return Promise.race([answered, this.#connection.closed]);
+    const outcome = Promise.race([answered, this.failed]);
+    // Whoever sends many looks at them later.
+    outcome.catch(() => undefined);
+    return outcome;
   }
 
   /** Puts `perSecond` keys each second until `seconds` are over or `signal` ends it; all are answered afterwards. */
@@ -58,9 +67,7 @@ export class StampingWriter {
       const dueIn = startedAt + (index * 1000) / perSecond - performance.now();
       if (dueIn > 0) await delay(dueIn);
       if (signal?.aborted) break;
-      const answer = this.put(key(index));
-      answer.catch(() => undefined);
-      answers.push(answer);
+      answers.push(this.put(key(index)));
     }
     await Promise.all(answers);
     return this.#latencies.percentiles();
