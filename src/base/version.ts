@@ -6,7 +6,7 @@
 /** The etcd release whose API and answers are offered: in `/version`, Status, the CLIs' `version`, and to peers. */
 export const SERVER_VERSION = "3.6.6";
 
-/** Schema version of the database. */
+/** Schema version of the database: the newest that is known; a file of a newer one is refused. */
 export const STORAGE_VERSION = "3.6.0";
 
 /** Major and minor of {@link SERVER_VERSION}: the version of the API. */

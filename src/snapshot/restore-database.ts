@@ -2,6 +2,7 @@
  * A snapshot file becomes the database of a member of a new cluster: the data as it was, but the members, the configuration and
  * the place in the log are those of the new cluster. What `etcdutl snapshot restore` does.
  */
+import { STORAGE_VERSION } from "../base/version.ts";
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 
@@ -24,7 +25,7 @@ import { REVISION_KEY_BYTES, readRevisionMain, writeRevisionKey } from "../stora
 import { BoltReader } from "./bolt-reader.ts";
 import { checkFreeSpace } from "./install-database.ts";
 import { isRevisionKey } from "./read-snapshot.ts";
-import { isBucketName, STORAGE_VERSION } from "./snapshot.ts";
+import { isBucketName } from "./snapshot.ts";
 
 /** Bytes of records a commit: LMDB keeps what is not committed in memory. */
 const COMMIT_BYTES = 32 * 1024 * 1024;

@@ -7,6 +7,7 @@
  *
  * Read next: `bolt-format.ts`, `bolt-writer.ts`, `bolt-reader.ts`, `install.ts`, `received-files.ts`.
  */
+import { STORAGE_VERSION } from "../base/version.ts";
 import {
   type ConfStateIds,
   formatConfState,
@@ -29,8 +30,6 @@ import { readUint64BE } from "../storage/revision-key.ts";
 import { BoltWriter } from "./bolt-writer.ts";
 import { v2StoreJson } from "./v2-store-json.ts";
 
-/** Newest version of etcd's schema that we know; a file of a newer one is refused. */
-export const STORAGE_VERSION = "3.6.0";
 /** Records between two looks at whether the snapshot is still wanted. */
 const RECORDS_PER_CHECK = 4096;
 

@@ -11,13 +11,13 @@ export const STREAM = 1;
 export const ID_LOW = 2;
 export const ID_HIGH = 3;
 export const FLAGS = 4;
-/** Neighbours among the watchers of the interest that are in the same state. */
+/**
+ * Neighbours among the watchers of the interest that are in the same state, of the stream, and among those that are behind. The word
+ * after each is the neighbour before.
+ */
 export const LIST_NEXT = 5;
-export const LIST_PREVIOUS = 6;
 export const STREAM_NEXT = 7;
-export const STREAM_PREVIOUS = 8;
 export const BEHIND_NEXT = 9;
-export const BEHIND_PREVIOUS = 10;
 const HASH_NEXT = 11;
 export const WATCHER_WORDS = 12;
 
