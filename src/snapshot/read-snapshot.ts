@@ -2,6 +2,7 @@
  * Reads a snapshot file record by record and checks that it is what a member can go on from: whole, of a format and a schema
  * that we know, and the state at the index that raft expects. Who fills a database from it must not use that before this has returned.
  */
+import { STORAGE_VERSION } from "../base/version.ts";
 import { parseConfState } from "../cluster/conf-state.ts";
 import { compareVersions } from "../cluster/version.ts";
 import type { BucketName } from "../mvcc/backend.ts";
@@ -13,7 +14,7 @@ import {
 } from "../storage/meta-keys.ts";
 import { REVISION_KEY_BYTES, readUint64BE, TOMBSTONE_KEY_BYTES } from "../storage/revision-key.ts";
 import { BoltReader } from "./bolt-reader.ts";
-import { findUnknownMembers, isBucketName, STORAGE_VERSION } from "./snapshot.ts";
+import { findUnknownMembers, isBucketName } from "./snapshot.ts";
 
 /** Where the records go: a database that is being filled. Keys of a bucket ascend; bytes are borrowed. */
 export interface SnapshotTarget {
