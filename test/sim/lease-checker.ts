@@ -114,6 +114,13 @@ export class LeaseChecker {
     if (lease.endedMs !== Infinity) return;
     lease.endedMs = this.#scheduler.nowMs;
     lease.endedFastestMs = this.fastestMs;
+    this.#scheduler.trace.note(
+      lease.endedMs,
+      member,
+      "ends lease",
+      Number(id >> 32n),
+      Number(id & 0xffff_ffffn),
+    );
     if (left.length > 0)
       throw new InvariantError(`lease ${id} has ended on ${member}, but not its keys ${left.join(", ")}`);
     if (lease.mayBeRevoked) return;

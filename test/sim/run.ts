@@ -37,6 +37,10 @@ const totals = {
   watchers: 0,
   watchersResumed: 0,
   watchEvents: 0,
+  fragments: 0,
+  notifications: 0,
+  compacted: 0,
+  rests: 0,
   leasesGranted: 0,
   leasesRenewed: 0,
   leasesExpired: 0,
@@ -64,7 +68,8 @@ console.log(
     `${totals.undecidedKeys} keys undecided, ${totals.snapshots} snapshots sent`,
 );
 console.log(
-  `${totals.watchers} watchers, resumed ${totals.watchersResumed} times, were sent ${totals.watchEvents} events; ` +
+  `${totals.watchers} watchers, resumed ${totals.watchersResumed} times, were sent ${totals.watchEvents} events, ${totals.fragments} fragments, ` +
+    `${totals.notifications} notifications of progress, ${totals.compacted} ends by compaction, and rested ${totals.rests} times; ` +
     `${totals.leasesGranted} leases, renewed ${totals.leasesRenewed} times, ${totals.leasesExpired} expired`,
 );
 console.log(

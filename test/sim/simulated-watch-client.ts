@@ -57,6 +57,8 @@ export class SimulatedWatchClient {
   /** Watchers made, and events received by those that are gone. */
   watchers = 0;
   resumed = 0;
+  /** Responses of each kind that are not ordinary. */
+  readonly counts = { fragments: 0, notifications: 0, compacted: 0, rests: 0 };
   #events = 0;
   /** Nothing new is begun; what is open goes on. */
   paused = false;
@@ -114,7 +116,7 @@ export class SimulatedWatchClient {
     else if (action < 7) this.#reconnect();
     else if (action < 8) {
       call.restFor(random.below(REST_MS_MAX));
-      scheduler.trace.note(scheduler.nowMs, "watch", "rests", 0, 0);
+      this.counts.rests++;
     } else call.send(encode({ case: "progressRequest", value: create(WatchProgressRequestSchema) }));
   }
 
@@ -130,6 +132,13 @@ export class SimulatedWatchClient {
       onEnd: () => scheduler.after(BACK_OFF_MS, null, () => this.#act()),
     });
     this.#call = call;
+    scheduler.trace.note(
+      scheduler.nowMs,
+      this.#options.name,
+      "watches through",
+      Number(call.main.memberId),
+      0,
+    );
     for (const watcher of this.#open) if (watcher.isCancelled) this.#events += watcher.check.count;
     this.#open = this.#open.filter(({ isCancelled }) => !isCancelled);
     if (this.#open.length === 0) this.#add();
@@ -231,13 +240,16 @@ export class SimulatedWatchClient {
     if (response.canceled) return this.#canceled(watcher, Number(response.compactRevision));
     watcher.fragments.push(...response.events);
     if (response.fragment) {
+      this.counts.fragments++;
       if (!watcher.check.spec.fragment) throw new InvariantError("a fragment for who wants none");
       return;
     }
     const events = watcher.fragments;
     watcher.fragments = [];
-    if (events.length === 0) watcher.check.progress(revision);
-    else watcher.check.events(revision, events);
+    if (events.length === 0) {
+      this.counts.notifications++;
+      watcher.check.progress(revision);
+    } else watcher.check.events(revision, events);
   }
 
   #created(response: WatchResponse, revision: number): void {
@@ -250,12 +262,14 @@ export class SimulatedWatchClient {
 
   /** For all watchers of the stream. */
   #progress(revision: number): void {
+    this.counts.notifications++;
     for (const { check, id } of this.#open) if (id !== null) check.progress(revision);
   }
 
   #canceled(watcher: Watcher, compactRevision: number): void {
     if (compactRevision > 0) {
       watcher.check.compacted(compactRevision);
+      this.counts.compacted++;
       if (!watcher.isCancelled && this.#call !== null) return this.#create(this.#call, watcher);
     } else if (!watcher.isCancelled) throw new InvariantError("a watcher is cancelled that nobody cancelled");
     this.#events += watcher.check.count;

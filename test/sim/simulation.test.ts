@@ -18,6 +18,7 @@ describe("simulation", () => {
     assert.equal(explain(first), "ok");
     assert.equal(again.traceHash, first.traceHash);
     assert.equal(again.events, first.events);
+    assert.equal(again.watchEvents, first.watchEvents);
     assert.notEqual(other.traceHash, first.traceHash);
   });
 
@@ -53,12 +54,12 @@ const RUNS_MAX = 40;
 
 describe("a planted bug is found:", () => {
   const canaries: ReadonlyArray<readonly [canary: Canary, seed: number, members: number]> = [
-    ["early-acknowledge", 4, 5],
-    ["forgotten-vote", 30, 5],
-    ["unconfirmed-read", 8, 3],
+    ["early-acknowledge", 6, 5],
+    ["forgotten-vote", 32, 5],
+    ["unconfirmed-read", 10, 3],
     ["early-apply", 1, 3],
     ["blind-vote", 1, 3],
-    ["unchecked-append", 2, 3],
+    ["unchecked-append", 3, 3],
     ["lost-at-sync", 1, 3],
     ["delivered-twice", 1, 3],
     ["lying-progress", 1, 3],

@@ -71,6 +71,12 @@ export interface SimulationResult {
   /** Watchers that went on with another call. */
   readonly watchersResumed: number;
   readonly watchEvents: number;
+  /** Responses to them that are not ordinary. */
+  readonly fragments: number;
+  readonly notifications: number;
+  readonly compacted: number;
+  /** Times that a client did not read for a while. */
+  readonly rests: number;
   readonly leasesGranted: number;
   readonly leasesRenewed: number;
   readonly leasesExpired: number;
@@ -185,6 +191,10 @@ export class Simulation implements SimulatedCluster {
       watchers: sum(this.#watchClients.map(({ watchers }) => watchers)),
       watchersResumed: sum(this.#watchClients.map(({ resumed }) => resumed)),
       watchEvents: sum(this.#watchClients.map(({ events }) => events)),
+      fragments: sum(this.#watchClients.map(({ counts }) => counts.fragments)),
+      notifications: sum(this.#watchClients.map(({ counts }) => counts.notifications)),
+      compacted: sum(this.#watchClients.map(({ counts }) => counts.compacted)),
+      rests: sum(this.#watchClients.map(({ counts }) => counts.rests)),
       leasesGranted: this.leases.granted,
       leasesRenewed: this.leases.renewed,
       leasesExpired: this.leases.expired,
