@@ -101,7 +101,12 @@ export class MemberProcess {
 
   /** It knows a membership that it belongs to. */
   get isMember(): boolean {
-    return this.membership.includes(`"id":"${this.#options.member.id.toString(16)}"`);
+    return this.knows(this.#options.member.id);
+  }
+
+  /** The membership that it knows has this member. */
+  knows(id: bigint): boolean {
+    return this.membership.includes(`"id":"${id.toString(16)}"`);
   }
 
   /** Reads disk and database, and begins. Rejects when it cannot. */

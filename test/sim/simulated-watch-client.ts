@@ -104,7 +104,7 @@ export class SimulatedWatchClient {
   }
 
   #act(): void {
-    const { random, members, scheduler } = this.#options;
+    const { random, members } = this.#options;
     const call = this.#call;
     if (call === null || call.cancelled) return this.#connect();
     // A member that was taken out of the cluster sends nothing any more.

@@ -116,6 +116,8 @@ export class Simulation implements SimulatedCluster {
   #answered = 0;
   #undecidedKeys = 0;
   #round = 0;
+  /** Everything is mended, and nobody begins anything. */
+  #isSettling = false;
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -164,6 +166,21 @@ export class Simulation implements SimulatedCluster {
     return [...this.members.values()].flatMap(({ process }) =>
       process === null || !process.isMember ? [] : [process.main],
     );
+  }
+
+  #knownMains(): SimulatedMain[] {
+    return this.#knownMembers().flatMap(({ process }) => (process === null ? [] : [process.main]));
+  }
+
+  /** Those that the newest leader knows: a member whose removal it has not heard of hears of nothing else either. */
+  #knownMembers(): SimulatedMember[] {
+    const running = [...this.members.values()].filter(({ process }) => process !== null);
+    const leaders = running.filter(({ isLeader }) => isLeader);
+    if (leaders.length === 0) return running;
+    const newest = leaders.reduce((a, b) =>
+      (a.process?.main.term ?? 0) > (b.process?.main.term ?? 0) ? a : b,
+    );
+    return running.filter(({ id }) => newest.process?.knows(id) === true);
   }
 
   async run(): Promise<void> {
@@ -229,7 +246,7 @@ export class Simulation implements SimulatedCluster {
         random: new Prng(this.random.nextUint32()),
         history: this.history,
         keys: () => this.#keys(),
-        members: () => this.mains(),
+        members: () => (this.#isSettling ? this.#knownMains() : this.mains()),
         thinkMs: WATCH_THINK_MS,
       }),
     );
@@ -282,6 +299,7 @@ export class Simulation implements SimulatedCluster {
   }
 
   #pauseClients(paused: boolean): void {
+    this.#isSettling = paused;
     for (const client of [...this.#clients, ...this.#watchClients, ...this.#leaseClients])
       client.paused = paused;
   }
@@ -298,7 +316,7 @@ export class Simulation implements SimulatedCluster {
   }
 
   #unsettled(): string | null {
-    for (const { name, process } of this.members.values())
+    for (const { name, process } of this.#knownMembers())
       if (process !== null && process.leases > 0) return `${process.leases} leases have not ended on ${name}`;
     for (const client of this.#watchClients) {
       const missing = client.missing();
