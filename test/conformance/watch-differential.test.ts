@@ -11,7 +11,7 @@ import { Comparison } from "./comparison.ts";
 import { startPair } from "./pair.ts";
 import { WatchComparison } from "./watch-comparison.ts";
 
-const OPS = Number(process.env["OPS"] ?? 1_500);
+const OPS = Number(process.env["OPS"] ?? 1_000);
 const SEED = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const ACT_CHANCE = 0.12;
 const PROGRESS_CHANCE = 0.01;
