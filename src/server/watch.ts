@@ -89,7 +89,9 @@ export class WatchService implements MethodHandler {
 
   /** WatchRequest {1 create_request, 2 cancel_request, 3 progress_request}: one of them. */
   onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    const state = call.state as WatchCall;
+    const state = call.state as WatchCall | undefined;
+    // What a client sent before it heard that the stream was refused.
+    if (state === undefined || state.closed) return;
     const request = this.#request;
     let last = 0;
     let from = 0;
@@ -115,7 +117,8 @@ export class WatchService implements MethodHandler {
   }
 
   onDrain(call: Call): void {
-    this.#windows.drained(call.state as WatchCall);
+    const state = call.state as WatchCall | undefined;
+    if (state !== undefined) this.#windows.drained(state);
   }
 
   #create(state: WatchCall, bytes: Uint8Array, start: number, end: number): void {

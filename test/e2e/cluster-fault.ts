@@ -9,6 +9,8 @@ import { Namespaces } from "../support/namespaces.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const CLIENTS = 8;
+/** Acknowledged writes before the fault and after it. */
+const WRITES_AROUND = 100;
 let networks = 0;
 
 /** A cluster under load; `fault` does what it likes to it. Checks the history and the members afterwards. */
@@ -26,9 +28,9 @@ export async function underLoad(
     addresses: () => cluster.running.map(({ address }) => address),
   });
   try {
-    await load.moreWrites(200);
+    await load.moreWrites(WRITES_AROUND);
     await fault(cluster, load);
-    await load.moreWrites(200);
+    await load.moreWrites(WRITES_AROUND);
   } catch (error) {
     load.abandon();
     throw error;

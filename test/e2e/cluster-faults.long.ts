@@ -9,6 +9,16 @@ import type { TestCluster } from "../support/cluster.ts";
 import { isolated, underLoad } from "./cluster-fault.ts";
 
 describe("slow faults", { concurrency: 2 }, () => {
+  test("five members, two are killed", async (t) => {
+    await underLoad(t, { size: 5 }, async (cluster, load) => {
+      const leader = await cluster.leader();
+      const follower = await cluster.follower();
+      await Promise.all([leader, follower].map((name) => cluster.member(name).kill()));
+      await load.moreWrites(50);
+      await Promise.all([leader, follower].map((name) => cluster.restart(name)));
+    });
+  });
+
   test("a member's process is paused for 5 s, leader and follower", async (t) => {
     await underLoad(t, { size: 3 }, async (cluster, load) => {
       for (const name of [await cluster.leader(), await cluster.follower()]) {

@@ -98,21 +98,25 @@ describe("etcdctl", { skip: missingEtcd() }, () => {
   });
 
   test("a learner that is added and removed prints the same, but for its id", async () => {
-    const add = ["member", "add", "new", "--learner", "--peer-urls=http://127.0.0.1:9,http://127.0.0.1:10"];
+    // The id is made of the URLs and the second: with equal ones it would be that of a removed member.
+    const hosts = ["127.0.0.3", "127.0.0.4"];
     const listed = async (): Promise<string> => (await etcd.real(["member", "list"])).stdout;
     const outputs: string[][] = [];
     const programs = [(words: string[]) => etcd.ours(words), (words: string[]) => etcd.real(words)];
-    for (const run of programs) {
+    for (const [i, run] of programs.entries()) {
+      const host = hosts[i];
+      const add = ["member", "add", "new", "--learner", `--peer-urls=http://${host}:9,http://${host}:10`];
       const added = await run(add);
       const id = /^([0-9a-f]+), unstarted/m.exec(await listed())?.[1] ?? "";
       const url = ["--peer-urls", "http://127.0.0.1:11"];
       const updated = await run(["member", "update", id, ...url]);
       const removed = await run(["member", "remove", id]);
       // Members are listed by id, and an id may be shorter.
+      assert.deepEqual([added.stderr, updated.stderr, removed.stderr], ["", "", ""]);
       const lines = [added, updated, removed].flatMap(({ stdout }) => stdout.split("\n"));
       outputs.push(
         lines
-          .map((line) => line.replace(id, "id").replace(/ +id/, " id"))
+          .map((line) => line.replace(id, "id").replace(/ +id/, " id").replaceAll(host, "host"))
           // As etcdctl 3.6 does, and 3.4 does not.
           .map((line) => line.replace(" added as learner to ", " added to "))
           .map((line) =>

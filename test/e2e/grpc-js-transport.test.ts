@@ -132,9 +132,9 @@ async function errors(client: EtcdClient): Promise<void> {
       "etcdserver: request is too large",
     ],
     [
-      client.callBytes("/etcdserverpb.Lease/LeaseLeases", Buffer.alloc(0)),
+      client.callBytes("/etcdserverpb.Auth/UserList", Buffer.alloc(0)),
       12,
-      "unknown method LeaseLeases for service etcdserverpb.Lease",
+      "unknown method UserList for service etcdserverpb.Auth",
     ],
   ] as const;
   for (const [call, code, message] of cases) {

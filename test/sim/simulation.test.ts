@@ -55,7 +55,7 @@ const RUNS_MAX = 40;
 describe("a planted bug is found:", () => {
   const canaries: ReadonlyArray<readonly [canary: Canary, seed: number, members: number]> = [
     ["early-acknowledge", 6, 5],
-    ["forgotten-vote", 32, 5],
+    ["forgotten-vote", 59, 5],
     ["unconfirmed-read", 10, 3],
     ["early-apply", 1, 3],
     ["blind-vote", 1, 3],
