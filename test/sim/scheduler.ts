@@ -32,6 +32,8 @@ export class Scheduler {
   #events = 0;
   #failure: Error | null = null;
   readonly #heap: Event[] = [];
+  /** Events of stopped processes that were due. */
+  readonly #stopped = new Map<Life, Event[]>();
 
   constructor(trace: Trace = new Trace()) {
     this.trace = trace;
@@ -50,6 +52,22 @@ export class Scheduler {
   /** Runs `callback` in `delayMs`; events of one time run in the order in which they were asked for. */
   after(delayMs: number, life: Life | null, callback: () => void): void {
     this.#push({ atMs: this.#nowMs + delayMs, sequence: this.#sequence++, life, run: callback });
+  }
+
+  /** Stops a process: its events wait, in their order, until it goes on after `ms` or by {@link goOn}. A longer stop stays. */
+  stop(life: Life, ms: number): void {
+    life.stoppedUntilMs = Math.max(life.stoppedUntilMs, this.#nowMs + ms);
+    this.after(ms, null, () => {
+      if (this.#nowMs >= life.stoppedUntilMs) this.goOn(life);
+    });
+  }
+
+  /** A stopped process goes on: what waited comes now, before anything that comes later. */
+  goOn(life: Life): void {
+    life.stoppedUntilMs = 0;
+    const waiting = this.#stopped.get(life) ?? [];
+    this.#stopped.delete(life);
+    for (const event of waiting) this.#push({ ...event, atMs: this.#nowMs });
   }
 
   /** Resolves in `delayMs`, or never if the life ends before. */
@@ -97,8 +115,10 @@ export class Scheduler {
     const { life } = event;
     if (life !== null) {
       if (!life.alive) return;
-      if (life.stoppedUntilMs > event.atMs) {
-        this.#push({ ...event, atMs: life.stoppedUntilMs });
+      if (life.stoppedUntilMs > 0) {
+        const waiting = this.#stopped.get(life);
+        if (waiting === undefined) this.#stopped.set(life, [event]);
+        else waiting.push(event);
         return;
       }
     }

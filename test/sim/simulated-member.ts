@@ -145,12 +145,12 @@ export class SimulatedMember {
   stopFor(ms: number): void {
     if (this.#life === null) return;
     this.#note("is stopped", ms, 0);
-    this.#life.stoppedUntilMs = this.setup.scheduler.nowMs + ms;
+    this.setup.scheduler.stop(this.#life, ms);
   }
 
   /** A stopped process goes on. */
   goOn(): void {
-    if (this.#life !== null) this.#life.stoppedUntilMs = 0;
+    if (this.#life !== null) this.setup.scheduler.goOn(this.#life);
   }
 
   #run(life: Life): void {
