@@ -9,14 +9,12 @@ import { type Alarms, AlarmType, encodeAlarms } from "./alarms.ts";
 export interface AlarmReporter {
   /** The set of alarms, at start and after each change, in front of the answer to whoever asked for it. */
   report(alarms: Alarms): void;
-  /** An entry took more than there is room for, and no alarm says so yet. */
-  spaceExceeded(): void;
+  /** An entry took `bytes`, more than there is room for, and no alarm says so yet. */
+  spaceExceeded(bytes: number): void;
 }
 
 /** Tells nobody. */
 export const NO_ALARM_REPORTER: AlarmReporter = { report: () => {}, spaceExceeded: () => {} };
-
-const EMPTY = new Uint8Array(0);
 
 export class AlarmFeed implements AlarmReporter {
   readonly #toMain: RingWriter;
@@ -29,8 +27,8 @@ export class AlarmFeed implements AlarmReporter {
     this.#write(RecordType.alarms, encodeAlarms(alarms.list(AlarmType.none)));
   }
 
-  spaceExceeded(): void {
-    this.#write(RecordType.spaceExceeded, EMPTY);
+  spaceExceeded(bytes: number): void {
+    this.#write(RecordType.spaceExceeded, new Uint8Array(Float64Array.of(bytes).buffer));
   }
 
   compactionHash({ revision, compactRevision, hash }: StoredHash): void {

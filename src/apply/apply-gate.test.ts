@@ -36,14 +36,14 @@ const deleteOp = { request: { case: "requestDeleteRange" as const, value: { key:
 function setUp(quotaBytes = 0, alarms = new Alarms()) {
   const source = new MemorySource();
   const store = createMvccStore({ source, sink: source, valueBytesMax: 1 << 20 });
-  const told = { reports: [] as number[], exceeded: 0 };
+  const told = { reports: [] as number[], exceeded: [] as number[] };
   const requests = { ...NO_REQUESTS, applyRequest: () => true };
   const fixture = new MachineFixture(store, NO_LEASES, requests, {
     alarms,
     quotaBytes,
     reporter: {
       report: (all) => told.reports.push(all.list(AlarmType.none).length),
-      spaceExceeded: () => told.exceeded++,
+      spaceExceeded: (bytes) => told.exceeded.push(bytes),
     },
   });
   const apply = (field: number, payload: Uint8Array): number =>
@@ -123,7 +123,7 @@ test("CORRUPT refuses all of the data, and alarms can still be taken back", () =
   equal(apply(RaftField.put, PUT), 0);
 });
 
-test("over the quota a request is applied and answered no space; main is told once a measurement", () => {
+test("over the quota a request is applied and answered no space; main is told once a measurement, and of larger ones", () => {
   const { apply, fixture, store, told } = setUp(1000);
   fixture.machine.noteSize(741);
   equal(apply(RaftField.put, PUT), 0, "256 and 2 bytes fit below 1000");
@@ -132,13 +132,14 @@ test("over the quota a request is applied and answered no space; main is told on
   equal(apply(RaftField.put, PUT), ErrorId.noSpace);
   equal(apply(RaftField.txn, txn({ success: [putOp] })), ErrorId.noSpace);
   equal(store.revision, revision + 2, "other members may have room: the state must be the same");
-  equal(told.exceeded, 1);
+  deepEqual(told.exceeded, [258]);
   const lost = toBinary(PutRequestSchema, create(PutRequestSchema, { key: key("x"), ignoreValue: true }));
   equal(apply(RaftField.put, lost), ErrorId.keyNotFound, "its own error comes first");
   equal(apply(RaftField.deleteRange, DELETE), 0);
   fixture.machine.noteSize(900);
   equal(apply(RaftField.put, PUT), ErrorId.noSpace);
-  equal(told.exceeded, 2);
+  equal(apply(RaftField.txn, txn({ success: [putOp, putOp] })), ErrorId.noSpace);
+  deepEqual(told.exceeded, [258, 258, 516], "a larger one is told too");
 });
 
 test("alarms that storage holds are active from the start", () => {

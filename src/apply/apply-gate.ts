@@ -39,7 +39,7 @@ export class ApplyGate {
     this.alarmsChanged();
   }
 
-  /** Whether a request of so many bytes needs {@link refusal} and {@link exceeds} to be asked. */
+  /** Whether a request of so many bytes needs {@link refusal} and {@link excess} to be asked. */
   isNarrow(bytes: number): boolean {
     return costBound(bytes) >= this.#freeBytes;
   }
@@ -63,10 +63,10 @@ export class ApplyGate {
     return ErrorId.none;
   }
 
-  /** Whether a request that is applied takes more than this member has room for. */
-  exceeds(field: number, bytes: Uint8Array, start: number, end: number): boolean {
+  /** What a request that is applied takes, if that is more than this member has room for; 0 = there is room. */
+  excess(field: number, bytes: Uint8Array, start: number, end: number): number {
     const cost = requestCost(field, bytes, start, end);
-    return cost > 0 && this.#inUseBytes + cost >= this.#quotaBytes;
+    return this.#inUseBytes + cost >= this.#quotaBytes ? cost : 0;
   }
 
   #measure(): void {

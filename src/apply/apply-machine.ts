@@ -92,8 +92,8 @@ export class ApplyMachine {
   readonly #alarms: AlarmApplier;
   readonly #alarmReporter: AlarmReporter;
   readonly #gate: ApplyGate;
-  /** Main was told that there is no space since the size was measured last. */
-  #exceededTold = false;
+  /** The largest request that had no room since the size was measured last, as main was told; 0 = none. */
+  #exceededBytes = 0;
   /** What the put or txn applied last was answered. */
   #kvError = 0;
   /** Whose turn it is when both a compaction and long answers have work. */
@@ -213,7 +213,7 @@ export class ApplyMachine {
   /** What storage has committed takes so many bytes of the quota. */
   noteSize(inUseBytes: number): void {
     this.#gate.noteSize(inUseBytes);
-    this.#exceededTold = false;
+    this.#exceededBytes = 0;
   }
 
   /** Tells main of the alarms that there are. */
@@ -280,11 +280,11 @@ export class ApplyMachine {
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, refusal);
       return true;
     }
-    if (!this.#gate.exceeds(field, bytes, start, end)) return false;
+    const cost = this.#gate.excess(field, bytes, start, end);
+    if (cost === 0) return false;
     const error = this.#applyRequest(field, bytes, start, end, NOT_ANSWERED);
     if (requestId !== NOT_ANSWERED) sink.fail(requestId, error === ErrorId.none ? ErrorId.noSpace : error);
-    if (!this.#exceededTold) this.#alarmReporter.spaceExceeded();
-    this.#exceededTold = true;
+    if (cost > this.#exceededBytes) this.#alarmReporter.spaceExceeded((this.#exceededBytes = cost));
     return true;
   }
 

@@ -71,7 +71,7 @@ export const RecordType = {
   // apply -> main: maintenance, 72 to 79
   /** The alarms, at start and after each change. Payload: u64 member id, u32 AlarmType each (`src/apply/alarms.ts`). */
   alarms: 72,
-  /** An entry took more than the quota allows, and no alarm says so yet: main has it raised. No payload. */
+  /** An entry took more than the quota allows, and no alarm says so yet: main has it raised. Payload: f64 bytes that it took. */
   spaceExceeded: 73,
   /** A compaction's hash, for members to compare. Payload: f64 revision, f64 compacted revision before, f64 hash. */
   compactionHash: 74,

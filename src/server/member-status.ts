@@ -48,6 +48,8 @@ export class MemberStatus {
   alarms: readonly AlarmMember[] = [];
   /** Entries were applied that took more than the quota allows, and no alarm said so, so many times. */
   spaceExceeded = 0;
+  /** What the last of them took. */
+  spaceExceededBytes = 0;
   /** The database is being defragmented. */
   isDefragmenting = false;
   /** Hashes of the newest compactions, oldest first; empty unless they are computed (feature gate CompactHashCheck). */
@@ -116,6 +118,7 @@ export class MemberStatus {
         return true;
       case RecordType.spaceExceeded:
         this.spaceExceeded++;
+        this.spaceExceededBytes = view.getFloat64(at, true);
         this.#notifySpace();
         return true;
       case RecordType.membership:

@@ -49,6 +49,11 @@ function setUp(autoDisarm = true) {
   return { guard, inUse, proposed, admits };
 }
 
+/** Apply says that an entry took `bytes`, for which there was no room. */
+function exceeded(bytes: number): void {
+  fixture.fromWorker(RecordType.spaceExceeded, 0, Buffer.from(Float64Array.of(bytes).buffer));
+}
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("what does not fit is refused once the alarm is raised, and that once for all", async () => {
@@ -74,13 +79,46 @@ test("the alarm is taken back with room to spare, and not before", async () => {
   admits(new RecordingCall());
   proposed(1);
   await turn();
-  inUse(9501);
+  inUse(8500);
+  deepEqual(proposed(1), [], "what was refused would be refused again before long");
+  inUse(8499);
+  deepEqual(proposed(0), [[2, 1]], "1001 and 500 bytes are free");
+  await turn();
+  inUse(8000);
+  deepEqual(proposed(0), []);
+});
+
+test("the largest of what was refused has to fit, also when it came later, or apply has seen it", async () => {
+  const { inUse, guard, proposed, admits } = setUp();
+  inUse(9999);
+  admits(new RecordingCall());
+  proposed(1);
+  await turn();
+  const large = Buffer.concat([Buffer.of(0x0a, 1, 0x6b, 0x12, 0xe8, 0x25), Buffer.alloc(4840)]);
+  equal(guard.admits(new RecordingCall(), RaftField.put, large, 0, large.length), false, "costs 5097");
+  exceeded(2000);
+  inUse(4404);
   deepEqual(proposed(1), []);
-  inUse(9500);
+  inUse(4403);
   deepEqual(proposed(0), [[2, 1]]);
   await turn();
   inUse(9000);
-  deepEqual(proposed(0), []);
+  exceeded(2000);
+  deepEqual(proposed(1), [[1, 1]]);
+  await turn();
+  inUse(7501);
+  deepEqual(proposed(1), []);
+  inUse(7500);
+  deepEqual(proposed(0), [[2, 1]], "what was refused before the last alarm went is forgotten");
+});
+
+test("a lease takes room as well", () => {
+  const { guard, inUse } = setUp();
+  const grant = (): boolean => guard.admits(new RecordingCall(), RaftField.leaseGrant, EMPTY, 0, 0);
+  inUse(9935);
+  equal(grant(), true);
+  inUse(9936);
+  equal(grant(), false);
 });
 
 test("what apply has seen raises it too; what somebody set by hand stays", async () => {
@@ -90,7 +128,7 @@ test("what apply has seen raises it too; what somebody set by hand stays", async
   inUse(100);
   deepEqual(proposed(1), [], "nobody knows why it was set");
   fixture.fromWorker(RecordType.alarms, 0, EMPTY);
-  fixture.fromWorker(RecordType.spaceExceeded, 0, EMPTY);
+  exceeded(300);
   deepEqual(proposed(1), [[1, 1]]);
   await turn();
 });

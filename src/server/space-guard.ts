@@ -4,8 +4,11 @@
  * back, unless the operator wants to do that himself (`--quota-auto-disarm=false`), as with etcd.
  *
  * ```
- *   room ──a request does not fit──▶ NOSPACE ──95 % of the quota or less in use──▶ room
+ *   room ──a request does not fit──▶ NOSPACE ──the largest that was refused fits, and 5 % of the quota──▶ room
  * ```
+ *
+ * What was refused would be sent again: without room for it the alarm would come and go as often. So a request as large as
+ * the whole quota leaves an alarm that only the operator can take back.
  */
 
 import { AlarmAction, encodeAlarmRequest } from "../apply/apply-alarm.ts";
@@ -19,10 +22,10 @@ import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
 
 /**
- * The alarm goes when at most this part of the quota is in use: with less between raising and taking back, a member at its limit
+ * This part of the quota must stay free beside what was refused: with less between raising and taking back, a member at its limit
  * would write both into the log all the time.
  */
-const DISARM_SHARE = 0.95;
+const DISARM_MARGIN = 0.05;
 /** Pause after an alarm request that failed. */
 const RETRY_MS = 1000;
 
@@ -44,6 +47,8 @@ export class SpaceGuard {
   /** This member's alarm is there because there was no room, and not because somebody has set it by hand. */
   #isOwn = true;
   #exceededSeen = 0;
+  /** Cost of the largest request that had no room since this member's alarm was last away. */
+  #refusedBytes = 0;
 
   constructor(options: SpaceGuardOptions) {
     this.#options = options;
@@ -63,6 +68,7 @@ export class SpaceGuard {
     if (costBound(end - start) < freeBytes) return true;
     const cost = requestCost(field, bytes, start, end);
     if (cost === 0 || cost < freeBytes) return true;
+    this.#refusedBytes = Math.max(this.#refusedBytes, cost);
     // The alarm is listed when the client hears of it, unless it cannot be raised.
     void this.#raise().finally(() => router.end(call, failure(ErrorId.noSpace)));
     return false;
@@ -77,10 +83,13 @@ export class SpaceGuard {
     const { status } = this.#options.router;
     if (status.spaceExceeded !== this.#exceededSeen) {
       this.#exceededSeen = status.spaceExceeded;
+      this.#refusedBytes = Math.max(this.#refusedBytes, status.spaceExceededBytes);
       void this.#raise();
     }
-    if (status.appliedIndex > 0 && this.#ownAlarm === undefined && this.#raising === null)
+    if (status.appliedIndex > 0 && this.#ownAlarm === undefined && this.#raising === null) {
       this.#isOwn = false;
+      this.#refusedBytes = 0;
+    }
     this.#disarmIfRoom();
   };
 
@@ -111,7 +120,8 @@ export class SpaceGuard {
     const { dbInUseBytes } = router.status;
     if (!autoDisarm || this.#disarming || !this.#isOwn || this.#ownAlarm === undefined) return;
     // Nothing has been measured yet.
-    if (dbInUseBytes === 0 || dbInUseBytes > this.#quotaBytes * DISARM_SHARE) return;
+    if (dbInUseBytes === 0 || dbInUseBytes + this.#refusedBytes > this.#quotaBytes * (1 - DISARM_MARGIN))
+      return;
     this.#disarming = true;
     log.info("there is room again; disarming alarm", {
       alarm: "NOSPACE",
