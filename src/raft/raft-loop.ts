@@ -17,25 +17,28 @@
  * Backpressure: it takes no more of main's records while too many bytes are not yet durable or not yet handed to apply, and reads no
  * more appends of a leader; the inbox then fills, and main stops reading sockets. Records of the other threads, heartbeats and
  * votes are always taken. Any error ends it: `done` rejects, and nothing after that is acknowledged.
- * Read next: `start-raft-loop.ts`, `record-intake.ts`, `entry-log.ts`, `apply-feed.ts`, `read-rounds.ts`, `proposal-queue.ts`, `snapshot-sender.ts`, `snapshot-receiver.ts`.
+ * Read next: `start-raft-loop.ts`; ways in: `inboxes.ts`, `record-intake.ts`, `peer-intake.ts`; `flush-cycle.ts`, `entry-log.ts`, `log-retention.ts`;
+ * ways out: `outbox.ts` (peers), `apply-feed.ts`, `main-feed.ts`; `read-rounds.ts`, `proposal-queue.ts`, `snapshot-receiver.ts`.
  */
 
-import { assert } from "../base/assert.ts";
-import { RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import { ApplyFeed, LEADER_BYTES } from "./apply-feed.ts";
-import { RETAINED_BYTES_MAX, RETAINED_BYTES_SNAPSHOT_MAX } from "./entry-log.ts";
 import type { EntryLog } from "./entry-log.ts";
+import { FlushCycle } from "./flush-cycle.ts";
+import { GroupShape } from "./group-shape.ts";
+import { Inboxes } from "./inboxes.ts";
+import { LogRetention } from "./log-retention.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
 import { MainFeed } from "./main-feed.ts";
-import type { PeerEvents, PeerNetwork } from "./peer-network.ts";
-import { MessageType } from "./raft.ts";
-import type { ConfChange, ConfState, Consensus, RaftMessage, Ready, SnapshotMeta } from "./raft.ts";
+import { Outbox } from "./outbox.ts";
+import { PeerIntake } from "./peer-intake.ts";
+import type { PeerNetwork } from "./peer-network.ts";
+import { ProgressSignal } from "./progress-signal.ts";
+import type { ConfChange, Consensus, SnapshotMeta } from "./raft.ts";
 import type { RaftLoopOptions } from "./raft-loop-options.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import { RecordIntake, WAITING_READ_BYTES_MAX } from "./record-intake.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { SnapshotSender } from "./snapshot-sender.ts";
 
 /**
  * Most bytes of entries that are not yet durable or not yet handed to apply. It bounds the thread's memory; a disk that takes
@@ -46,27 +49,12 @@ export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
 const FLUSH_PATIENCE_MS = 1;
-/** Records taken between two looks at the limits above. */
-const DRAIN_RECORDS_MAX = 64;
-/** Records taken before the flush gets its turn again. */
-const TURN_RECORDS_MAX = 4096;
-
 /** What an invalid conf change is for the core: it ends the wait for it and changes nothing. */
 const NO_CHANGE: ConfChange = { transition: 0, changes: [{ type: 0, nodeId: 0n }] };
 const REMOVE_NODE = 1;
 
-/** What is known once the flush in flight has ended. */
-interface Flight {
-  readonly lastIndex: number;
-  readonly lastTerm: number;
-  /** The member's term when the flush began. */
-  readonly memberTerm: number;
-  /** Messages that the flush covers. */
-  readonly messages: RaftMessage[];
-}
-
 /** Made by `startRaftLoop` of `start-raft-loop.ts`. */
-export class RaftLoop implements PeerEvents {
+export class RaftLoop {
   readonly #options: RaftLoopOptions;
   readonly #consensus: Consensus;
   readonly #storage: LogStorage;
@@ -75,10 +63,15 @@ export class RaftLoop implements PeerEvents {
   readonly #reads: ReadRounds;
   readonly #apply: ApplyFeed;
   readonly #main: MainFeed;
-  readonly #snapshotsOut: SnapshotSender;
+  readonly #flushes: FlushCycle;
+  readonly #retention: LogRetention;
+  readonly #outbox: Outbox;
   readonly #snapshotsIn: SnapshotReceiver;
+  readonly #shape: GroupShape;
+  readonly #progress = new ProgressSignal();
   readonly #done = Promise.withResolvers<void>();
   readonly #intake: RecordIntake;
+  readonly #inboxes: Inboxes;
   #stopping = false;
   #failed = false;
   /** The flush in flight has not been waited for yet. */
@@ -90,40 +83,35 @@ export class RaftLoop implements PeerEvents {
   #mainWaits = false;
   #leaderForApply = false;
   #appendsPaused = false;
-  /** No other member in the configuration; no other voter. */
-  #isAlone = false;
-  #isSoleVoter = false;
   /** As last told. */
   #leaderId = 0n;
   #appliedIndex: number;
-  #flight: Flight | null = null;
-  /** Messages that the next flush will cover, and the member's term of the last one that ended. */
-  #afterFlush: RaftMessage[] = [];
-  #storedMemberTerm = -1;
-  /** Newest index that storage acknowledged, the newest marker appended, and up to where followers need no entries. */
-  #storageIndex: number;
-  #markerIndex: number;
-  #compactIndex: number;
-  /** Resolves the sleep of {@link RaftLoop.#run} when a flush or a ring made progress. */
-  #progress: (() => void) | null = null;
-
   constructor(options: RaftLoopOptions) {
     const { consensus, entries, appliedIndex, snapshots, tickMs } = options;
     this.#options = options;
     this.#consensus = consensus;
     this.#storage = options.storage;
     this.#entries = entries;
-    this.#network = options.createNetwork(this);
     const { nodeId: memberId } = consensus;
+    this.#shape = new GroupShape(memberId, consensus.confState);
     this.#reads = new ReadRounds({ memberId, firstNumber: options.firstReadNumber, tickMs });
     this.#apply = new ApplyFeed(options.toApply, entries, this.#reads.queue, appliedIndex);
     this.#main = new MainFeed(options.toMain);
-    this.#snapshotsOut = new SnapshotSender({
+    this.#flushes = new FlushCycle(consensus, options.storage, entries);
+    this.#retention = new LogRetention(options);
+    const peers = new PeerIntake({
+      consensus,
+      main: this.#main,
       service: snapshots,
-      network: this.#network,
-      tickMs,
-      onFailed: (id, error) => this.#snapshotFailed(id, error),
+      sender: () => this.#outbox.snapshots,
+      onRemoved: options.onRemoved,
+      isOpen: () => !this.#failed && !this.#stopping,
+      isOverloaded: () => this.#unappliedBytes >= FORWARDED_BYTES_MAX,
+      onChange: () => this.#queuePump(),
+      onError: (error) => this.#fail(error),
     });
+    this.#network = options.createNetwork(peers);
+    this.#outbox = new Outbox(options, this.#network, () => this.#queuePump());
     this.#snapshotsIn = new SnapshotReceiver(
       snapshots,
       (meta) => this.#snapshotInstalled(meta),
@@ -136,15 +124,14 @@ export class RaftLoop implements PeerEvents {
       reads: this.#reads,
       network: this.#network,
       isInstalling: () => this.#snapshotsIn.isBusy,
-      drainWorkers: () => this.#drainWorkers(),
-      storageCommitted: (index) => this.#storageCommitted(index),
+      drainWorkers: () => this.#inboxes.drainWorkers(),
+      // A snapshot that is being installed gets its own marker, and a conf change that is being applied has changed storage already.
+      storageCommitted: (index) =>
+        this.#retention.storageCommitted(index, !this.#snapshotsIn.isBusy && index <= this.#appliedIndex),
       confChangeResult: (index, isValid) => this.#confChangeResult(index, isValid),
     });
-    this.#storageIndex = appliedIndex;
+    this.#inboxes = new Inboxes(options, this.#intake.handler, () => this.#mayTake());
     this.#appliedIndex = appliedIndex;
-    this.#markerIndex = options.snapshotIndex;
-    this.#compactIndex = Math.max(0, options.snapshotIndex - options.catchUpEntries);
-    this.#noteConfState(consensus.confState);
   }
 
   /** Resolves after {@link stop}; rejects with the cause when the loop dies. */
@@ -173,7 +160,7 @@ export class RaftLoop implements PeerEvents {
     if (this.#failed || this.#stopping) return;
     this.#consensus.tick();
     this.#reads.tick(this.#consensus);
-    this.#snapshotsOut.tick();
+    this.#outbox.snapshots.tick();
     this.pump();
   }
 
@@ -184,7 +171,7 @@ export class RaftLoop implements PeerEvents {
       await this.#network.stop();
       while (!this.#failed && (this.#storage.isFlushing || this.#storage.needsFlush)) {
         this.pump();
-        await this.#untilProgress();
+        await this.#progress.wait();
       }
       if (!this.#failed) {
         this.#storage.appendHardState(this.#consensus.ready().hardState);
@@ -205,8 +192,8 @@ export class RaftLoop implements PeerEvents {
   #pump(takesFromMain: boolean): void {
     if (this.#failed) return;
     try {
-      this.#drainWorkers();
-      if (takesFromMain) this.#drainMain();
+      this.#inboxes.drainWorkers();
+      if (takesFromMain) this.#inboxes.drainMain();
       this.#intake.forwardProposals();
       this.#takeReady();
       this.#startFlush();
@@ -221,47 +208,6 @@ export class RaftLoop implements PeerEvents {
     }
   }
 
-  // What peers bring: see PeerEvents.
-
-  receive(message: RaftMessage): void {
-    if (this.#failed || this.#stopping) return;
-    if (message.type === MessageType.prop && this.#unappliedBytes >= FORWARDED_BYTES_MAX) return;
-    try {
-      this.#consensus.step(message);
-    } catch (error) {
-      this.#fail(error);
-    }
-    this.#queuePump();
-  }
-
-  checkSnapshot(snapshot: SnapshotMeta): Promise<void> {
-    return this.#options.snapshots.verify?.(snapshot) ?? Promise.resolve();
-  }
-
-  unreachable(id: bigint): void {
-    this.#consensus.reportUnreachable(id);
-    this.#queuePump();
-  }
-
-  snapshotStatus(id: bigint, ok: boolean): void {
-    this.#snapshotsOut.ended(id);
-    this.#consensus.reportSnapshot(id, ok);
-    this.#queuePump();
-  }
-
-  peerRequest(requestId: number, kind: number, body: Uint8Array): boolean {
-    const payload = new Uint8Array(1 + body.length);
-    payload[0] = kind;
-    payload.set(body, 1);
-    const isPosted = this.#main.post(RecordType.peerRequest, requestId, payload);
-    this.#queuePump();
-    return isPosted;
-  }
-
-  removedFromCluster(): void {
-    this.#options.onRemoved();
-  }
-
   /** A pump at the end of this turn: whatever one socket read brought is handled together. */
   #queuePump(): void {
     if (this.#isPumpQueued) return;
@@ -270,7 +216,7 @@ export class RaftLoop implements PeerEvents {
       this.#isPumpQueued = false;
       // What main sends goes into the next flush, and into one append with it: peers' answers must not tear it apart.
       this.#pump(!this.#storage.isFlushing);
-      if (this.#isStuck && this.#mayTake()) this.#noteProgress();
+      if (this.#isStuck && this.#mayTake()) this.#progress.note();
     });
   }
 
@@ -282,43 +228,21 @@ export class RaftLoop implements PeerEvents {
         // What comes now goes into the next flush: let it gather, and spare its producer the wake-up.
         this.#patient = false;
         this.#options.callAfter(FLUSH_PATIENCE_MS, this.#losePatience);
-        await this.#untilProgress();
+        await this.#progress.wait();
         continue;
       }
       this.#isStuck = !this.#mayTake();
       const sequence = doorbell.prepareSleep();
-      const sleep = this.#inboxesEmpty() ? doorbell.sleepAsync(sequence) : undefined;
-      if (sleep !== undefined) await (this.#isStuck ? Promise.race([sleep, this.#untilProgress()]) : sleep);
+      const sleep = this.#inboxes.isEmpty(!this.#isStuck) ? doorbell.sleepAsync(sequence) : undefined;
+      if (sleep !== undefined) await (this.#isStuck ? Promise.race([sleep, this.#progress.wait()]) : sleep);
       doorbell.awake();
       this.#isStuck = false;
       if (sleep === undefined) await yieldToEvents();
     }
   }
 
-  #untilProgress(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const others = this.#progress;
-    this.#progress = () => {
-      others?.();
-      resolve();
-    };
-    return promise;
-  }
-
   /** A flush takes long: reads must not wait for it. */
-  readonly #losePatience = (): void => this.#noteProgress();
-
-  #noteProgress(): void {
-    const wake = this.#progress;
-    this.#progress = null;
-    wake?.();
-  }
-
-  /** Nothing is there that could be taken now. */
-  #inboxesEmpty(): boolean {
-    const { fromMain, fromWorkers } = this.#options;
-    return (this.#isStuck || fromMain.isEmpty()) && fromWorkers.every((inbox) => inbox.isEmpty());
-  }
+  readonly #losePatience = (): void => this.#progress.note();
 
   get #unappliedBytes(): number {
     return this.#storage.pendingBytes + this.#entries.waitingBytes;
@@ -331,35 +255,6 @@ export class RaftLoop implements PeerEvents {
     return this.#unappliedBytes < UNAPPLIED_BYTES_MAX && this.#reads.queue.bytes < WAITING_READ_BYTES_MAX;
   }
 
-  #drainWorkers(): void {
-    for (const inbox of this.#options.fromWorkers)
-      while (inbox.drain(this.#intake.handler, TURN_RECORDS_MAX) === TURN_RECORDS_MAX);
-  }
-
-  #drainMain(): void {
-    const { fromMain } = this.#options;
-    let taken = 0;
-    while (taken < TURN_RECORDS_MAX && this.#mayTake()) {
-      const count = fromMain.drain(this.#intake.handler, DRAIN_RECORDS_MAX);
-      taken += count;
-      if (count < DRAIN_RECORDS_MAX) break;
-    }
-  }
-
-  /** Storage holds everything up to `index`: once in a while that is noted in the log, and older segments may go. */
-  #storageCommitted(index: number): void {
-    if (index <= this.#storageIndex) return;
-    const { commitIndex, confState } = this.#consensus;
-    assert(index <= commitIndex, "storage is ahead of raft", index, commitIndex);
-    this.#storageIndex = index;
-    // A snapshot that is being installed gets its own marker, and a conf change that is being applied has changed storage already.
-    if (this.#snapshotsIn.isBusy || index > this.#appliedIndex) return;
-    if (index - this.#markerIndex < this.#options.snapshotCount) return;
-    this.#storage.appendHardState(this.#consensus.ready().hardState);
-    this.#storage.appendSnapshot({ index, term: this.#entries.terms.termAt(index), confState });
-    this.#markerIndex = index;
-  }
-
   #confChangeResult(index: number, isValid: boolean): void {
     const held = this.#apply.confChange;
     // A snapshot may have taken the place of the entry.
@@ -368,21 +263,13 @@ export class RaftLoop implements PeerEvents {
     const { nodeId } = consensus;
     const confState = consensus.applyConfChange(isValid ? held.change : NO_CHANGE);
     this.#apply.confChangeDone();
-    this.#noteConfState(confState);
+    this.#shape.note(confState);
     this.#noteApplied();
-    if (consensus.leaderId === 0n && this.#isSoleVoter) consensus.campaign();
+    if (consensus.leaderId === 0n && this.#shape.isSoleVoter) consensus.campaign();
     const isRemoved = held.change.changes.some(
       (change) => change.type === REMOVE_NODE && change.nodeId === nodeId,
     );
     if (isValid && isRemoved) this.#options.onRemoved();
-  }
-
-  #noteConfState({ voters, learners, votersOutgoing }: ConfState): void {
-    const { nodeId } = this.#consensus;
-    const isSelf = (id: bigint): boolean => id === nodeId;
-    this.#isSoleVoter = voters.length === 1 && voters.every(isSelf) && votersOutgoing.length === 0;
-    // An empty configuration is that of a member that waits to be told.
-    this.#isAlone = [...voters, ...learners, ...votersOutgoing].every(isSelf);
   }
 
   /**
@@ -390,7 +277,7 @@ export class RaftLoop implements PeerEvents {
    * earlier life: until its first commit reads wait.
    */
   #askForReads(): void {
-    if (this.#isSoleVoter && this.#consensus.immediateReadIndex() < 0) return;
+    if (this.#shape.isSoleVoter && this.#consensus.immediateReadIndex() < 0) return;
     this.#reads.ask(this.#consensus);
   }
 
@@ -402,74 +289,31 @@ export class RaftLoop implements PeerEvents {
       this.#storage.appendHardState(ready.hardState);
       if (ready.snapshot !== null) this.#snapshotsIn.accept(ready.snapshot);
       if (ready.readStates.length > 0) this.#reads.confirm(ready.readStates);
-      if (ready.messages.length > 0) this.#send(ready.messages);
+      if (ready.messages.length > 0) this.#outbox.send(ready.messages);
       const { leaderChanged } = ready;
-      const promises = this.#promisesOf(ready);
+      const promises = this.#flushes.hold(ready.messagesAfterFlush);
       consensus.advance();
       this.#entries.endLoan();
       if (leaderChanged) this.#noteLeader();
-      if (promises.length > 0) this.#deliver(promises);
+      if (promises.length > 0) this.#outbox.deliver(promises);
       this.#askForReads();
     }
-  }
-
-  /** Keeps the messages that wait for a flush; returns them if there is nothing to wait for. */
-  #promisesOf({ messagesAfterFlush }: Ready): readonly RaftMessage[] {
-    if (messagesAfterFlush.length === 0) return messagesAfterFlush;
-    if (this.#storage.needsFlush) this.#afterFlush.push(...messagesAfterFlush);
-    else if (this.#flight !== null) this.#flight.messages.push(...messagesAfterFlush);
-    else return messagesAfterFlush;
-    return [];
-  }
-
-  /** The disk has what these messages promise. Those to this member itself go back into the core. */
-  #deliver(messages: readonly RaftMessage[]): void {
-    const { nodeId } = this.#consensus;
-    const others = messages.filter(({ to }) => to !== nodeId);
-    if (others.length > 0) this.#send(others);
-    if (others.length === messages.length) return;
-    for (const message of messages) if (message.to === nodeId) this.#consensus.step(message);
-  }
-
-  #send(messages: readonly RaftMessage[]): void {
-    if (!messages.some(({ type }) => type === MessageType.snap)) {
-      this.#network.send(messages);
-      return;
-    }
-    this.#network.send(messages.filter(({ type }) => type !== MessageType.snap));
-    for (const message of messages) {
-      if (message.type !== MessageType.snap || this.#snapshotsOut.send(message)) continue;
-      queueMicrotask(() => this.#snapshotFailed(message.to, "too many snapshots are being sent"));
-    }
-  }
-
-  #snapshotFailed(id: bigint, error: unknown): void {
-    if (this.#failed) return;
-    this.#options.log("warn", "failed to send a snapshot", {
-      "remote-peer-id": id.toString(16),
-      error: String(error),
-    });
-    this.#consensus.reportSnapshot(id, false);
-    this.#queuePump();
   }
 
   #snapshotInstalled(meta: SnapshotMeta): void {
     if (this.#failed) return;
     try {
       const { index } = meta;
-      this.#storageIndex = Math.max(this.#storageIndex, index);
       this.#appliedIndex = index;
-      this.#markerIndex = index;
-      this.#compactIndex = index;
       this.#apply.restart(index);
       this.#consensus.snapshotInstalled(index);
-      this.#noteConfState(this.#consensus.confState);
-      this.#release(index);
+      this.#shape.note(this.#consensus.confState);
+      this.#retention.snapshotInstalled(index);
     } catch (error) {
       this.#fail(error);
     }
     this.pump();
-    this.#noteProgress();
+    this.#progress.note();
   }
 
   #noteLeader(): void {
@@ -492,18 +336,10 @@ export class RaftLoop implements PeerEvents {
   }
 
   #startFlush(): void {
-    // Storage is free a moment before the loop hears of the end of its flush: what that flush covers must be told first.
-    if (this.#flight !== null || this.#storage.isFlushing || !this.#storage.needsFlush) return;
+    const flush = this.#flushes.begin();
+    if (flush === null) return;
     this.#patient = true;
-    const { lastIndex, terms } = this.#entries;
-    this.#flight = {
-      lastIndex,
-      lastTerm: terms.lastTerm,
-      memberTerm: this.#consensus.term,
-      messages: this.#afterFlush,
-    };
-    this.#afterFlush = [];
-    this.#entries.flush().then(
+    flush.then(
       (batch) => this.#flushed(batch),
       (error: unknown) => this.#fail(error),
     );
@@ -512,37 +348,21 @@ export class RaftLoop implements PeerEvents {
   #flushed(batch: StoredBatch): void {
     if (this.#failed) return;
     try {
-      const { count, snapshotIndex } = batch;
-      const flight = this.#flight as Flight;
-      this.#flight = null;
-      this.#entries.flushed(batch);
-      if (count > 0 || flight.memberTerm !== this.#storedMemberTerm)
-        this.#consensus.entriesStored(flight.lastIndex, flight.lastTerm, flight.memberTerm);
-      this.#storedMemberTerm = flight.memberTerm;
-      if (flight.messages.length > 0) this.#deliver(flight.messages);
+      const { snapshotIndex } = batch;
+      const promises = this.#flushes.end(batch);
+      if (promises.length > 0) this.#outbox.deliver(promises);
       // The disk comes first: what has gathered meanwhile goes off before anything else is done.
       this.#takeReady();
       this.#startFlush();
-      if (snapshotIndex > 0) this.#markerStored(snapshotIndex);
+      if (snapshotIndex > 0) {
+        this.#snapshotsIn.flushed(snapshotIndex);
+        this.#retention.markerStored(snapshotIndex, this.#shape.isAlone);
+      }
     } catch (error) {
       this.#fail(error);
     }
     this.pump();
-    this.#noteProgress();
-  }
-
-  #markerStored(index: number): void {
-    this.#snapshotsIn.flushed(index);
-    if (index !== this.#markerIndex) return;
-    this.#compactIndex = Math.max(0, index - this.#options.catchUpEntries);
-    this.#release(this.#isAlone ? index : this.#compactIndex);
-  }
-
-  #release(index: number): void {
-    this.#storage.releaseTo(index).catch((error: unknown) => {
-      // Segments that could not be deleted cost space only; the next marker tries again.
-      this.#options.log("warn", "failed to purge WAL segments", { error: String(error) });
-    });
+    this.#progress.note();
   }
 
   #feedApply(): void {
@@ -568,14 +388,9 @@ export class RaftLoop implements PeerEvents {
       this.#appliedIndex = appliedIndex;
       this.#consensus.applied(appliedIndex);
     }
-    const { holdsLog } = this.#snapshotsOut;
-    const limit = holdsLog ? RETAINED_BYTES_SNAPSHOT_MAX : RETAINED_BYTES_MAX;
     // While a cluster's founding entries are applied, one of its members is the only one for a moment, but leads nothing.
-    const isAlone = this.#isAlone && this.#consensus.isLeader;
-    const unneeded = isAlone ? appliedIndex : holdsLog ? 0 : Math.min(this.#compactIndex, appliedIndex);
-    const durable = Math.min(this.#storageIndex, appliedIndex);
-    if (this.#entries.compact(unneeded, durable, limit))
-      this.#consensus.compacted(this.#entries.firstIndex - 1);
+    const isAlone = this.#shape.isAlone && this.#consensus.isLeader;
+    this.#retention.compact(appliedIndex, isAlone, this.#outbox.snapshots.holdsLog);
   }
 
   #feedMain(): void {
@@ -597,7 +412,7 @@ export class RaftLoop implements PeerEvents {
       () => {
         waited();
         this.pump();
-        this.#noteProgress();
+        this.#progress.note();
       },
       (error: unknown) => this.#fail(error),
     );
@@ -609,6 +424,6 @@ export class RaftLoop implements PeerEvents {
     this.#failed = true;
     const cause = error instanceof Error ? error.message : String(error);
     this.#done.reject(new Error(`raft thread: ${cause}`, { cause: error }));
-    this.#noteProgress();
+    this.#progress.note();
   }
 }

@@ -1,0 +1,71 @@
+import type { EntryLog } from "./entry-log.ts";
+import type { LogStorage, StoredBatch } from "./log-storage.ts";
+import type { Consensus, RaftMessage } from "./raft.ts";
+
+/** What is known once the flush in flight has ended. */
+interface Flight {
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  /** The member's term when the flush began. */
+  readonly memberTerm: number;
+  /** Messages that the flush covers. */
+  readonly messages: RaftMessage[];
+}
+
+const NOTHING: readonly RaftMessage[] = [];
+
+/**
+ * One flush in flight, and what waits for it or for the next: messages that promise durability, and the core's knowledge of what
+ * is durable. Order: a flush begins only when the loop has dealt with the end of the one before.
+ */
+export class FlushCycle {
+  readonly #consensus: Consensus;
+  readonly #storage: LogStorage;
+  readonly #entries: EntryLog;
+  #flight: Flight | null = null;
+  /** Messages that the next flush will cover. */
+  #afterFlush: RaftMessage[] = [];
+  /** The member's term when the last flush began that has ended; a flush that made a new one durable must be told, see `entriesStored`. */
+  #storedMemberTerm = -1;
+
+  constructor(consensus: Consensus, storage: LogStorage, entries: EntryLog) {
+    this.#consensus = consensus;
+    this.#storage = storage;
+    this.#entries = entries;
+  }
+
+  /** Keeps messages until the flush that covers them has ended; returns them if there is nothing to wait for. */
+  hold(messages: readonly RaftMessage[]): readonly RaftMessage[] {
+    if (messages.length === 0) return messages;
+    if (this.#storage.needsFlush) this.#afterFlush.push(...messages);
+    else if (this.#flight !== null) this.#flight.messages.push(...messages);
+    else return messages;
+    return NOTHING;
+  }
+
+  /** Begins a flush if one is wanted and none under way; null otherwise. {@link end} is to be called with what it resolves with. */
+  begin(): Promise<StoredBatch> | null {
+    // Storage is free a moment before the loop hears of the end of its flush: what that flush covers must be told first.
+    if (this.#flight !== null || this.#storage.isFlushing || !this.#storage.needsFlush) return null;
+    const { lastIndex, terms } = this.#entries;
+    this.#flight = {
+      lastIndex,
+      lastTerm: terms.lastTerm,
+      memberTerm: this.#consensus.term,
+      messages: this.#afterFlush,
+    };
+    this.#afterFlush = [];
+    return this.#entries.flush();
+  }
+
+  /** The flush has ended well: tells the core. Returns the messages that it covers. */
+  end(batch: StoredBatch): readonly RaftMessage[] {
+    const { lastIndex, lastTerm, memberTerm, messages } = this.#flight as Flight;
+    this.#flight = null;
+    this.#entries.flushed(batch);
+    if (batch.count > 0 || memberTerm !== this.#storedMemberTerm)
+      this.#consensus.entriesStored(lastIndex, lastTerm, memberTerm);
+    this.#storedMemberTerm = memberTerm;
+    return messages;
+  }
+}
