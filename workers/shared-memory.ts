@@ -2,7 +2,6 @@ import { createDoorbellMemory } from "../src/ring/doorbell.ts";
 import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
 import { createGenerationMemory } from "../src/storage/following-reader.ts";
 import { WATCH_STATE_BYTES } from "../src/watch/watch.ts";
-import { QUERY_RING_BYTES } from "../src/watch/watch-limits.ts";
 import type { SharedMemory } from "./control.ts";
 
 /** gRPC lets requests be this much longer than `--max-request-bytes`, so that apply can refuse them with etcd's own words. */
@@ -46,7 +45,7 @@ export function createSharedMemory(requestBytesMax: number): SharedMemory {
       applyToWatch: message(),
       mainToWatch: status(),
       storageToWatch: status(),
-      watchToApply: createRingMemory(QUERY_RING_BYTES),
+      watchToApply: message(),
       watchToMain: message(),
     },
     doorbells: {

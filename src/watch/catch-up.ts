@@ -179,7 +179,7 @@ export class CatchUp {
     this.#options.window.scan(from, (event) => {
       if (event.revision > store.revision) return false;
       if (this.#accept(event.revision)) {
-        this.#takeWindowEvent(event);
+        this.#takeWindowEvent(event, store.compactRevision);
         return true;
       }
       this.#result.through = this.#lastRevision;
@@ -202,10 +202,13 @@ export class CatchUp {
     return true;
   }
 
-  #takeWindowEvent(event: WindowEvent): void {
+  #takeWindowEvent(event: WindowEvent, compactRevision: number): void {
     if (!this.#match(event.tombstone, event.bytes, event.start, event.end)) return;
     const number = this.#batch.add(event.revision, event.tombstone, event.bytes, event.start, event.end);
-    if (event.prevKnown) this.#batch.setPrevious(number, event.bytes, event.prevStart, event.prevEnd);
+    // What compaction has taken away is not told, although it is here by chance: so would apply answer.
+    if (event.revision <= compactRevision)
+      this.#batch.setPrevious(number, event.bytes, event.prevStart, event.prevStart);
+    else if (event.prevKnown) this.#batch.setPrevious(number, event.bytes, event.prevStart, event.prevEnd);
     this.#assign(number);
     this.#bytes += event.prevEnd - event.start;
   }
@@ -291,10 +294,7 @@ export class CatchUp {
     this.#questionStart = this.#asked;
     for (; this.#asked < this.#unknown.length; this.#asked++) {
       const event = this.#unknown[this.#asked];
-      if (this.#query.add(this.#batch.revisions[event] - 1, this.#batch.key(event))) continue;
-      if (!this.#query.isEmpty) break;
-      // Longer than any question: it stays unknown, and is sent without.
-      this.#batch.setPrevious(event, this.#buffer, 0, 0);
+      if (!this.#query.add(this.#batch.revisions[event] - 1, this.#batch.key(event))) break;
     }
     if (this.#query.isEmpty) return false;
     this.#query.send(this.#options.toApply, ++this.#question);

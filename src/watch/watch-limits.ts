@@ -6,9 +6,8 @@ export const CATCH_UP_REVISIONS_MAX = 1000;
 /** A slice of catching up ends at the first revision that reaches one of these: about a millisecond of reading. */
 export const CATCH_UP_RECORDS_MAX = 2000;
 export const CATCH_UP_BYTES_MAX = 128 * 1024;
-/** Bytes of keys in one question for previous values. The ring of questions holds it twice. */
+/** Bytes of keys in one question for previous values, unless a single key is longer. */
 export const QUERY_BYTES_MAX = 256 * 1024;
-export const QUERY_RING_BYTES = 1024 * 1024;
 
 /** Recent events that stay in memory although storage has committed them: who is a little behind need not read the database. */
 export const WINDOW_BYTES_KEPT = 4 * 1024 * 1024;
@@ -40,5 +39,4 @@ export const RECORDS_PER_TURN_MAX = 1024;
 /** Progress ticks are looked at this often. */
 export const PROGRESS_GRANULARITY_MS = 50;
 
-assert(QUERY_BYTES_MAX * 2 <= QUERY_RING_BYTES, "a question fits into its ring");
 assert(SHARED_EVENTS_BYTES_MAX >= CATCH_UP_BYTES_MAX, "an ordinary slice is one record");

@@ -10,7 +10,7 @@ const PREVIOUS_ITEM_BYTES = 12;
 
 /** A question for previous values that is being put together. */
 export class PreviousQuery {
-  readonly #buffer = new Uint8Array(QUERY_BYTES_MAX);
+  #buffer = new Uint8Array(QUERY_BYTES_MAX);
   #length = 1;
 
   constructor() {
@@ -21,10 +21,11 @@ export class PreviousQuery {
     return this.#length === 1;
   }
 
-  /** Asks for the value of `key` at `revision`; false if the question is full. A key that no question holds is never found. */
+  /** Asks for the value of `key` at `revision`; false if the question is full. A very long key is a question of its own. */
   add(revision: number, key: Uint8Array): boolean {
     const end = this.#length + PREVIOUS_ITEM_BYTES + key.length;
-    if (end > this.#buffer.length) return false;
+    if (end > QUERY_BYTES_MAX && !this.isEmpty) return false;
+    if (end > this.#buffer.length) this.#grow(end);
     const view = viewOf(this.#buffer);
     view.setFloat64(this.#length, revision, true);
     view.setUint32(this.#length + 8, key.length, true);
@@ -37,6 +38,12 @@ export class PreviousQuery {
   send(ring: RingWriter, number: number): void {
     sendQuery(ring, number, this.#buffer, this.#length);
     this.#length = 1;
+    if (this.#buffer.length > QUERY_BYTES_MAX) this.#grow(QUERY_BYTES_MAX);
+  }
+
+  #grow(bytes: number): void {
+    this.#buffer = new Uint8Array(bytes);
+    this.#buffer[0] = WatchQueryKind.previous;
   }
 }
 

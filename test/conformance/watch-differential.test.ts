@@ -5,7 +5,12 @@
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Prng } from "../../src/base/prng.ts";
-import { TxnRequestSchema, WatchCreateRequestSchema } from "../../src/proto/gen/rpc_pb.ts";
+import {
+  CompactionRequestSchema,
+  PutRequestSchema,
+  TxnRequestSchema,
+  WatchCreateRequestSchema,
+} from "../../src/proto/gen/rpc_pb.ts";
 import { referenceMember, skipWithout } from "../support/binaries.ts";
 import { Comparison } from "./comparison.ts";
 import { startPair } from "./pair.ts";
@@ -17,6 +22,7 @@ const ACT_CHANCE = 0.12;
 const PROGRESS_CHANCE = 0.01;
 // Two such events are more than etcd puts into one response that may be split.
 const HALF_FRAGMENT_BYTES = 700_000;
+const LONG_KEY_BYTES = 300_000;
 
 const reference = referenceMember();
 
@@ -31,6 +37,7 @@ test(
     const watches = await WatchComparison.start(pair, comparison, prng);
     await largeRevisions(comparison, watches);
     await recreation(comparison, watches);
+    await compactedPrevious(comparison, watches);
     for (let i = 0; i < OPS; i++) {
       if (prng.chance(ACT_CHANCE)) await watches.act();
       if (prng.chance(PROGRESS_CHANCE)) await watches.progress();
@@ -83,5 +90,31 @@ async function recreation(comparison: Comparison, watches: WatchComparison): Pro
     await comparison.step({ method: "Txn", request: create(TxnRequestSchema, { success }) });
   }
   await watches.open(slot, create(WatchCreateRequestSchema, { key, prevKv: true, startRevision: 1n }));
+  await watches.settle();
+}
+
+/**
+ * A watch from the compacted revision itself: its events have no previous values, those behind it have, also of keys that are longer
+ * than an ordinary question between our threads.
+ */
+async function compactedPrevious(comparison: Comparison, watches: WatchComparison): Promise<void> {
+  const slot = await watches.newSlot();
+  const keys = [Buffer.from("previous"), Buffer.alloc(LONG_KEY_BYTES, "previous")];
+  // Somebody wants previous values, so that they are sent along with the events.
+  for (const key of keys) await watches.open(slot, create(WatchCreateRequestSchema, { key, prevKv: true }));
+  for (const value of ["one", "two", "three"])
+    for (const key of keys)
+      await comparison.step({
+        method: "Put",
+        request: create(PutRequestSchema, { key, value: Buffer.from(value) }),
+      });
+  await watches.settle();
+  const revision = BigInt(comparison.view.revision - 3);
+  await comparison.step({ method: "Compact", request: create(CompactionRequestSchema, { revision }) });
+  for (const key of keys)
+    await watches.open(
+      slot,
+      create(WatchCreateRequestSchema, { key, prevKv: true, startRevision: revision }),
+    );
   await watches.settle();
 }

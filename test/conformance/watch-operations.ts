@@ -17,15 +17,13 @@ const NONE = new Uint8Array(0);
 export function drawWatch(prng: Prng, view: StoreView): WatchCreateRequest {
   const key = prng.chance(0.03) ? NONE : prng.pick(KEYS);
   const start = drawStart(prng, view);
-  const prevKv = prng.chance(0.5);
   return create(WatchCreateRequestSchema, {
     key,
     rangeEnd: drawRangeEnd(prng, key),
     startRevision: BigInt(start),
     progressNotify: prng.chance(0.2),
     filters: prng.pick(FILTERS),
-    // What was before the compacted revision's own events etcd never gives; we do as long as recent events are in memory.
-    prevKv: prevKv && start !== view.compactRevision,
+    prevKv: prng.chance(0.5),
     fragment: prng.chance(0.3),
     watchId: BigInt(prng.chance(0.75) ? 0 : prng.pick([1, 2, 3, 4, 5, 6, -7, 2 ** 40])),
   });
