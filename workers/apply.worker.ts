@@ -39,7 +39,7 @@ import {
 import { IndexCheckpoints } from "./index-checkpoint.ts";
 
 const { memory, options } = workerData as WorkerData;
-const logger = threadLogger(options.logLevel);
+const logger = threadLogger(memory);
 const doorbell = new Doorbell(memory.doorbells.apply);
 const fromRaft = new SharedRingReader(memory.rings.raftToApply);
 const fromMain = new SharedRingReader(memory.rings.mainToApply);

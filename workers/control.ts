@@ -13,7 +13,7 @@ import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import type { Doorbell } from "../src/ring/doorbell.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../src/snapshot/snapshot.ts";
-import { type LogLevel, type Logger, workerLogger } from "../src/telemetry/logger.ts";
+import { type Logger, LogThreshold, workerLogger } from "../src/telemetry/logger.ts";
 
 /** Memory of all rings and doorbells, made by the supervisor before the threads start. */
 export interface SharedMemory {
@@ -24,6 +24,8 @@ export interface SharedMemory {
   readonly watchState: SharedArrayBuffer;
   /** Moves when another file takes the place of the database; readers of it follow (`src/storage/following-reader.ts`). */
   readonly databaseGeneration: SharedArrayBuffer;
+  /** From which level on every thread logs (`LogThreshold`). */
+  readonly logThreshold: SharedArrayBuffer;
 }
 
 export type ThreadName = "main" | "raft" | "apply" | "storage" | "watch";
@@ -118,7 +120,6 @@ export interface MemberOptions {
   /** Longest request message, gRPC's overhead included: longer watch responses are split where that is asked for. */
   readonly receiveBytesMax: number;
   readonly watchProgressIntervalMs: number;
-  readonly logLevel: LogLevel;
 }
 
 /** Another member, as a running cluster told it to one that joins. */
@@ -230,9 +231,9 @@ export function exposeControl(control: StorageControl | ApplyControl | RaftContr
 }
 
 /** Worker side: a logger of which main writes the lines. */
-export function threadLogger(level: LogLevel): Logger {
+export function threadLogger(memory: SharedMemory): Logger {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
-  return workerLogger(parentPort, level);
+  return workerLogger(parentPort, new LogThreshold(memory.logThreshold));
 }
 
 /** Supervisor side: the remote of one worker. `doorbell` is rung after each call, so that a blocked thread sees the message. */

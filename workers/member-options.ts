@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Config } from "../src/config/config.ts";
 import type { DataDirectory } from "../src/storage/data-dir.ts";
 import { walDirectory } from "./member-files.ts";
-import type { LogLevel } from "../src/telemetry/logger.ts";
 import type { ClusterStart } from "./cluster-start.ts";
 import type { MemberOptions } from "./control.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
@@ -87,6 +86,5 @@ export function memberOptions(
     raftWriteTimeoutMs: config.raftWriteTimeoutMs,
     receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
     watchProgressIntervalMs: config.watchProgressNotifyIntervalMs,
-    logLevel: config.logLevel as LogLevel,
   };
 }

@@ -34,6 +34,7 @@ import {
   remoteControl,
 } from "./control.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
+import { LogThreshold } from "../src/telemetry/logger.ts";
 import { createSharedMemory } from "./shared-memory.ts";
 import { WORKER_URLS } from "./urls.ts";
 
@@ -67,7 +68,7 @@ class Threads {
   readonly storage;
   readonly apply;
   readonly watch;
-  readonly #memory = createSharedMemory(1024 * 1024);
+  readonly #memory = createSharedMemory(1024 * 1024, LogThreshold.at("error"));
   readonly #toApply: SharedRingWriter;
   readonly #readsToApply: SharedRingWriter;
   readonly #inboxes: readonly SharedRingReader[];
@@ -175,7 +176,6 @@ function memberOptions(folder: string, inMemory = false): MemberOptions {
     batchIntervalMs: 10,
     batchOpsMax: 10_000,
     valueCacheBytes: 16 * 1024 * 1024,
-    logLevel: "error",
   };
   return options as MemberOptions;
 }

@@ -20,7 +20,7 @@ import { type RaftControl, type Recovered, type WorkerData, exposeControl, threa
 import { type OpenedLog, openLog } from "./raft-log.ts";
 
 const { memory, options } = workerData as WorkerData;
-const logger = threadLogger(options.logLevel);
+const logger = threadLogger(memory);
 const log = (
   level: "debug" | "info" | "warn" | "error",
   message: string,

@@ -1,5 +1,6 @@
 import { createDoorbellMemory } from "../src/ring/doorbell.ts";
 import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
+import type { LogThreshold } from "../src/telemetry/logger.ts";
 import { createGenerationMemory } from "../src/storage/following-reader.ts";
 import { WATCH_STATE_BYTES } from "../src/watch/watch.ts";
 import type { SharedMemory } from "./control.ts";
@@ -20,7 +21,10 @@ const REQUEST_BYTES_CEILING = RING_BYTES_MAX / RING_TO_MESSAGE_RATIO - RECEIVE_O
  * Makes the rings and doorbells of one member. Pages are taken from the system as the rings are first written to.
  * @throws an Error when requests may be longer than the largest ring can carry
  */
-export function createSharedMemory(requestBytesMax: number): SharedMemory {
+export function createSharedMemory(
+  requestBytesMax: number,
+  { memory: logThreshold }: LogThreshold,
+): SharedMemory {
   if (requestBytesMax > REQUEST_BYTES_CEILING) {
     throw new Error(
       `--max-request-bytes is ${requestBytesMax}, at most ${REQUEST_BYTES_CEILING} are possible`,
@@ -57,5 +61,6 @@ export function createSharedMemory(requestBytesMax: number): SharedMemory {
     },
     watchState: new SharedArrayBuffer(WATCH_STATE_BYTES),
     databaseGeneration: createGenerationMemory(),
+    logThreshold,
   };
 }

@@ -149,7 +149,7 @@ class Supervisor {
   constructor(config: Config, log: Log, start: ClusterStart | null) {
     this.#config = config;
     this.#log = log;
-    this.#memory = createSharedMemory(config.requestBytesMax);
+    this.#memory = createSharedMemory(config.requestBytesMax, log.threshold);
     this.#files = config.inMemory ? null : openFiles(config);
     for (const warning of this.#files?.directory.warnings ?? []) log.warn(warning, {});
     this.#options = memberOptions(config, this.#files?.directory ?? null, start);

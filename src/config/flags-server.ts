@@ -78,7 +78,6 @@ export const LOGGING_FLAGS = [
     type: "bool",
     default: "false",
     field: "enableLogRotation",
-    noEffectYet: true,
     help: "Rotate the single log file.",
   },
   {
@@ -86,7 +85,6 @@ export const LOGGING_FLAGS = [
     type: "string",
     default: '{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}',
     field: "logRotationConfigJson",
-    noEffectYet: true,
     help: "Rotation settings (MB, days, count).",
   },
   {

@@ -3,8 +3,10 @@
  * undefined.
  */
 import type { Config } from "./config.ts";
+import { ConfigError } from "./config-error.ts";
 import { FLAGS } from "./flag-table.ts";
 import { formatGoDuration, quoteGo } from "./go-values.ts";
+import { parseLogRotation } from "./log-rotation.ts";
 import { findUnadvertisable, findUnbindable, type ListenUrl } from "./urls.ts";
 
 /** etcd allows no longer election timeout: a cluster without a leader for a minute serves nobody. */
@@ -80,17 +82,11 @@ function checkLogRotation(config: Config): string | undefined {
   if (files.length > 1 || (config.logOutputs.length === 1 && files.length === 0)) {
     return "--log-outputs requires a single file path when --log-rotate-config-json is defined";
   }
-  let rotation: unknown;
   try {
-    rotation = JSON.parse(config.logRotationConfigJson);
+    parseLogRotation(config.logRotationConfigJson);
   } catch (error) {
-    return `improperly formatted log rotation config: ${(error as Error).message}`;
-  }
-  for (const [key, value] of Object.entries(rotation as object)) {
-    const type = { maxsize: "number", maxage: "number", maxbackups: "number", localtime: "boolean" }[key];
-    if (type !== undefined && typeof value !== type) {
-      return `invalid log rotation config: json: cannot unmarshal ${typeof value} into field ${key}`;
-    }
+    if (!(error instanceof ConfigError)) throw error;
+    return error.message;
   }
   return undefined;
 }

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { deepEqual, equal } from "node:assert/strict";
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { RecordType } from "../ring/record-types.ts";
-import { createLoggerOn } from "../telemetry/logger.ts";
+import { createLoggerOn, LogThreshold } from "../telemetry/logger.ts";
 import { publishMember } from "./publish.ts";
 import { Router } from "./router.ts";
 
@@ -37,7 +37,10 @@ test("a member whose replay takes longer than a request may publishes again unti
   }, 1);
   t.after(() => clearInterval(raft));
   const warnings: string[] = [];
-  const log = createLoggerOn(({ level, msg }) => void (level === "warn" && warnings.push(msg)), "warn");
+  const log = createLoggerOn(
+    ({ level, msg }) => void (level === "warn" && warnings.push(msg)),
+    LogThreshold.at("warn"),
+  );
   await publishMember(router, { memberId: 1n, name: "m", clientUrls: [], log });
   deepEqual(warnings, ["failed to publish local member to cluster through raft"]);
   equal(proposals, 2);
@@ -61,7 +64,7 @@ test("a member whose entry comes inside a snapshot has published", async (t) => 
   });
   t.after(() => router.stop());
   const messages: string[] = [];
-  const log = createLoggerOn(({ msg }) => void messages.push(msg), "info");
+  const log = createLoggerOn(({ msg }) => void messages.push(msg), LogThreshold.at("info"));
   const published = publishMember(router, { memberId: 1n, name: "m", clientUrls: ["http://c:1"], log });
   const member = { id: "1", name: "m", peerUrls: [], clientUrls: ["http://c:1"], isLearner: false };
   const report = { index: 7, members: [member], removed: [], clusterVersion: "" };

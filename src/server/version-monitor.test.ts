@@ -3,7 +3,7 @@ import type { TestContext } from "node:test";
 import { deepEqual, equal } from "node:assert/strict";
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { RecordType } from "../ring/record-types.ts";
-import { createLoggerOn } from "../telemetry/logger.ts";
+import { createLoggerOn, LogThreshold } from "../telemetry/logger.ts";
 import { Router } from "./router.ts";
 import { VersionMonitor } from "./version-monitor.ts";
 
@@ -47,7 +47,7 @@ function setUp(t: TestContext): Fixture {
   const versions = new Map<string, string>();
   const monitor = new VersionMonitor({
     router,
-    log: createLoggerOn(() => undefined, "fatal"),
+    log: createLoggerOn(() => undefined, LogThreshold.at("fatal")),
     downgradeCheckMs: 5000,
     versionOf: ({ id }) => {
       const version = versions.get(String(id));

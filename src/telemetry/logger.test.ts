@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { formatTimestamp } from "./log-format.ts";
 import { LogSampler } from "./log-sampler.ts";
 import { openLog } from "./log.ts";
-import { workerLogger, type LogRecord } from "./logger.ts";
+import { LogThreshold, workerLogger, type LogRecord } from "./logger.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "concord-log-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -57,7 +57,10 @@ test("the console format has tabs between time, level, caller, message and field
 
 test("a worker's record can be cloned, and is written with the worker's place and time", () => {
   const sent: LogRecord[] = [];
-  const worker = workerLogger({ postMessage: (record) => sent.push(structuredClone(record)) }, "warn");
+  const worker = workerLogger(
+    { postMessage: (record) => sent.push(structuredClone(record)) },
+    LogThreshold.at("warn"),
+  );
   worker.info("below the level");
   worker.error("failed", { error: new RangeError("far"), "member-id": 255n });
   assert.equal(sent.length, 1);

@@ -9,7 +9,9 @@
 import { getCallSites } from "node:util";
 
 /** etcd's levels, from the least to the most severe. */
-export type LogLevel = "debug" | "info" | "warn" | "error" | "panic" | "fatal";
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "panic", "fatal"] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Named values of a log line, printed after its message in the order given. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -46,15 +48,45 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = {
   fatal: 60,
 };
 
-/** True if a log at `threshold` takes lines of `level`. */
-export function isLevelEnabled(threshold: LogLevel, level: LogLevel): boolean {
-  return SEVERITY[level] >= SEVERITY[threshold];
+/**
+ * From which level on lines are written: one word of shared memory, so that every thread's logger follows a change of it at once.
+ * Each thread makes its own object over the same {@link memory}.
+ */
+export class LogThreshold {
+  readonly memory: SharedArrayBuffer;
+  readonly #word: Int32Array;
+
+  constructor(memory = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
+    this.memory = memory;
+    this.#word = new Int32Array(memory);
+  }
+
+  /** A threshold of its own, which stands at `level`. */
+  static at(level: LogLevel): LogThreshold {
+    const threshold = new LogThreshold();
+    threshold.level = level;
+    return threshold;
+  }
+
+  get level(): LogLevel {
+    const severity = Atomics.load(this.#word, 0);
+    return LOG_LEVELS.find((level) => SEVERITY[level] >= severity) ?? "fatal";
+  }
+
+  set level(level: LogLevel) {
+    Atomics.store(this.#word, 0, SEVERITY[level]);
+  }
+
+  /** True if lines of this level are written. */
+  takes(level: LogLevel): boolean {
+    return SEVERITY[level] >= Atomics.load(this.#word, 0);
+  }
 }
 
 /** A logger that hands its records to `write`. */
-export function createLoggerOn(write: (record: LogRecord) => void, threshold: LogLevel): Logger {
+export function createLoggerOn(write: (record: LogRecord) => void, threshold: LogThreshold): Logger {
   const log = (level: LogLevel, msg: string, fields: LogFields | undefined): void => {
-    if (!isLevelEnabled(threshold, level)) return;
+    if (!threshold.takes(level)) return;
     write({ level, unixMs: nowUnixMs(), caller: findCaller(), msg, fields: fields ?? {} });
   };
   return {
@@ -63,7 +95,7 @@ export function createLoggerOn(write: (record: LogRecord) => void, threshold: Lo
     warn: (msg, fields) => log("warn", msg, fields),
     error: (msg, fields) => log("error", msg, fields),
     fatal: (msg, fields) => log("fatal", msg, fields),
-    isEnabled: (level) => isLevelEnabled(threshold, level),
+    isEnabled: (level) => threshold.takes(level),
   };
 }
 
@@ -76,7 +108,7 @@ export interface LogPort {
  * The logger of a worker: posts records, for the main thread to write with `Log.write`. Errors in fields are sent as
  * their message, since structured cloning drops their class anyway.
  */
-export function workerLogger(port: LogPort, threshold: LogLevel): Logger {
+export function workerLogger(port: LogPort, threshold: LogThreshold): Logger {
   return createLoggerOn((record) => {
     const fields: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(record.fields)) fields[key] = toLoggable(value);

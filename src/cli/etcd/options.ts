@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 
 import type { LogLine } from "../../config/log-line.ts";
 import { loadConfig, type Config } from "../../config/config.ts";
+import { parseLogRotation } from "../../config/log-rotation.ts";
+import type { LineOutput } from "../../telemetry/line-output.ts";
 import { openLog, type Log } from "../../telemetry/log.ts";
 import type { LogLevel } from "../../telemetry/logger.ts";
 
@@ -25,18 +27,26 @@ export async function readOptions(words: readonly string[]): Promise<Options> {
     return { kind: "exit", code: outcome.code };
   }
   const { config } = outcome;
-  const log = openConfiguredLog(config);
+  const log = await openConfiguredLog(config);
   if (log === undefined) return { kind: "exit", code: 1 };
   logLines(log, outcome.log);
   return { kind: "run", config, log };
 }
 
-function openConfiguredLog(config: Config): Log | undefined {
+/** Few rotate their log: the others do not load what does it. */
+async function rotatingFiles(config: Config): Promise<(path: string) => LineOutput> {
+  const settings = parseLogRotation(config.logRotationConfigJson);
+  const { RotatingFile } = await import("../../telemetry/rotating-file.ts");
+  return (path) => new RotatingFile(path, settings);
+}
+
+async function openConfiguredLog(config: Config): Promise<Log | undefined> {
   try {
     return openLog({
       level: config.logLevel === "dpanic" ? "panic" : (config.logLevel as LogLevel),
       format: config.logFormat === "console" ? "console" : "json",
       outputs: config.logOutputs,
+      ...(config.enableLogRotation ? { openFile: await rotatingFiles(config) } : {}),
     });
   } catch (error) {
     openDefaultLog().warn("failed to verify flags", { error });
