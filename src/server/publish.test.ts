@@ -8,7 +8,7 @@ import { Router } from "./router.ts";
 
 const EMPTY = new Uint8Array(0);
 
-test("a member whose replay takes longer than a request may publishes again until it is applied", async (t) => {
+function routerWith(requestTimeoutMs: number): { toRaft: MemoryRing; fromApply: MemoryRing; router: Router } {
   const toRaft = new MemoryRing(1 << 16);
   const fromApply = new MemoryRing(1 << 16);
   const router = new Router({
@@ -18,12 +18,17 @@ test("a member whose replay takes longer than a request may publishes again unti
     memberId: 1n,
     electionTimeoutMs: 1000,
     firstRequestId: 100,
-    requestTimeoutMs: 1,
+    requestTimeoutMs,
     requestBytesMax: 1 << 20,
     onFailure: (error) => {
       throw error;
     },
   });
+  return { toRaft, fromApply, router };
+}
+
+test("a member whose replay takes longer than a request may publishes again until it is applied", async (t) => {
+  const { toRaft, fromApply, router } = routerWith(1);
   t.after(() => router.stop());
   // The first proposal is never answered, the second at once.
   let proposals = 0;
@@ -47,21 +52,7 @@ test("a member whose replay takes longer than a request may publishes again unti
 });
 
 test("a member whose entry comes inside a snapshot has published", async (t) => {
-  const toRaft = new MemoryRing(1 << 16);
-  const fromApply = new MemoryRing(1 << 16);
-  const router = new Router({
-    toRaft,
-    toApply: new MemoryRing(1 << 16),
-    inboxes: [fromApply],
-    memberId: 1n,
-    electionTimeoutMs: 1000,
-    firstRequestId: 100,
-    requestTimeoutMs: 60_000,
-    requestBytesMax: 1 << 20,
-    onFailure: (error) => {
-      throw error;
-    },
-  });
+  const { fromApply, router } = routerWith(60_000);
   t.after(() => router.stop());
   const messages: string[] = [];
   const log = createLoggerOn(({ msg }) => void messages.push(msg), LogThreshold.at("info"));

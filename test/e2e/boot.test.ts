@@ -10,15 +10,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Cluster, KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
-import { EtcdClient } from "../support/etcd-client.ts";
+import { EtcdClient, withClient } from "../support/etcd-client.ts";
 import { folderHash } from "../support/folder-hash.ts";
-import { launchMember, startMember, type Exit, type Member } from "../support/member.ts";
+import { launchMember, startMember, type Member } from "../support/member.ts";
 import { memoryDir } from "../support/temp-dir.ts";
 import { waitFor } from "../support/wait.ts";
 
 const TEST_MS = 60_000;
-// A member that has not ended by itself after this long serves, or hangs.
-const END_MS = 20_000;
 const DATABASE = "member/snap/db";
 const LOCK_FILES = /lock/;
 const options = { timeout: TEST_MS, skip: testsOurMember() ? false : "etcd words its refusals differently" };
@@ -165,7 +163,7 @@ test("a thread that dies ends the member with its name and the cause", options, 
   await waitFor("a few writes", 10_000, async () => ((await countKeys(member)) > 0 ? true : undefined));
   // Not a synchronous spawn: the writes must go on.
   spawn("prlimit", [`--pid=${member.pid}`, "--fsize=8192"], { stdio: "inherit" });
-  assert.deepEqual(await endOf(member), { code: 1, signal: null });
+  assert.deepEqual(await member.ended(), { code: 1, signal: null });
   assert.match(
     member.log,
     /"level":"fatal".*"the member has failed".*thread (raft|storage).*(EFBIG|File too large)/,
@@ -179,38 +177,22 @@ test("two signals in a row, and one during the start, end the member", options, 
   await put(member, "key");
   member.process.kill("SIGTERM");
   member.process.kill("SIGTERM");
-  await endOf(member);
+  await member.ended();
   const starting = await launchMember(t, { dataDir });
   await waitFor("the first line of the log", 10_000, () => (starting.log.length > 0 ? true : undefined));
   starting.process.kill("SIGTERM");
-  const { code, signal } = await endOf(starting);
+  const { code, signal } = await starting.ended();
   assert.ok(code === 0 || signal === "SIGTERM", `${code} ${signal}\n${starting.log}`);
   assert.equal(await countKeys(await startMember(t, { dataDir })), 1);
 });
 
 /** The member ends by itself with code 1, and says why. */
 async function assertRefused(member: Member, cause: RegExp): Promise<void> {
-  const { code, signal } = await endOf(member);
+  const { code, signal } = await member.ended();
   assert.deepEqual({ code, signal }, { code: 1, signal: null }, member.log.slice(-3000));
   const last = member.log.trimEnd().split("\n").at(-1) as string;
   assert.match(last, /"level":"fatal"/);
   assert.match(last, cause);
-}
-
-async function endOf(member: Member): Promise<Exit> {
-  const late = setTimeout(() => member.process.kill("SIGKILL"), END_MS);
-  const exit = await member.exited;
-  clearTimeout(late);
-  return exit;
-}
-
-async function withClient<T>(member: Member, use: (client: EtcdClient) => Promise<T>): Promise<T> {
-  const client = new EtcdClient(member.address);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
 }
 
 function put(member: Member, key: string): Promise<unknown> {

@@ -8,13 +8,12 @@ import { test } from "node:test";
 import { Cluster, KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
 import { TestCluster } from "../support/cluster.ts";
-import { EtcdClient } from "../support/etcd-client.ts";
-import { launchMember, startMember, type Exit, type Member } from "../support/member.ts";
+import { withClient } from "../support/etcd-client.ts";
+import { launchMember, startMember, type Member } from "../support/member.ts";
 import { freePorts } from "../support/ports.ts";
 import { memoryDir } from "../support/temp-dir.ts";
 import { waitFor } from "../support/wait.ts";
 
-const END_MS = 20_000;
 const LOG_MS = 20_000;
 const options = { timeout: 120_000, skip: testsOurMember() ? false : "etcd's own words and ways" };
 
@@ -51,7 +50,7 @@ test("a founder that lost its data is refused, and so is a removed member", opti
   await cluster.member("m3").kill();
   cluster.wipe("m3");
   const wiped = await cluster.restart("m3", { wait: false });
-  assert.deepEqual(await endOf(wiped), { code: 1, signal: null });
+  assert.deepEqual(await wiped.ended(), { code: 1, signal: null });
   const id = await cluster.idOf("m3");
   assert.match(wiped.log, new RegExp(`"member ${id.toString(16)} has already been bootstrapped"`));
 
@@ -70,9 +69,9 @@ test("a founder that lost its data is refused, and so is a removed member", opti
         () => undefined,
       ),
   );
-  await endOf(removed);
+  await removed.ended();
   const back = await cluster.restart("m2", { wait: false });
-  assert.deepEqual(await endOf(back), { code: 1, signal: null });
+  assert.deepEqual(await back.ended(), { code: 1, signal: null });
   assert.match(back.log, /the member has been permanently removed from the cluster/);
 });
 
@@ -95,7 +94,7 @@ test("founders meet by v3 discovery; who comes too late is refused", options, as
   await Promise.all([first.ready(), second.ready()]);
   assert.deepEqual(await names(second), ["d1", "d2"]);
   const late = await launch("d3");
-  assert.deepEqual(await endOf(late), { code: 1, signal: null });
+  assert.deepEqual(await late.ended(), { code: 1, signal: null });
   assert.match(late.log, /failed to join discovery cluster \(discovery: cluster is full\)/);
   // A member with a log needs no discovery.
   await Promise.all([first.kill(), second.kill(), registry.stop()]);
@@ -108,22 +107,6 @@ test("founders meet by v3 discovery; who comes too late is refused", options, as
 
 function logged(member: Member, line: RegExp): Promise<true> {
   return waitFor(`${line} in the log`, LOG_MS, () => (line.test(member.log) ? true : undefined));
-}
-
-async function endOf(member: Member): Promise<Exit> {
-  const late = setTimeout(() => member.process.kill("SIGKILL"), END_MS);
-  const exit = await member.exited;
-  clearTimeout(late);
-  return exit;
-}
-
-async function withClient<T>(member: Member, use: (client: EtcdClient) => Promise<T>): Promise<T> {
-  const client = new EtcdClient(member.address);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
 }
 
 function put(member: Member, key: string, value = "value"): Promise<unknown> {

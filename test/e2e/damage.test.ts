@@ -17,7 +17,7 @@ import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
-import { EtcdClient } from "../support/etcd-client.ts";
+import { withClient } from "../support/etcd-client.ts";
 import { folderHash } from "../support/folder-hash.ts";
 import { launchMember, startMember, type Member, type MemberOptions } from "../support/member.ts";
 import { cannotMount, resizeDisk, smallDisk } from "../support/small-disk.ts";
@@ -31,8 +31,6 @@ const MEGABYTE = 1_000_000;
 // etcd's segments are cut at 64 MB; three of them.
 const MEGABYTES_FOR_THREE_SEGMENTS = 140;
 const TEST_MS = 60_000;
-// A member that has not ended by itself after this long runs on damaged data, or hangs.
-const END_MS = 15_000;
 const isRoot = process.getuid?.() === 0;
 const DATABASE = "member/snap/db";
 // Taken and left by whoever opens the folder.
@@ -187,15 +185,6 @@ async function assertLarge(member: Member, count: number): Promise<void> {
   });
 }
 
-async function withClient<T>(member: Member, use: (client: EtcdClient) => Promise<T>): Promise<T> {
-  const client = new EtcdClient(member.address);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
-}
-
 /** Starts a member on damaged data: it must end, name `path`, and leave everything as it was. Returns its log. */
 async function assertRefused(t: TestContext, options: MemberOptions, path: string): Promise<string> {
   const before = folderHash(options.dataDir, LOCK_FILES);
@@ -206,9 +195,7 @@ async function assertRefused(t: TestContext, options: MemberOptions, path: strin
 }
 
 async function assertEndsNaming(member: Member, path: string): Promise<void> {
-  const late = setTimeout(() => member.process.kill("SIGKILL"), END_MS);
-  const { code, signal } = await member.exited;
-  clearTimeout(late);
+  const { code, signal } = await member.ended();
   assert.ok(
     code !== null && code !== 0,
     `ended with code ${code}, signal ${signal}\n${member.log.slice(-3000)}`,

@@ -180,3 +180,16 @@ export function failureOf(error: unknown): GrpcFailure {
   if (typeof code !== "number" || typeof details !== "string") throw error;
   return { code, message: details };
 }
+
+/** Connects to `address` for as long as `use` runs. */
+export async function withClient<T>(
+  { address }: { readonly address: string },
+  use: (client: EtcdClient) => Promise<T>,
+): Promise<T> {
+  const client = new EtcdClient(address);
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}

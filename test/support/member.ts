@@ -13,6 +13,8 @@ import { waitFor } from "./wait.ts";
 const READY_MS = 30_000;
 // Graceful stop flushes what is open; etcd itself bounds nothing here.
 const STOP_MS = 15_000;
+// A member that has not ended by itself after this long serves, or hangs.
+const END_MS = 20_000;
 const LOOPBACK = "127.0.0.1";
 // What is kept of a member's log for the message of a failed test.
 const LOG_BYTES_MAX = 4 * 1024 * 1024;
@@ -110,6 +112,14 @@ export class Member {
       return (await isHealthy(this.clientUrl)) ? true : undefined;
     });
     return this;
+  }
+
+  /** Waits for an end that comes by itself; a member that goes on is killed, which its exit then tells. */
+  async ended(): Promise<Exit> {
+    const late = setTimeout(() => this.process.kill("SIGKILL"), END_MS);
+    const exit = await this.exited;
+    clearTimeout(late);
+    return exit;
   }
 
   /** Asks for a graceful stop and waits for the end. */

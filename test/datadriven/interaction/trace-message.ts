@@ -1,21 +1,9 @@
 import { MemoryBatch, type MemoryEntry } from "../../../src/raft/core/memory-entry-store.ts";
-import type { EntrySlice, RaftMessage, SnapshotMeta } from "../../../src/raft/raft.ts";
+import type { EntrySlice, RaftMessage } from "../../../src/raft/raft.ts";
 
 /** A message as it lies on the network: it owns what the core's message only borrows. */
-export interface TraceMessage {
-  readonly type: number;
-  readonly to: bigint;
-  readonly from: bigint;
-  readonly term: number;
-  readonly logTerm: number;
-  readonly index: number;
-  readonly commit: number;
-  readonly vote: bigint;
-  readonly reject: boolean;
-  readonly rejectHint: number;
+export interface TraceMessage extends Omit<RaftMessage, "entries"> {
   readonly entries: readonly MemoryEntry[];
-  readonly context: Uint8Array | null;
-  readonly snapshot: SnapshotMeta | null;
   /** What a storage thread sends once it has done what this message asks for. */
   readonly responses: readonly TraceMessage[];
 }
