@@ -98,7 +98,7 @@ export default defineConfig({
   plugins: ["typescript", "unicorn", "oxc", "import"],
   categories: { correctness: "error", suspicious: "error" },
   options: { typeAware: true },
-  ignorePatterns: ["dist/**", "src/proto/gen/**", "k6/**"],
+  ignorePatterns: ["dist/**", "src/proto/gen/**"],
   rules: {
     eqeqeq: "error",
     "import/no-cycle": "error",
@@ -148,7 +148,7 @@ export default defineConfig({
         "no-restricted-properties": "off",
       },
     },
-    { files: ["oxlint.config.ts"], rules: { "import/no-default-export": "off" } },
+    { files: ["oxlint.config.ts", "k6/*.js"], rules: { "import/no-default-export": "off" } },
     { files: ["bin/**"], rules: { "typescript/no-require-imports": "off", "no-var": "off" } },
   ],
 });
