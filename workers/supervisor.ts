@@ -186,7 +186,7 @@ class Supervisor {
     await this.#checkData(router, identity);
     await raft.run(Comlink.proxy(snapshots));
     const threads: Threads = { router, raft, apply, storage, watch };
-    const removed = this.#untilRemoved(router, raft);
+    const removed = this.#untilRemoved(raft);
     const ended = removed.then(() => {
       throw new Error("the member has been permanently removed from the cluster");
     });
@@ -254,8 +254,9 @@ class Supervisor {
     await checkAtStart(new MemberCorruptionHost({ router, identity, requestTimeoutMs, log: this.#log }));
   }
 
-  async #untilRemoved({ status }: Router, raft: Comlink.Remote<RaftControl>): Promise<void> {
-    await Promise.race([status.until(() => status.isRemoved, Infinity), raft.removed()]);
+  /** Raft says when: the membership alone does not tell whether others may still need this member's vote. */
+  async #untilRemoved(raft: Comlink.Remote<RaftControl>): Promise<void> {
+    await raft.removed();
     await sleep(REMOVED_GRACE_MS);
     this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
     this.#log.warn("data-dir used by this member must be removed", {});

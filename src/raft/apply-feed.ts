@@ -24,7 +24,8 @@ export interface HeldConfChange {
 /**
  * Hands committed entries and confirmed reads to the apply thread, in the order that makes reads linearizable: a read follows
  * every entry that was committed when it was confirmed. Never blocks: what finds no room stays where it is. Behind a conf change
- * nothing is handed over until apply has said whether it is valid: what follows may depend on it.
+ * nothing is handed over until apply has said whether it is valid: what follows may depend on it. And a conf change itself waits
+ * until a restart would find it committed: once a member has been let go because of it, nobody else may be left who knows.
  */
 export class ApplyFeed {
   readonly #ring: RingWriter;
@@ -36,6 +37,7 @@ export class ApplyFeed {
   #confChange: HeldConfChange | null = null;
   #written = false;
   #neededBytes = 0;
+  #awaitsCommit = false;
 
   constructor(ring: RingWriter, entries: EntryLog, reads: ReadQueue, appliedIndex: number) {
     this.#ring = ring;
@@ -76,6 +78,11 @@ export class ApplyFeed {
     return this.#neededBytes;
   }
 
+  /** True if a conf change waits for its commit index to be durable. */
+  get awaitsDurableCommit(): boolean {
+    return this.#awaitsCommit;
+  }
+
   /** Keeps the trace context of the proposal that became entry `index`. */
   trace(index: number, context: Uint8Array): void {
     this.#traces.set(index, context);
@@ -84,6 +91,7 @@ export class ApplyFeed {
   /** Hands over everything up to `index` and the reads that may go between and behind, as far as there is room. */
   handOver(index: number): void {
     this.#neededBytes = 0;
+    this.#awaitsCommit = false;
     while (this.#handOverReads() && this.#handedIndex < index && this.#confChange === null) {
       const { batch, last } = this.#entries.find(this.#handedIndex + 1);
       if (!this.#handOverEntries(batch, Math.min(index, last))) break;
@@ -139,10 +147,15 @@ export class ApplyFeed {
     const readsWait = !this.#reads.isEmpty;
     while (this.#handedIndex < end) {
       const index = this.#handedIndex + 1;
+      const isConfChange = batch.type(index - batch.firstIndex) !== EntryType.normal;
+      if (isConfChange && index > this.#entries.durableCommit) {
+        this.#awaitsCommit = true;
+        return false;
+      }
       if (!this.#writeEntry(batch, index - batch.firstIndex, index)) return false;
       this.#written = true;
       this.#handedIndex = index;
-      if (batch.type(index - batch.firstIndex) !== EntryType.normal) {
+      if (isConfChange) {
         this.#holdBehind(batch, index);
         return true;
       }

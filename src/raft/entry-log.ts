@@ -101,6 +101,11 @@ export class EntryLog implements EntryStore {
     return this.#storedIndex;
   }
 
+  /** {@inheritDoc LogStorage.durableCommit} */
+  get durableCommit(): number {
+    return this.#storage.durableCommit;
+  }
+
   /** Terms of all entries from the one before {@link firstIndex} on. */
   get terms(): TermTable {
     return this.#terms;

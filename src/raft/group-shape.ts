@@ -5,7 +5,8 @@ export class GroupShape {
   readonly #nodeId: bigint;
   /** No other member in the configuration. An empty configuration is that of a member that waits to be told. */
   isAlone = false;
-  /** No other voter. */
+  /** There is one voter; and that one is this member. */
+  hasSoleVoter = false;
   isSoleVoter = false;
 
   constructor(nodeId: bigint, confState: ConfState) {
@@ -15,7 +16,8 @@ export class GroupShape {
 
   note({ voters, learners, votersOutgoing }: ConfState): void {
     const isSelf = (id: bigint): boolean => id === this.#nodeId;
-    this.isSoleVoter = voters.length === 1 && voters.every(isSelf) && votersOutgoing.length === 0;
+    this.hasSoleVoter = voters.length === 1 && votersOutgoing.length === 0;
+    this.isSoleVoter = this.hasSoleVoter && voters.every(isSelf);
     this.isAlone = [...voters, ...learners, ...votersOutgoing].every(isSelf);
   }
 }

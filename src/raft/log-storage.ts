@@ -21,8 +21,13 @@ export interface LogStorage extends EntrySink {
   readonly isFlushing: boolean;
   /** The batch that gathers. Its entries can be read; it is the one that the next {@link flush} resolves with. */
   readonly openBatch: EntryBatch;
-  /** Appends the hard state if it differs from the last one. */
-  appendHardState(state: HardState): void;
+  /** Commit index that a restart is sure to find. */
+  readonly durableCommit: number;
+  /**
+   * Appends the hard state if it differs from the last one.
+   * @param mustSync its commit index, too, is to be durable with the next flush: {@link needsFlush} is true then
+   */
+  appendHardState(state: HardState, mustSync?: boolean): void;
   /** Appends a marker: the state machine's storage holds everything up to its index, durably. */
   appendSnapshot(marker: SnapshotMeta): void;
   /** A snapshot takes the place of the log: what is in the open batch is void, a marker is appended, and the next entry is behind it. */

@@ -219,6 +219,26 @@ describe("raft loops of a cluster", () => {
     for (const member of survivors) assert.equal(texts(member).at(-1), "go on");
   });
 
+  test("one of two voters is removed: it goes when the other one, which remembers from then on, says so", async () => {
+    const cluster = await LoopCluster.found(2);
+    const leader = await cluster.elect();
+    const [other] = cluster.followers as [LoopMember];
+    const founded = other.appliedIndex - 1;
+    leader.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.removeNode, leader.id));
+    await cluster.tick(2);
+    assert.deepEqual(other.loop.consensus.confState.voters, [other.id]);
+    assert.deepEqual(leader.loop.consensus.confState.voters, [other.id]);
+    assert.ok(!leader.isRemoved, "without its vote nobody could be elected who has not heard of the commit");
+    leader.events.removedFromCluster();
+    assert.ok(leader.isRemoved);
+    cluster.isolate(leader);
+    // Killed, with a database that has committed nothing since: only its log can say that the change is committed.
+    other.appliedIndex = founded;
+    const again = await cluster.startAgain(other, [1n, 2n], 0);
+    await cluster.tick(3 * ELECTION_TICKS);
+    assert.ok(again.isLeader);
+  });
+
   test("a follower that needs entries which are gone gets one snapshot, and then the log", async () => {
     const cluster = await LoopCluster.found(3, { snapshotCount: 10, catchUpEntries: 5 });
     const leader = await cluster.elect();

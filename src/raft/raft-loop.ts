@@ -269,7 +269,8 @@ export class RaftLoop {
     const isRemoved = held.change.changes.some(
       (change) => change.type === REMOVE_NODE && change.nodeId === nodeId,
     );
-    if (isValid && isRemoved) this.#options.onRemoved();
+    // A sole voter that has not heard of the commit would need this member's vote: it goes when that one turns it away.
+    if (isValid && isRemoved && !this.#shape.hasSoleVoter) this.#options.onRemoved();
   }
 
   /**
@@ -374,6 +375,7 @@ export class RaftLoop {
     if (!this.#leaderForApply)
       this.#apply.handOver(Math.min(consensus.commitIndex, this.#entries.storedIndex));
     this.#apply.publish();
+    if (this.#apply.awaitsDurableCommit) this.#storage.appendHardState(consensus.ready().hardState, true);
     this.#noteApplied();
     const needed = this.#leaderForApply ? LEADER_BYTES : this.#apply.neededBytes;
     if (needed === 0 || this.#applyWaits) return;

@@ -42,8 +42,6 @@ export class MemberStatus {
   downgradeTarget = "";
   /** This member does not vote. */
   isLearner = false;
-  /** This member's removal was applied: it has to stop. */
-  isRemoved = false;
   /** As applied, by type and member. */
   alarms: readonly AlarmMember[] = [];
   /** Entries were applied that took more than the quota allows, and no alarm said so, so many times. */
@@ -156,7 +154,6 @@ export class MemberStatus {
     this.clusterVersion = report.clusterVersion;
     this.downgradeTarget = report.downgradeTarget;
     this.isLearner = this.member(this.memberId)?.isLearner ?? false;
-    this.isRemoved = report.removed.includes(formatId(this.memberId));
     this.#notify();
   }
 

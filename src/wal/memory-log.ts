@@ -31,6 +31,9 @@ export class MemoryLog implements LogStorage {
     this.#open.mustSync = true;
   }
 
+  /** Nothing is forgotten while this member is there. */
+  readonly durableCommit = Number.POSITIVE_INFINITY;
+
   /** Nothing is kept, but who votes must wait for a flush as with a disk: whatever comes before must have been handled. */
   appendHardState(_state: HardState): void {}
 

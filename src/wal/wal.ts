@@ -214,6 +214,9 @@ export class Wal implements LogStorage {
   #voidAbove = Number.POSITIVE_INFINITY;
   /** As last written. */
   #hardState: HardState;
+  /** Its commit index when the last flush began, and when the last one began that has ended. */
+  #flushedCommit: number;
+  #durableCommit: number;
   #open = new WalBatch();
   #inFlight: WalBatch | null = null;
   #free: WalBatch[] = [];
@@ -241,6 +244,8 @@ export class Wal implements LogStorage {
     this.#lastIndex = state.lastIndex;
     this.#durableIndex = state.lastIndex;
     this.#hardState = { ...state.hardState };
+    this.#flushedCommit = state.hardState.commit;
+    this.#durableCommit = state.hardState.commit;
   }
 
   /** Bytes appended and not yet durable. */
@@ -264,6 +269,11 @@ export class Wal implements LogStorage {
   /** Everything up to here survives a crash. */
   get durableIndex(): number {
     return this.#durableIndex;
+  }
+
+  /** {@inheritDoc LogStorage.durableCommit} */
+  get durableCommit(): number {
+    return this.#durableCommit;
   }
 
   /** Segments on disk, oldest first. */
@@ -294,14 +304,16 @@ export class Wal implements LogStorage {
    * Appends the hard state if it differs from the last one. Its commit index is written no higher than what was durable at this
    * moment: Raft allows it to lag, and so it proves at start-up which entries must be there (see `damage.ts`).
    */
-  appendHardState(state: HardState): void {
+  appendHardState(state: HardState, mustSync = false): void {
     const last = this.#hardState;
     const commit = Math.max(last.commit, Math.min(state.commit, this.#durableIndex));
     const isNewVote = state.term !== last.term || state.vote !== last.vote;
-    if (!isNewVote && commit === last.commit) return;
-    this.#hardState = { term: state.term, vote: state.vote, commit };
-    this.#crc = this.#open.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
-    if (isNewVote) this.#open.mustSync = true;
+    if (isNewVote || commit !== last.commit) {
+      this.#hardState = { term: state.term, vote: state.vote, commit };
+      this.#crc = this.#open.appendRecord(this.#crc, WalRecordType.state, encodeHardState(this.#hardState));
+    }
+    // A commit index that was flushed, or is being flushed, needs no flush of its own.
+    if (isNewVote || (mustSync && commit > this.#flushedCommit)) this.#open.mustSync = true;
   }
 
   /** Appends a marker: everything up to its index is durable elsewhere. Once flushed, {@link releaseTo} may follow. */
@@ -338,6 +350,7 @@ export class Wal implements LogStorage {
     this.#open = this.#free.pop() ?? new WalBatch();
     this.#position = position + batch.usedBytes;
     this.#voidAbove = Number.POSITIVE_INFINITY;
+    this.#flushedCommit = this.#hardState.commit;
     if (this.#position >= this.#segmentBytes) this.#cut();
     else if (this.#position * 2 >= this.#segmentBytes) this.#pipeline.prepare();
     this.#openCrc = this.#crc;
@@ -411,6 +424,7 @@ export class Wal implements LogStorage {
     } finally {
       this.#inFlight = null;
     }
+    this.#durableCommit = this.#flushedCommit;
     this.#noteFlushed(performance.now() - started, batch.usedBytes);
     // An append during the flush may have replaced entries of this batch.
     const replacedFrom = this.#open.count > 0 ? this.#open.firstIndex - 1 : lastIndex;

@@ -103,8 +103,8 @@ export function plantInStorage(canary: Canary | null, storage: LogStorage): LogS
   return new Proxy(storage, {
     get: (target, key) => {
       if (key === "appendHardState") {
-        return (state: Parameters<LogStorage["appendHardState"]>[0]) =>
-          target.appendHardState({ ...state, vote: 0n });
+        return (...[state, mustSync]: Parameters<LogStorage["appendHardState"]>) =>
+          target.appendHardState({ ...state, vote: 0n }, mustSync);
       }
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === "function" ? (value.bind(target) as unknown) : value;

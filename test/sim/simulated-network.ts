@@ -30,6 +30,8 @@ export const FAIR_WEATHER: Readonly<NetworkWeather> = {
 
 /** Appends held back for a member that does not read them; more are lost, as when its connection breaks. */
 const HELD_APPENDS_MAX = 1000;
+/** A member whose streams others do not take dials them again, and is told why. */
+const REDIAL_MS = 100;
 /** How long a sender takes to notice that nothing gets through. */
 const NOTICE_MS = 50;
 
@@ -212,6 +214,23 @@ export class Port implements PeerNetwork {
     const { members, removed } = JSON.parse(new TextDecoder().decode(report)) as MembershipReport;
     this.#known = new Set(members.map(({ id }) => id));
     this.#removed = new Set(removed);
+    this.#dialIfRemoved();
+  }
+
+  /** One that knows of its removal sends nothing any more, but goes only when the others tell it to. */
+  #dialIfRemoved(): void {
+    const { id, life } = this.member;
+    if (!this.#removed.has(id.toString(16))) return;
+    const isTurnedAway = [...this.#known].some((known) => {
+      const other = this.#network.port(BigInt(`0x${known}`));
+      const isLinked =
+        other !== undefined &&
+        !this.#network.isCut(id, other.member.id) &&
+        !this.#network.isCut(other.member.id, id);
+      return isLinked && other.#removed.has(id.toString(16));
+    });
+    if (isTurnedAway) this.hearThatItIsRemoved();
+    else this.#network.scheduler.after(REDIAL_MS, life, () => this.#dialIfRemoved());
   }
 
   activeSinceMs(id: bigint): number {

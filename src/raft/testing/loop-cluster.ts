@@ -262,6 +262,12 @@ export class LoopCluster {
   async restart(id: bigint, voters: readonly bigint[], keptBefore: number): Promise<LoopMember> {
     const old = this.member(id);
     await old.loop.stop();
+    return this.startAgain(old, voters, keptBefore);
+  }
+
+  /** Starts a member on the disk of another life; of one that was not stopped, it is as after a kill. */
+  async startAgain(old: LoopMember, voters: readonly bigint[], keptBefore: number): Promise<LoopMember> {
+    const { id } = old;
     const member = new LoopMember(this, id, old.fileSystem, old.options);
     this.members.set(id, member);
     await member.start(voters, old.appliedIndex, keptBefore);
