@@ -14,6 +14,7 @@ import type { Doorbell } from "../src/ring/doorbell.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../src/snapshot/snapshot.ts";
 import { type Logger, LogThreshold, workerLogger } from "../src/telemetry/logger.ts";
+import { DIAGNOSTICS } from "./thread-diagnostics.ts";
 
 /** Memory of all rings and doorbells, made by the supervisor before the threads start. */
 export interface SharedMemory {
@@ -224,10 +225,10 @@ export interface WatchControl {
   stop(): Promise<void>;
 }
 
-/** Worker side: offers `control` to the supervisor. */
+/** Worker side: offers `control`, and what all threads have, to the supervisor. */
 export function exposeControl(control: StorageControl | ApplyControl | RaftControl | WatchControl): void {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
-  Comlink.expose(control, nodeEndpoint(parentPort));
+  Comlink.expose({ ...control, ...DIAGNOSTICS }, nodeEndpoint(parentPort));
 }
 
 /** Worker side: a logger of which main writes the lines. */

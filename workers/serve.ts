@@ -2,6 +2,7 @@
 
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import type * as Comlink from "comlink";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
 import { detectedStorageVersion } from "../src/cluster/version.ts";
 import type { Config } from "../src/config/config.ts";
@@ -11,7 +12,7 @@ import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { PeerRequestKind, ReadKind } from "../src/ring/record-types.ts";
 import { AutoPromoter } from "../src/server/auto-promoter.ts";
 import type { ActiveAlarm } from "../src/server/http/health.ts";
-import { createHttp1Handler, type HttpDeps } from "../src/server/http/http.ts";
+import { createHttp1Handler, type Debugging, type HttpDeps } from "../src/server/http/http.ts";
 import type { ClientSnapshotSource } from "../src/server/client-snapshot.ts";
 import type { Defragmenter } from "../src/server/defragment.ts";
 import { downgradeEnabledHandler } from "../src/server/peer-downgrade.ts";
@@ -35,10 +36,12 @@ import { Metrics } from "../src/telemetry/metrics.ts";
 import { addMaintenanceMetrics } from "../src/telemetry/maintenance-metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import type { ThreadName } from "./control.ts";
 import { defragmentAtStart } from "./defragment-at-start.ts";
 import { MaintenanceTasks } from "./maintenance-tasks.ts";
 import { quotaBytes } from "./member-options.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
+import type { ThreadDiagnostics } from "./thread-diagnostics.ts";
 
 /** How long calls in progress may take to end when the member stops; then they fail with "server stopped". */
 const DRAIN_GRACE_MS = 1000;
@@ -55,6 +58,8 @@ export interface ServeOptions {
   readonly log: Log;
   readonly snapshots: ClientSnapshotSource;
   readonly defragmenter: Defragmenter;
+  /** The worker threads, for profiles of them. */
+  readonly diagnostics: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>;
 }
 
 /** The open doors of a member. */
@@ -198,7 +203,7 @@ function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
   });
 }
 
-function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metrics): HttpDeps {
+function httpDeps({ router, identity, config, log, diagnostics }: ServeOptions, metrics: Metrics): HttpDeps {
   const stats = createServerStats();
   const checks = new HealthCheckCounters();
   addProcessMetrics(metrics);
@@ -229,6 +234,7 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
     storageVersion: () => detectedStorageVersion(router.status.clusterVersion) || undefined,
     scrapeMetrics: (accept) => metrics.scrape(accept),
     raftStatus: () => raftStatus(router),
+    debugging: config.enablePprof ? debugging(log, diagnostics) : null,
     alarms: () => router.status.alarms.map(({ memberId, type }) => ({ memberId, type: alarmName(type) })),
     hasLeader: () => router.status.leaderId !== 0n,
     isLearner: () => router.status.isLearner,
@@ -239,6 +245,17 @@ function httpDeps({ router, identity, config, log }: ServeOptions, metrics: Metr
       else stats.healthFailures++;
     },
     recordHealthCheck: (type, name, passed) => checks.record(type, name, passed),
+  };
+}
+
+function debugging(log: Log, diagnostics: ServeOptions["diagnostics"]): Debugging {
+  log.info("pprof is enabled", { path: "/debug/pprof" });
+  return {
+    threshold: log.threshold,
+    loadProfiles: async () => {
+      const { MemberProfiles } = await import("./member-profiles.ts");
+      return new MemberProfiles(diagnostics);
+    },
   };
 }
 

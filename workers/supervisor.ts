@@ -45,6 +45,7 @@ import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
 import { createSharedMemory } from "./shared-memory.ts";
+import type { ThreadDiagnostics } from "./thread-diagnostics.ts";
 import { WORKER_URLS } from "./urls.ts";
 
 /** A running member. */
@@ -133,6 +134,7 @@ class Supervisor {
   readonly #options: MemberOptions;
   readonly #memory: SharedMemory;
   readonly #threads = new Map<ThreadName, Thread>();
+  readonly #diagnostics = new Map<ThreadName, Comlink.Remote<ThreadDiagnostics>>();
   #reject: (error: Error) => void;
   readonly #files: MemberFiles | null;
   #router: Router | null = null;
@@ -205,6 +207,7 @@ class Supervisor {
       log: this.#log,
       snapshots,
       defragmenter: new MemberDefragment({ options: this.#options, storage, pool: snapshots.pool }),
+      diagnostics: this.#diagnostics,
     });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
@@ -277,7 +280,9 @@ class Supervisor {
     worker.on("message", (message: Partial<LogRecord>) => {
       if (typeof message.msg === "string") this.#log.write(message as LogRecord);
     });
-    return remoteControl<T>(worker, new Doorbell(this.#memory.doorbells[name]));
+    const remote = remoteControl<T & ThreadDiagnostics>(worker, new Doorbell(this.#memory.doorbells[name]));
+    this.#diagnostics.set(name, remote);
+    return remote;
   }
 
   /** Ends the member: a thread has died. */

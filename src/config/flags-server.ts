@@ -42,7 +42,6 @@ export const MONITORING_FLAGS = [
     type: "bool",
     default: "false",
     field: "enablePprof",
-    noEffectYet: true,
     help: "Serve /debug/pprof on client URLs.",
   },
   {

@@ -1,6 +1,6 @@
 /**
  * etcd: the server's program. Reads flags, environment and configuration file, opens the log, and hands over to
- * `workers/supervisor.ts`, which runs the member; stops it on SIGTERM and SIGINT.
+ * `workers/supervisor.ts`, which runs the member; stops it on SIGTERM and SIGINT, and turns its debug log on and off on SIGUSR2.
  *
  * Read next: `options.ts`, then `src/config/config.ts`.
  */
@@ -8,7 +8,7 @@ import { flushCompileCache } from "node:module";
 
 import type { Config } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
-import { readOptions } from "./options.ts";
+import { logLevelOf, readOptions } from "./options.ts";
 
 /** Names that etcd's log has for the signals. */
 const SIGNALS = { SIGTERM: "terminated", SIGINT: "interrupt" } as const;
@@ -28,6 +28,7 @@ async function runMember(config: Config, log: Log): Promise<number> {
     log.info("received signal; shutting down", { signal });
     stopping.abort(new Error(`received signal ${signal}`));
   });
+  process.on("SIGUSR2", () => toggleDebug(log, config));
   const mainFailed = waitForUncaughtError();
   const { startMember } = await import("../../../workers/supervisor.ts");
   let member: Awaited<ReturnType<typeof startMember>>;
@@ -49,6 +50,14 @@ async function runMember(config: Config, log: Log): Promise<number> {
     log.fatal("the member has failed", { error });
     return endForSure();
   }
+}
+
+/** All threads log at debug level, and after the next signal as the configuration says. */
+function toggleDebug(log: Log, config: Config): void {
+  const { threshold } = log;
+  const from = threshold.level;
+  threshold.level = from === "debug" ? logLevelOf(config) : "debug";
+  log.warn("the log level was changed", { from, to: threshold.level, signal: "SIGUSR2" });
 }
 
 /** The exit code of a failure. */

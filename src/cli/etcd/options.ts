@@ -33,6 +33,11 @@ export async function readOptions(words: readonly string[]): Promise<Options> {
   return { kind: "run", config, log };
 }
 
+/** The level that the member starts with. */
+export function logLevelOf({ logLevel }: Config): LogLevel {
+  return logLevel === "dpanic" ? "panic" : (logLevel as LogLevel);
+}
+
 /** Few rotate their log: the others do not load what does it. */
 async function rotatingFiles(config: Config): Promise<(path: string) => LineOutput> {
   const settings = parseLogRotation(config.logRotationConfigJson);
@@ -43,7 +48,7 @@ async function rotatingFiles(config: Config): Promise<(path: string) => LineOutp
 async function openConfiguredLog(config: Config): Promise<Log | undefined> {
   try {
     return openLog({
-      level: config.logLevel === "dpanic" ? "panic" : (config.logLevel as LogLevel),
+      level: logLevelOf(config),
       format: config.logFormat === "console" ? "console" : "json",
       outputs: config.logOutputs,
       ...(config.enableLogRotation ? { openFile: await rotatingFiles(config) } : {}),

@@ -28,6 +28,7 @@ function createDeps(changes: Partial<HttpDeps> = {}): HttpDeps & { recorded: Rec
     recordHealthCheck: (type, name, passed) => recorded.push([type, name, passed]),
     scrapeMetrics: (accept) => Promise.resolve({ contentType: "text/plain", body: `accept=${accept}` }),
     raftStatus: () => ({ id: 0xabcn }),
+    debugging: null,
     ...changes,
   };
 }
@@ -75,7 +76,8 @@ describe("client surface", () => {
 
   test("unknown paths and wrong methods get Go's texts", async () => {
     const { url } = await listen(createDeps());
-    assert.deepEqual(await get(url, "/nothing"), [404, "404 page not found\n"]);
+    for (const path of ["/nothing", "/debug/pprof/", "/debug/pprof/heap", "/config/local/log"])
+      assert.deepEqual(await get(url, path), [404, "404 page not found\n"], path);
     assert.deepEqual(await get(url, "/livez/data_corruption"), [404, "404 page not found\n"]);
     for (const path of ["/version", "/health", "/livez", "/readyz", "/debug/vars"]) {
       const response = await fetch(url + path, { method: "POST" });

@@ -1,20 +1,21 @@
 /**
- * HTTP/1.1 beside gRPC: versions, health, metrics and debug values.
+ * HTTP/1.1 beside gRPC: versions, health, metrics, debug values and profiles.
  *
  * Owns a `http.Server` and its timeouts. Holds no data: everything that it tells comes from the functions of {@link HttpDeps}.
  * Never listens by itself: the gRPC transport hands it the connections that do not speak HTTP/2, and the start sequence the
  * listeners of `--listen-client-http-urls` and `--listen-metrics-urls`.
  *
- * Read next: `health.ts`, `access-control.ts`.
+ * Read next: `health.ts`, `access-control.ts`, `pprof.ts`.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
 import { SERVER_VERSION } from "../../base/version.ts";
-import type { Logger } from "../../telemetry/logger.ts";
+import type { Logger, LogThreshold } from "../../telemetry/logger.ts";
 import type { Scrape } from "../../telemetry/metrics.ts";
 import { answerAccess, type AccessRules } from "./access-control.ts";
 import { serveDebugVars } from "./debug-vars.ts";
 import { CHECKS, serveChecks, serveHealth, type HealthDeps } from "./health.ts";
+import type { Pprof, ThreadProfiles } from "./pprof.ts";
 import { allowGet, sendNotFound, sendText } from "./responses.ts";
 
 /** What the endpoints ask for. All functions are called on the main thread. */
@@ -27,6 +28,15 @@ export interface HttpDeps extends HealthDeps, AccessRules {
   scrapeMetrics(accept: string): Promise<Scrape>;
   /** Shown as `raft.status` in `/debug/vars`; plain JSON. */
   raftStatus(): unknown;
+  /** `--enable-pprof`: what `/debug/pprof/` and `/config/local/log` need; null = they do not exist. */
+  readonly debugging: Debugging | null;
+}
+
+/** For those who look for a fault. */
+export interface Debugging {
+  /** Profiles of the threads; called with the first request for one. */
+  loadProfiles(): Promise<ThreadProfiles>;
+  readonly threshold: LogThreshold;
 }
 
 /** `client`: everything, behind host whitelist and CORS. `metrics`: health and metrics only. */
@@ -88,7 +98,7 @@ async function serve(
     if (surface === "client" && answerAccess(deps, request, response)) return;
     const url = parseTarget(request.url ?? "/");
     // The JSON gateway will take everything under /v3/ from here.
-    const endpoint = url && endpoints.get(url.pathname);
+    const endpoint = url && (endpoints.get(url.pathname) ?? endpoints.get(parentOf(url.pathname)));
     if (url === undefined || endpoint === undefined) sendNotFound(response);
     else await endpoint(request, response, url);
   } catch (error) {
@@ -102,6 +112,11 @@ async function serve(
 function parseTarget(target: string): URL | undefined {
   const path = target.startsWith("/") ? `http://localhost${target}` : target;
   return URL.parse(path) ?? undefined;
+}
+
+/** `/a/b/` of `/a/b/c`: an endpoint whose path ends so takes everything below it. */
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
 function createEndpoints(deps: HttpDeps, surface: HttpSurface): Map<string, Endpoint> {
@@ -121,8 +136,26 @@ function createEndpoints(deps: HttpDeps, surface: HttpSurface): Map<string, Endp
   if (surface === "client") {
     endpoints.set("/version", (request, response) => serveVersion(deps, request, response));
     endpoints.set("/debug/vars", (request, response) => serveDebugVars(deps, request, response));
+    if (deps.debugging !== null) addDebugging(endpoints, deps, deps.debugging);
   }
   return endpoints;
+}
+
+/** Hardly anybody looks for a fault: what it takes is loaded then. */
+function addDebugging(endpoints: Map<string, Endpoint>, { logger }: HttpDeps, debugging: Debugging): void {
+  let loaded: Promise<Pprof> | undefined;
+  const load = async (): Promise<Pprof> => {
+    const { Pprof } = await import("./pprof.ts");
+    return new Pprof({ logger, profiles: await debugging.loadProfiles() });
+  };
+  const servePprof: Endpoint = async (request, response, url) => {
+    return (await (loaded ??= load())).serve({ request, response, url });
+  };
+  endpoints.set("/debug/pprof", servePprof).set("/debug/pprof/", servePprof);
+  endpoints.set("/config/local/log", async (request, response) => {
+    const { serveLogLevel } = await import("./log-level.ts");
+    await serveLogLevel({ logger, threshold: debugging.threshold }, request, response);
+  });
 }
 
 function serveVersion(deps: HttpDeps, request: IncomingMessage, response: ServerResponse): void {

@@ -1,0 +1,69 @@
+/** What helps to find a fault in a running member: profiles of all its threads, and the level of its log. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+
+import { KV } from "../../src/proto/gen/rpc_pb.ts";
+import { EtcdClient } from "../support/etcd-client.ts";
+import { startMember } from "../support/member.ts";
+import { memoryDir } from "../support/temp-dir.ts";
+import { waitFor } from "../support/wait.ts";
+
+const THREADS = ["main", "raft", "apply", "storage", "watch"];
+
+interface CpuProfile {
+  readonly nodes: readonly { readonly callFrame: { readonly functionName: string; readonly url: string } }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap snapshot; the log's level", async (t) => {
+  const member = await startMember(t, {
+    dataDir: memoryDir(t, "debugging"),
+    args: ["--enable-pprof"],
+  });
+  const base = `${member.clientUrl}/debug/pprof/`;
+  const client = new EtcdClient(member.address);
+  t.after(() => client.close());
+  const value = new Uint8Array(1000);
+  const profiled = new AbortController();
+  const load = (async (): Promise<void> => {
+    for (let i = 0; !profiled.signal.aborted; i++) {
+      const key = new TextEncoder().encode(`k${i % 50}`);
+      await Promise.all(Array.from({ length: 20 }, () => client.call(KV.method.put, { key, value })));
+    }
+  })();
+  const archive = Buffer.from(await (await fetch(`${base}profile?seconds=1`)).arrayBuffer());
+  profiled.abort();
+  await load;
+  const untar = (...args: string[]): string => {
+    return spawnSync("tar", args, { input: archive, maxBuffer: 2 ** 28 }).stdout.toString();
+  };
+  assert.deepEqual(
+    untar("t").trim().split("\n"),
+    THREADS.map((name) => `${name}.cpuprofile`),
+  );
+  for (const name of THREADS) {
+    const profile = JSON.parse(untar("xO", `${name}.cpuprofile`)) as CpuProfile;
+    assert.equal(profile.samples.length, profile.timeDeltas.length, name);
+    const urls = profile.nodes.map(({ callFrame }) => callFrame.url);
+    const own = name === "main" ? "native-connection.ts" : `workers/`;
+    assert.ok(
+      urls.some((url) => url.includes(own)),
+      `${name}: nothing of its own in ${[...new Set(urls)].join(" ")}`,
+    );
+  }
+  const sleeping = (await (await fetch(`${base}heap?thread=watch`)).json()) as {
+    snapshot: { node_count: number };
+  };
+  assert.ok(sleeping.snapshot.node_count > 1000);
+
+  const toggled = (): number => member.log.split('"the log level was changed"').length - 1;
+  member.process.kill("SIGUSR2");
+  await waitFor("the first change", 5000, () => toggled() === 1 || undefined);
+  const level = await (await fetch(`${member.clientUrl}/config/local/log`)).text();
+  assert.equal(level, '{"Level":"debug"}');
+  member.process.kill("SIGUSR2");
+  await waitFor("the second change", 5000, () => toggled() === 2 || undefined);
+  assert.equal(await (await fetch(`${member.clientUrl}/config/local/log`)).text(), '{"Level":"info"}');
+});

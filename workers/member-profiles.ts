@@ -1,0 +1,51 @@
+/** Profiles of all threads of a member, as the supervisor takes them. Loaded when somebody asks for the first one. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type * as Comlink from "comlink";
+
+import type { ThreadProfiles } from "../src/server/http/pprof.ts";
+import type { ThreadName } from "./control.ts";
+import { DIAGNOSTICS, type ThreadDiagnostics } from "./thread-diagnostics.ts";
+
+/** A thread as it is reached from main. */
+type Reached = ThreadDiagnostics | Comlink.Remote<ThreadDiagnostics>;
+
+export class MemberProfiles implements ThreadProfiles {
+  readonly #threads: ReadonlyMap<string, Reached>;
+
+  /** @param workers those that run; main joins them */
+  constructor(workers: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>) {
+    this.#threads = new Map<string, Reached>([["main", DIAGNOSTICS], ...workers]);
+  }
+
+  get threads(): readonly string[] {
+    return [...this.#threads.keys()];
+  }
+
+  async cpuProfiles(
+    names: readonly string[],
+    durationMs: number,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, string>> {
+    const chosen = names.map((name) => this.#thread(name));
+    const begun = await Promise.allSettled(chosen.map(async (thread) => thread.startCpuProfile()));
+    const running = chosen.filter((_, i) => begun[i].status === "fulfilled");
+    const failed = begun.find((result) => result.status === "rejected");
+    if (failed === undefined) {
+      await sleep(durationMs, undefined, { signal }).catch(() => undefined);
+    }
+    // Whatever happened: no thread goes on taking samples.
+    const profiles = await Promise.all(running.map(async (thread) => thread.stopCpuProfile()));
+    if (failed !== undefined) throw failed.reason;
+    return new Map(names.map((name, i) => [name, profiles[i]]));
+  }
+
+  async heapSnapshot(name: string, path: string): Promise<void> {
+    await this.#thread(name).writeHeapSnapshot(path);
+  }
+
+  #thread(name: string): Reached {
+    const thread = this.#threads.get(name);
+    if (thread === undefined) throw new Error(`there is no thread ${name}`);
+    return thread;
+  }
+}
