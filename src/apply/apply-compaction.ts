@@ -43,6 +43,8 @@ export class CompactionApplier {
   #waiters: PhysicalWaiter[] = [];
   #running = false;
   #lastToken = 0;
+  /** Of the newest compaction. */
+  #startedMs = 0;
   /** finishedCompactRev was written and nobody has asked since. */
   #ended = false;
 
@@ -59,33 +61,42 @@ export class CompactionApplier {
 
   /** Goes on with a compaction that an earlier life of the process had scheduled but not finished. */
   resume(): void {
+    this.#startedMs = this.#context.clock.monotonicMs();
     this.#running = true;
   }
 
-  /** Applies a committed CompactionRequest. */
-  apply(bytes: Uint8Array, start: number, end: number, requestId: number): void {
+  /** Applies a committed CompactionRequest; returns the ErrorId that it is answered. */
+  apply(bytes: Uint8Array, start: number, end: number, requestId: number): number {
     const { store, sink } = this.#context;
     assert(this.#view.decode(bytes, start, end), "a committed compaction can be decoded");
     const { revision, physical } = this.#view;
     if (revision <= store.compactRevision || revision > store.revision) {
       const error = revision > store.revision ? ErrorId.futureRev : ErrorId.compacted;
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, error);
-      return;
+      return error;
     }
+    this.#startedMs = this.#context.clock.monotonicMs();
     this.#hashes.begin(revision);
     store.compact(revision);
     this.#buckets.bucketPut(META_BUCKET, SCHEDULED_KEY, encodeRevision(revision));
     this.#running = true;
-    if (requestId === NOT_ANSWERED) return;
+    if (requestId === NOT_ANSWERED) return ErrorId.none;
     if (physical) this.#waiters.push({ requestId, token: 0 });
     else sendHeader(this.#context, requestId, store.revision);
+    return ErrorId.none;
   }
 
   /** One slice of deletions. */
   runSlice(): void {
-    const { store } = this.#context;
+    const { store, meters, clock } = this.#context;
+    const beganMs = clock.monotonicMs();
     // A first compaction to 0 succeeds, as in etcd, and there is nothing at 0 to delete.
-    if (store.compactRevision > 0 && !store.compactSlice(COMPACT_SLICE_KEYS)) return;
+    const isDone = store.compactRevision <= 0 || store.compactSlice(COMPACT_SLICE_KEYS);
+    const nowMs = clock.monotonicMs();
+    meters.compactionPauseMs.observe(nowMs - beganMs);
+    if (!isDone) return;
+    meters.compactionMs.observe(nowMs - this.#startedMs);
+    meters.compactionEnded.set(clock.unixMs() / 1000);
     this.#running = false;
     this.#ended = true;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));

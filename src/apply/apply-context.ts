@@ -1,5 +1,7 @@
 /** What the appliers of one member share, and how they send what they have built. */
 import { copyBytes } from "../base/copy-bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import type { ApplyMeters } from "../base/thread-meters.ts";
 import type { MvccStore } from "../mvcc/store.ts";
 import type { ResponseHeader } from "../proto/kv-encode.ts";
 import type { LeaseHooks, ResponseSink } from "./apply-interfaces.ts";
@@ -21,6 +23,9 @@ export interface ApplyContext {
   readonly reader: RangeReader;
   /** Where answers are built that do not go straight into the ring; free between two requests. */
   readonly out: ByteBuffer;
+  readonly meters: ApplyMeters;
+  /** For metrics only: what is applied depends on no clock. */
+  readonly clock: Clock;
 }
 
 /** Answers with a header alone, written straight into the sink. */

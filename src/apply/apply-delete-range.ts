@@ -23,8 +23,12 @@ export class DeleteRangeApplier {
 
   /** Applies a committed DeleteRangeRequest. */
   apply(bytes: Uint8Array, start: number, end: number, requestId: number): void {
-    const { store, out } = this.#context;
+    const { store, out, meters } = this.#context;
     const range = this.#decode(bytes, start, end);
+    if (this.#view.prevKv) {
+      meters.ranges.add(1);
+      meters.txns.add(1);
+    }
     const answering = requestId !== NOT_ANSWERED;
     out.clear();
     const job = answering && this.#view.prevKv ? this.#startPrevious(range, requestId) : null;
@@ -70,7 +74,8 @@ export class DeleteRangeApplier {
   }
 
   #delete(range: KeyRange): number {
-    const { store, leases } = this.#context;
+    const { store, leases, meters } = this.#context;
+    meters.deletes.add(1);
     if (leases.attachedKeys > 0) this.#detachLeases(range);
     return store.deleteRange(range);
   }

@@ -9,6 +9,7 @@
 
 import { viewOf } from "../base/bytes.ts";
 import { ErrorId } from "../base/errors.ts";
+import type { ApplyMeters } from "../base/thread-meters.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
@@ -17,6 +18,7 @@ import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { ApplyMachine } from "./apply-machine.ts";
+import { ApplyTimer } from "./apply-timer.ts";
 import type { HashKvJobs } from "./hash-kv-jobs.ts";
 import { encodeMemberList } from "./member-answers.ts";
 import type { LeaseDuties } from "./lease-duties.ts";
@@ -67,6 +69,8 @@ export interface ApplyLoopOptions {
   readonly leaseDuties?: LeaseDuties | null;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs?: () => number;
+  /** Where it counts, and the time beyond which an apply is slow; needs {@link nowMs}. */
+  readonly metrics?: { readonly meters: ApplyMeters; readonly slowMs: number };
   /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
   readonly onCommitted: () => void;
 }
@@ -83,12 +87,18 @@ export class ApplyLoop {
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
   #slices = 0;
+  readonly #timer: ApplyTimer | null;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
     this.#appliedIndex = options.machine.consistentIndex;
     this.#reportedIndex = this.#appliedIndex;
     this.#term = options.machine.appliedTerm;
+    const { metrics, nowMs } = options;
+    this.#timer =
+      metrics === undefined || nowMs === undefined
+        ? null
+        : new ApplyTimer(metrics.meters, nowMs, metrics.slowMs);
   }
 
   get appliedIndex(): number {
@@ -115,10 +125,12 @@ export class ApplyLoop {
     const { fromRaft, fromMain, fromStorage, machine, hashes, store, storage, watch } = this.#options;
     let records = fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
     if (watch !== undefined) records += watch.beginTurn();
+    this.#timer?.begin();
     records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
     if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     else if (!this.#waitsForCommit) storage.flush(0);
+    this.#noteBatch(records);
     this.#waitsForCommit = store.needsCommit;
     this.#runDuties();
     const sliced = machine.runSlice();
@@ -126,6 +138,13 @@ export class ApplyLoop {
     const hashed = hashes.runSlice();
     this.#endBatch(sliced);
     return records > 0 || sliced || hashed;
+  }
+
+  #noteBatch(records: number): void {
+    const { metrics, store } = this.#options;
+    if (metrics === undefined || records === 0) return;
+    metrics.meters.batchRecords.observe(records);
+    metrics.meters.keys.set(store.liveKeys);
   }
 
   #runDuties(): void {
@@ -271,6 +290,7 @@ export class ApplyLoop {
         const entryType = view.getUint32(at + 8, true);
         machine.applyEntry(id, this.#term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
         this.#appliedIndex = id;
+        this.#timer?.applied(machine.appliedField, machine.lastError);
         // The next leader's time begins.
         if (end === start + ENTRY_HEAD_BYTES && entryType === ENTRY_NORMAL)
           this.#options.leaseDuties?.noteEmptyEntry(this.#term);
@@ -318,6 +338,7 @@ export class ApplyLoop {
     } else if (kind === ReadKind.hash) this.#options.hashes.requestWhole(id);
     else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
     else machine.read(id, kind, bytes, start + 1, end);
+    this.#timer?.read(kind, machine.lastError);
   }
 
   readonly #onStorageRecord = (

@@ -13,7 +13,10 @@
  * `apply-compaction.ts`. The checks before proposing, on the main thread: `validate-kv.ts`, `validate-txn.ts`.
  */
 import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
 import { ErrorId } from "../base/errors.ts";
+import { openMeters } from "../base/meters.ts";
+import { APPLY_LAYOUT, type ApplyMeters } from "../base/thread-meters.ts";
 import type { MvccStore } from "../mvcc/store.ts";
 import { ResponseHeader } from "../proto/kv-encode.ts";
 import { isV2Request, RaftField, RaftRequestView } from "../proto/raft-request.ts";
@@ -38,6 +41,7 @@ import { StreamScheduler } from "./stream-scheduler.ts";
 
 /** raftpb.EntryType */
 const ENTRY_NORMAL = 0;
+const NO_CLOCK: Clock = { monotonicMs: () => 0, unixMs: () => 0 };
 
 export interface ApplyMachineOptions {
   readonly store: MvccStore;
@@ -63,6 +67,10 @@ export interface ApplyMachineOptions {
   readonly compactionHashes?: CompactionHashes;
   /** Alarms and quota; without, there are no alarms at start and there is no quota. */
   readonly space?: SpaceOptions;
+  /** Where it counts; without, nobody reads the counts. */
+  readonly meters?: ApplyMeters;
+  /** For metrics; without, everything takes no time. */
+  readonly clock?: Clock;
 }
 
 /** What decides whether there is room for a request. */
@@ -94,8 +102,10 @@ export class ApplyMachine {
   readonly #gate: ApplyGate;
   /** The largest request that had no room since the size was measured last, as main was told; 0 = none. */
   #exceededBytes = 0;
-  /** What the put or txn applied last was answered. */
-  #kvError = 0;
+  /** What the request applied or read last was answered, as far as it is known here. */
+  #error = 0;
+  /** Payload field of the request applied last; 0 if the entry held none, or was applied before. */
+  #field = 0;
   /** Whose turn it is when both a compaction and long answers have work. */
   #compactNext = false;
 
@@ -111,6 +121,8 @@ export class ApplyMachine {
       streams: new StreamScheduler(responses),
       reader: new RangeReader(store),
       out: new ByteBuffer(),
+      meters: options.meters ?? openMeters(APPLY_LAYOUT),
+      clock: options.clock ?? NO_CLOCK,
     };
     this.consistentIndex = options.consistentIndex;
     this.#requests = options.requests;
@@ -139,6 +151,16 @@ export class ApplyMachine {
     return this.#position.index;
   }
 
+  /** Payload field (RaftField) of the request applied last; 0 if that entry held none, or was applied in an earlier life. */
+  get appliedField(): number {
+    return this.#field;
+  }
+
+  /** The ErrorId that the request applied or read last was answered, as far as the machine knows. */
+  get lastError(): number {
+    return this.#error;
+  }
+
   /** Term of the entry applied last. */
   get appliedTerm(): number {
     return this.#position.term;
@@ -158,6 +180,7 @@ export class ApplyMachine {
   ): void {
     const at = this.#position;
     at.index = index;
+    this.#field = 0;
     at.replayed = index <= this.consistentIndex;
     if (term !== at.term) {
       at.term = term;
@@ -173,9 +196,11 @@ export class ApplyMachine {
     const { sink } = this.#context;
     switch (kind) {
       case ReadKind.range:
-        return this.#ranges.read(requestId, bytes, start, end);
+        this.#error = this.#ranges.read(requestId, bytes, start, end);
+        return;
       case ReadKind.txn:
-        return this.#txns.read(requestId, bytes, start, end);
+        this.#error = this.#txns.read(requestId, bytes, start, end);
+        return;
       case ReadKind.barrier:
         return sink.respond(requestId, bytes, start, start);
       case ReadKind.commit:
@@ -263,6 +288,8 @@ export class ApplyMachine {
       this.#requests.applyV2Request(bytes, start, end, at);
       return;
     }
+    this.#field = at.replayed ? 0 : request.field;
+    this.#error = ErrorId.none;
     const requestId = this.#ids.answered(request.idLow, request.idHigh, at);
     const from = request.payloadStart;
     const to = request.payloadEnd;
@@ -277,6 +304,7 @@ export class ApplyMachine {
     const { sink } = this.#context;
     const refusal = this.#gate.refusal(field, bytes, start, end);
     if (refusal !== ErrorId.none) {
+      this.#error = refusal;
       if (requestId !== NOT_ANSWERED) sink.fail(requestId, refusal);
       return true;
     }
@@ -291,7 +319,7 @@ export class ApplyMachine {
   /** Returns the error that the request was answered, as far as it is known here: a put's or a txn's. */
   #applyRequest(field: number, bytes: Uint8Array, from: number, to: number, requestId: number): number {
     const at = this.#position;
-    if (this.#applyKv(field, bytes, from, to, requestId, at.replayed)) return this.#kvError;
+    if (this.#applyKv(field, bytes, from, to, requestId, at.replayed)) return this.#error;
     const known = this.#requests.applyRequest(field, bytes, from, to, requestId, at);
     assert(known, "a committed entry holds a known request: index, field", at.index, field);
     return ErrorId.none;
@@ -324,7 +352,7 @@ export class ApplyMachine {
   ): boolean {
     switch (field) {
       case RaftField.put:
-        if (!skip) this.#kvError = this.#puts.apply(bytes, start, end, requestId);
+        if (!skip) this.#error = this.#puts.apply(bytes, start, end, requestId);
         return true;
       case RaftField.range:
         if (!skip && requestId !== NOT_ANSWERED) this.#ranges.read(requestId, bytes, start, end);
@@ -333,10 +361,10 @@ export class ApplyMachine {
         if (!skip) this.#deletes.apply(bytes, start, end, requestId);
         return true;
       case RaftField.txn:
-        if (!skip) this.#kvError = this.#txns.apply(bytes, start, end, requestId);
+        if (!skip) this.#error = this.#txns.apply(bytes, start, end, requestId);
         return true;
       case RaftField.compaction:
-        if (!skip) this.#compactions.apply(bytes, start, end, requestId);
+        if (!skip) this.#error = this.#compactions.apply(bytes, start, end, requestId);
         return true;
       case RaftField.alarm:
         if (!skip) this.#applyAlarm(bytes, start, end, requestId);
@@ -345,7 +373,7 @@ export class ApplyMachine {
       case RaftField.leaseRevoke:
       case RaftField.leaseCheckpoint:
         if (this.leases === null) return false;
-        if (!skip) this.#kvError = this.leases.apply(field, bytes, start, end, requestId);
+        if (!skip) this.#error = this.leases.apply(field, bytes, start, end, requestId);
         return true;
       default:
         return false;

@@ -23,7 +23,7 @@ export class PutApplier {
 
   /** Applies a committed PutRequest; returns the ErrorId that it is answered. */
   apply(bytes: Uint8Array, start: number, end: number, requestId: number): number {
-    const { store, sink, out } = this.#context;
+    const { store, sink, out, meters } = this.#context;
     this.#decode(bytes, start, end);
     const view = this.#view;
     let error = this.#leaseError();
@@ -35,6 +35,10 @@ export class PutApplier {
       return error;
     }
     const withPrevious = live && view.prevKv && requestId !== NOT_ANSWERED;
+    if (this.#needsPrevious()) {
+      meters.ranges.add(1);
+      meters.txns.add(1);
+    }
     if (withPrevious) {
       out.clear();
       appendKeyValue(store, this.#previous, false, TAG_FIELD_2_BYTES, out);
@@ -127,7 +131,9 @@ export class PutApplier {
       const { keyStart, keyEnd, valueStart, valueEnd, leaseLow, leaseHigh } = view;
       keyId = store.put(bytes, keyStart, keyEnd, bytes, valueStart, valueEnd, leaseLow, leaseHigh);
     }
-    const { leases } = this.#context;
+    const { leases, meters } = this.#context;
+    meters.puts.add(1);
+    meters.putBytes.add(view.keyEnd - view.keyStart + view.valueEnd - view.valueStart);
     const leased = (view.leaseLow | view.leaseHigh) !== 0;
     if (leased || leases.attachedKeys > 0) leases.attach(view.leaseLow, view.leaseHigh, keyId);
   }

@@ -24,15 +24,17 @@ export class RangeApplier {
     this.#context = context;
   }
 
-  /** Answers a RangeRequest from the current state, or begins to. */
-  read(requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    const { store, sink } = this.#context;
+  /** Answers a RangeRequest from the current state, or begins to. Returns the ErrorId that it is answered. */
+  read(requestId: number, bytes: Uint8Array, start: number, end: number): number {
+    const { store, sink, meters } = this.#context;
+    meters.ranges.add(1);
     const view = this.#view;
     assert(view.decode(bytes, start, end), "a checked range can be decoded");
     const error = checkRevision(store, view.revision, store.revision);
     if (error !== ErrorId.none) sink.fail(requestId, error);
     else if (!view.hasRangeEnd && !view.keysOnly && !view.hasFilters()) this.#readKey(requestId, bytes);
     else this.#readRange(requestId, toKeyRange(bytes, view, true));
+    return error;
   }
 
   #readKey(requestId: number, bytes: Uint8Array): void {

@@ -37,6 +37,8 @@ export class TxnApplier {
   /** Revision before the txn, and whether it has written anything yet. */
   #revision = 0;
   #changed = false;
+  /** Ops run so far. */
+  #ops = 0;
   /** Deletes of the path that the second pass has passed. */
   readonly #deletesSeen: number[] = [];
   #answering = false;
@@ -62,12 +64,14 @@ export class TxnApplier {
     return ErrorId.none;
   }
 
-  /** Answers a TxnRequest that holds ranges only. */
-  read(requestId: number, bytes: Uint8Array, start: number, end: number): void {
+  /** Answers a TxnRequest that holds ranges only. Returns the ErrorId that it is answered. */
+  read(requestId: number, bytes: Uint8Array, start: number, end: number): number {
     this.#direct = true;
-    if (this.#begin(bytes, start, end, requestId) !== ErrorId.none) return;
+    const error = this.#begin(bytes, start, end, requestId);
+    if (error !== ErrorId.none) return error;
     this.#execute(0);
     this.#respond(requestId, this.#revision);
+    return ErrorId.none;
   }
 
   /** Decodes, compares and checks. Returns the error with which the txn failed, and that has been answered; or 0. */
@@ -78,6 +82,7 @@ export class TxnApplier {
       this.#succeeded = new Uint8Array(this.#arena.txnCount * 2);
     this.#revision = store.revision;
     this.#changed = false;
+    this.#ops = 0;
     this.#answering = requestId !== NOT_ANSWERED;
     out.clear();
     this.#compare(0);
@@ -88,6 +93,7 @@ export class TxnApplier {
   }
 
   #respond(requestId: number, revision: number): void {
+    if (this.#ops > 1) this.#context.meters.txns.add(1);
     if (!this.#answering) return;
     const { out } = this.#context;
     const succeeded = this.#succeeded[0] === 1;
@@ -189,8 +195,10 @@ export class TxnApplier {
 
   #executeOp(op: number, kind: number): void {
     const arena = this.#arena;
+    if (kind !== OpKind.txn) this.#ops++;
     switch (kind) {
       case OpKind.range:
+        this.#context.meters.ranges.add(1);
         if (this.#answering) this.#executeRange(op);
         return;
       case OpKind.put:

@@ -3,7 +3,9 @@
  * The keep set and the backend's snapshot are taken in the same moment, so that no compaction comes between.
  */
 
+import type { Clock } from "../base/clock.ts";
 import { ErrorId } from "../base/errors.ts";
+import type { ApplyMeters } from "../base/thread-meters.ts";
 import { KeepFilter, type KeepSet } from "../mvcc/hash-kv.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
@@ -36,6 +38,8 @@ export interface HashKvJobsOptions {
   readonly header: () => MessageBuilder;
   /** Makes storage commit soon. */
   readonly requestCommit: () => void;
+  /** How long hashes took goes there; without, nowhere. */
+  readonly timing?: { readonly meters: ApplyMeters; readonly clock: Clock };
 }
 
 /** What a compaction had computed, by the revision that it was to. */
@@ -57,6 +61,7 @@ interface Job {
   /** Null before the scan is open, and for a hash of all buckets. */
   keep: KeepSet | null;
   scan: HashScan | null;
+  readonly startedMs: number;
 }
 
 export class HashKvJobs {
@@ -79,7 +84,7 @@ export class HashKvJobs {
    */
   begin(revision: number): void {
     const { store, requestCommit } = this.#options;
-    this.#jobs.push({ requestId: COMPACTION, revision, keep: store.hashKeepSet(revision), scan: null });
+    this.#jobs.push({ requestId: COMPACTION, revision, keep: store.hashKeepSet(revision), scan: null, startedMs: this.#now() });
     if (this.#committedRevision < revision) requestCommit();
   }
 
@@ -97,7 +102,7 @@ export class HashKvJobs {
     if (asked > store.revision) return responses.fail(requestId, ErrorId.futureRev);
     if (this.#jobs.length >= HASH_JOBS_MAX) return responses.fail(requestId, ErrorId.requestTooManyRequests);
     const revision = asked <= 0 ? store.revision : asked;
-    this.#jobs.push({ requestId, revision, keep: null, scan: null });
+    this.#jobs.push({ requestId, revision, keep: null, scan: null, startedMs: this.#now() });
     if (this.#committedRevision < revision) this.#options.requestCommit();
   }
 
@@ -106,7 +111,7 @@ export class HashKvJobs {
     const { responses, openWholeScan } = this.#options;
     if (openWholeScan === undefined) return responses.fail(requestId, ErrorId.notCapable);
     if (this.#jobs.length >= HASH_JOBS_MAX) return responses.fail(requestId, ErrorId.requestTooManyRequests);
-    this.#jobs.push({ requestId, revision: 0, keep: null, scan: openWholeScan() });
+    this.#jobs.push({ requestId, revision: 0, keep: null, scan: openWholeScan(), startedMs: this.#now() });
   }
 
   /** Storage holds everything up to `revision`. */
@@ -159,11 +164,21 @@ export class HashKvJobs {
     const { requestId, revision, keep } = job;
     scan.close();
     this.#jobs = this.#jobs.filter((each) => each !== job);
+    this.#observe(job);
     const hash = { revision, compactRevision: keep?.compactRevision ?? -1, hash: scan.hash };
     if (requestId === COMPACTION) return this.#store(hash);
     if (keep !== null) return this.#answer(requestId, hash);
     const answer = new MessageBuilder().message(1, header()).number(2, scan.hash).finish();
     responses.respond(requestId, answer, 0, answer.length);
+  }
+
+  #now(): number {
+    return this.#options.timing?.clock.monotonicMs() ?? 0;
+  }
+
+  #observe({ keep, startedMs }: Job): void {
+    const meters = this.#options.timing?.meters;
+    (keep === null ? meters?.hash : meters?.hashRevision)?.observe((this.#now() - startedMs) / 1000);
   }
 
   #store(hash: StoredHash): void {

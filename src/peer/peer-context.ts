@@ -28,6 +28,8 @@ export interface PeerContext {
   receiveSnapshot(message: RaftMessage): Refusal;
   /** The file of a received snapshot lies in its place: rejects when it is damaged. */
   checkSnapshot(snapshot: SnapshotMeta): Promise<void>;
+  /** See {@link PeerTransportOptions.onSnapshotStored}. */
+  snapshotStored(tookMs: number, syncMs: number): void;
   /** Messages to this peer were lost. Told to the loop in a later turn, once a turn. */
   unreachable(id: bigint): void;
   snapshotStatus(id: bigint, ok: boolean): void;

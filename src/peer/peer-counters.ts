@@ -1,7 +1,13 @@
 /** What is counted of one peer, as plain numbers; the etcd_network_peer_* metrics are made from them. */
 
-/** Upper bounds in seconds of the round-trip histogram's buckets: etcd's, 0.1 ms doubling 15 times. */
-export const ROUND_TRIP_BUCKETS: readonly number[] = Array.from({ length: 15 }, (_, i) => 0.0001 * 2 ** i);
+import { type Meters, exponentialBounds, openMeters } from "../base/meters.ts";
+
+/** etcd's buckets of durations, in seconds: 0.1 ms to 3.28 s for a round trip, 0.1 s to 51.2 s for a snapshot. */
+const DURATIONS = {
+  roundTrip: exponentialBounds(0.0001, 2, 16),
+  snapshotSend: exponentialBounds(0.1, 2, 10),
+  snapshotReceive: exponentialBounds(0.1, 2, 10),
+} as const;
 
 export class PeerCounters {
   sentBytes = 0;
@@ -11,28 +17,21 @@ export class PeerCounters {
   snapshotsSent = 0;
   snapshotSendFailures = 0;
   snapshotsSending = 0;
-  /** Seconds, summed over the snapshots that arrived. */
-  snapshotSendSeconds = 0;
   snapshotsReceived = 0;
   snapshotReceiveFailures = 0;
   snapshotsReceiving = 0;
-  snapshotReceiveSeconds = 0;
   /** How often the peer became inactive. */
   disconnects = 0;
-  /** Probes that were answered, by bucket; the last are those beyond all bounds. */
-  readonly roundTrips = new Float64Array(ROUND_TRIP_BUCKETS.length + 1);
-  roundTripCount = 0;
-  roundTripSeconds = 0;
-  /** Smoothed, in seconds; 0 before the first probe. */
+  /** Of probes that were answered, and of snapshots that arrived. */
+  readonly durations: Meters<typeof DURATIONS> = openMeters(DURATIONS);
+  /** In seconds; 0 before the first probe. */
   smoothedRoundTripSeconds = 0;
 
   observeRoundTrip(seconds: number): void {
-    const bucket = ROUND_TRIP_BUCKETS.findIndex((bound) => seconds <= bound);
-    this.roundTrips[bucket === -1 ? ROUND_TRIP_BUCKETS.length : bucket]++;
-    this.roundTripCount++;
-    this.roundTripSeconds += seconds;
+    const isFirst = this.smoothedRoundTripSeconds === 0;
+    this.durations.roundTrip.observe(seconds);
     const smoothed = this.smoothedRoundTripSeconds;
     // The smoothing of RFC 6298, section 2.
-    this.smoothedRoundTripSeconds = this.roundTripCount === 1 ? seconds : smoothed + (seconds - smoothed) / 8;
+    this.smoothedRoundTripSeconds = isFirst ? seconds : smoothed + (seconds - smoothed) / 8;
   }
 }

@@ -34,6 +34,7 @@ import { type LocalMember, requestHeaders } from "./peer-headers.ts";
 import { createPeerAgent, parsePeerUrl } from "./peer-http.ts";
 import { PEER_TIMING, type PeerTiming, REMOTES_MAX } from "./peer-limits.ts";
 import { type PeerLog, reasonOf } from "./peer-log.ts";
+import { type PeerReport, reportPeer } from "./peer-report.ts";
 import { PeerServer } from "./peer-server.ts";
 import { Peer, Remote } from "./peer.ts";
 import { type MemberDirectory, RaftHandlers } from "./raft-handlers.ts";
@@ -48,6 +49,8 @@ export interface PeerTransportOptions {
   readonly clock: Clock;
   readonly log: PeerLog;
   readonly timing?: Partial<PeerTiming>;
+  /** A snapshot's file was stored: how long that took, and its sync alone. */
+  readonly onSnapshotStored?: (tookMs: number, syncMs: number) => void;
 }
 
 /** Types that travel on streams and pipelines. A snapshot comes with its file; all others are a member's own. */
@@ -95,6 +98,7 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
       timing,
       headers: requestHeaders(local),
       agent: createPeerAgent(),
+      snapshotStored: (tookMs, syncMs) => options.onSnapshotStored?.(tookMs, syncMs),
       receive: (message) => this.#receive(message, TRAVELLING.has(message.type)),
       receiveSnapshot: (message) => this.#receive(message, message.type === MessageType.snap),
       checkSnapshot: (snapshot) => this.#events?.checkSnapshot?.(snapshot) ?? Promise.resolve(),
@@ -138,6 +142,13 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
   /** What was counted, by member. */
   counters(): ReadonlyMap<bigint, PeerCounters> {
     return new Map([...this.#peers].map(([id, peer]) => [id, peer.counters]));
+  }
+
+  /** The same, and who is active, to be sent to another thread. */
+  report(): PeerReport[] {
+    return [...this.#peers.values()].map(({ id, activeSinceMs, counters }) =>
+      reportPeer(id, activeSinceMs !== 0, counters),
+    );
   }
 
   send(messages: readonly RaftMessage[]): void {

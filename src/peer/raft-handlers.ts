@@ -155,6 +155,7 @@ export class RaftHandlers {
       const check = (early: RaftMessage): void => this.#checkSnapshot(early);
       const received = await receiveSnapshot(request, this.#snapshotFolder, timing.idleTimeoutMs, check);
       ({ message } = received);
+      this.#context.snapshotStored(received.storeMs, received.syncMs);
       const index = message.snapshot?.index;
       await this.#checkFile(received, request);
       log("info", "received and saved database snapshot", {
@@ -164,7 +165,7 @@ export class RaftHandlers {
       if (counters !== undefined) {
         counters.receivedBytes += received.bytes;
         counters.snapshotsReceived++;
-        counters.snapshotReceiveSeconds += (clock.monotonicMs() - startedMs) / 1000;
+        counters.durations.snapshotReceive.observe((clock.monotonicMs() - startedMs) / 1000);
       }
     } catch (error) {
       if (counters !== undefined) counters.snapshotReceiveFailures++;

@@ -61,6 +61,9 @@ export interface ReceivedSnapshot {
   readonly message: RaftMessage;
   /** Of the file. */
   readonly bytes: number;
+  /** From its first byte until it has its name, and its sync alone. */
+  readonly storeMs: number;
+  readonly syncMs: number;
 }
 
 /**
@@ -95,7 +98,7 @@ async function receive(
   check(message);
   try {
     const name = join(folder, snapshotFileName(message.snapshot.index));
-    return { message, bytes: await store(chunks, rest, folder, name) };
+    return { message, ...(await store(chunks, rest, folder, name)) };
   } catch (error) {
     throw new SnapshotRefused(500, `failed to save KV snapshot (${reasonOf(error)})`);
   }
@@ -138,22 +141,31 @@ function decodeFailure(reason: string): SnapshotRefused {
   return new SnapshotRefused(400, `failed to decode raft message (${reason})`);
 }
 
-/** Writes, syncs and names the file. A file of that name is as good: then the new one goes. Returns its bytes. */
-async function store(chunks: BodyReader, rest: Buffer, folder: string, name: string): Promise<number> {
+/** Writes, syncs and names the file. A file of that name is as good: then the new one goes. */
+async function store(
+  chunks: BodyReader,
+  rest: Buffer,
+  folder: string,
+  name: string,
+): Promise<Omit<ReceivedSnapshot, "message">> {
+  const startedMs = performance.now();
   const temporary = join(folder, `tmp${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(temporary, "wx", FILE_MODE);
     let bytes: number;
+    let syncMs: number;
     try {
       bytes = await writeAll(file, chunks, rest);
+      const writtenMs = performance.now();
       await file.sync();
+      syncMs = performance.now() - writtenMs;
     } finally {
       await file.close();
     }
     if (await exists(name)) await rm(temporary);
     else await rename(temporary, name);
     await syncFolder(folder);
-    return bytes;
+    return { bytes, storeMs: performance.now() - startedMs, syncMs };
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;

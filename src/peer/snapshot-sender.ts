@@ -41,7 +41,7 @@ export class SnapshotSender {
         counters.snapshotsSending--;
         counters.snapshotsSent++;
         counters.sentBytes += file.bytes;
-        counters.snapshotSendSeconds += (context.clock.monotonicMs() - startedMs) / 1000;
+        counters.durations.snapshotSend.observe((context.clock.monotonicMs() - startedMs) / 1000);
         status.activate();
         context.log("info", "sent database snapshot", fields);
         context.snapshotStatus(peerId, true);

@@ -1,5 +1,6 @@
 /** What the loop of the raft thread is made of. The worker wires shared memory, files and sockets to it, the simulator its own. */
 
+import type { RaftMeters } from "../base/thread-meters.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage } from "./log-storage.ts";
@@ -55,4 +56,6 @@ export interface RaftLoopOptions {
   /** This member is no member any more: it should stop after a second, in which the others learn what it knows. */
   readonly onRemoved: () => void;
   readonly log: LoopLog;
+  /** Where it counts, and after which time reads that wait count as slow; without, it does not count. */
+  readonly metrics?: { readonly meters: RaftMeters; readonly slowReadMs: number };
 }

@@ -94,7 +94,13 @@ export class RaftLoop {
     this.#entries = entries;
     const { nodeId: memberId } = consensus;
     this.#shape = new GroupShape(memberId, consensus.confState);
-    this.#reads = new ReadRounds({ memberId, firstNumber: options.firstReadNumber, tickMs });
+    this.#reads = new ReadRounds({
+      memberId,
+      firstNumber: options.firstReadNumber,
+      tickMs,
+      slowMs: options.metrics?.slowReadMs,
+      meters: options.metrics?.meters,
+    });
     this.#apply = new ApplyFeed(options.toApply, entries, this.#reads.queue, appliedIndex);
     this.#main = new MainFeed(options.toMain);
     this.#flushes = new FlushCycle(consensus, options.storage, entries);

@@ -1,3 +1,4 @@
+import type { RaftMeters } from "../base/thread-meters.ts";
 import { ReadQueue } from "./read-queue.ts";
 import type { Consensus, ReadState } from "./raft.ts";
 
@@ -16,7 +17,9 @@ const NUMBER_BITS = 48n;
 interface Round {
   readonly number: number;
   readonly context: Uint8Array;
+  /** Since it was asked for last, and since it was asked for first. */
   ticks: number;
+  age: number;
 }
 
 /**
@@ -27,15 +30,26 @@ export class ReadRounds {
   readonly queue = new ReadQueue();
   readonly #prefix: bigint;
   readonly #retryTicks: number;
+  readonly #slowTicks: number;
+  readonly #meters: RaftMeters | undefined;
   /** Number of the round that new reads join. */
   #number: number;
   #isOpen = false;
   #asked: Round[] = [];
 
-  constructor(options: { memberId: bigint; firstNumber: number; tickMs: number }) {
+  /** @param options `slowMs`: when those who wait give up */
+  constructor(options: {
+    memberId: bigint;
+    firstNumber: number;
+    tickMs: number;
+    slowMs?: number | undefined;
+    meters?: RaftMeters | undefined;
+  }) {
     this.#prefix = (options.memberId & 0xffffn) << NUMBER_BITS;
     this.#number = options.firstNumber;
     this.#retryTicks = Math.ceil(READ_RETRY_MS / options.tickMs);
+    this.#slowTicks = Math.ceil((options.slowMs ?? Infinity) / options.tickMs);
+    this.#meters = options.meters;
   }
 
   /** A read joins the round that has not been asked for yet. The payload is copied. */
@@ -48,7 +62,7 @@ export class ReadRounds {
   ask(consensus: Consensus): void {
     if (!this.#isOpen || this.#asked.length >= ROUNDS_MAX || consensus.leaderId === 0n) return;
     this.#isOpen = false;
-    const round: Round = { number: this.#number, context: this.#encode(this.#number), ticks: 0 };
+    const round: Round = { number: this.#number, context: this.#encode(this.#number), ticks: 0, age: 0 };
     this.#number++;
     this.#asked.push(round);
     consensus.readIndex(round.context);
@@ -57,6 +71,7 @@ export class ReadRounds {
   /** A tick passed: rounds that wait too long are asked for again. */
   tick(consensus: Consensus): void {
     for (const round of this.#asked) {
+      if (++round.age === this.#slowTicks) this.#meters?.slowReadRounds.add(1);
       if (++round.ticks < this.#retryTicks || consensus.leaderId === 0n) continue;
       round.ticks = 0;
       consensus.readIndex(round.context);
@@ -66,6 +81,7 @@ export class ReadRounds {
   /** The one who was asked leads no more: the new leader is asked for everything that waits. */
   leaderChanged(consensus: Consensus): void {
     if (consensus.leaderId === 0n) return;
+    this.#meters?.failedReadRounds.add(this.#asked.length);
     for (const round of this.#asked) {
       round.ticks = 0;
       consensus.readIndex(round.context);

@@ -12,6 +12,8 @@
  * An I/O error is thrown from `turn` with the file and the cause; the process ends, and the WAL has everything.
  */
 import type { Clock } from "../base/clock.ts";
+import { openMeters } from "../base/meters.ts";
+import { STORAGE_LAYOUT, type StorageMeters } from "../base/thread-meters.ts";
 import { RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { assert } from "../base/assert.ts";
@@ -39,6 +41,8 @@ export interface StorageLoopOptions {
   readonly clock: Clock;
   /** What the backend holds: `recover()`'s. */
   readonly recovered: { readonly consistentIndex: number; readonly term: number; readonly revision: number };
+  /** Where it counts; without, nobody reads the counts. */
+  readonly meters?: StorageMeters;
 }
 
 /** Counters of the loop, for metrics. */
@@ -46,25 +50,19 @@ export interface StorageLoopStats {
   commits: number;
   /** Puts and deletes. */
   ops: number;
-  /** Commits that took up to so many ms: etcd's buckets, 1 ms doubling to 8.192 s, then everything. */
-  readonly commitMsBuckets: Float64Array;
-  commitMsTotal: number;
   allocatedBytes: number;
   inUseBytes: number;
 }
-
-const COMMIT_BUCKETS = 15;
 
 export class StorageLoop {
   readonly stats: StorageLoopStats = {
     commits: 0,
     ops: 0,
-    commitMsBuckets: new Float64Array(COMMIT_BUCKETS),
-    commitMsTotal: 0,
     allocatedBytes: 0,
     inUseBytes: 0,
   };
   readonly #options: StorageLoopOptions;
+  readonly #meters: StorageMeters;
   #backend: BackendWriter;
   /** Notes changes for a copy of the database; null while there is none. */
   #tracker: ChangeTracker | null = null;
@@ -91,6 +89,7 @@ export class StorageLoop {
 
   constructor(options: StorageLoopOptions) {
     this.#options = options;
+    this.#meters = options.meters ?? openMeters(STORAGE_LAYOUT);
     this.#backend = options.backend;
     this.#consistentIndex = this.#acknowledgedIndex = options.recovered.consistentIndex;
     this.#term = options.recovered.term;
@@ -194,6 +193,7 @@ export class StorageLoop {
     this.#opsPending++;
     this.#pending();
     if (type === RecordType.revisionDelete) {
+      this.#meters.compactedRevisions.add(1);
       this.#tracker?.noteDeletion(key);
       this.#backend.deleteRevision(key);
       return;
@@ -263,11 +263,10 @@ export class StorageLoop {
   }
 
   #observeCommit(ms: number): void {
-    const bucket = Math.min(COMMIT_BUCKETS - 1, Math.max(0, Math.ceil(Math.log2(ms))));
     this.stats.commits++;
     this.stats.ops += this.#opsPending;
-    this.stats.commitMsBuckets[bucket]++;
-    this.stats.commitMsTotal += ms;
+    this.#meters.commit.observe(ms / 1000);
+    this.#meters.commitChanges.observe(this.#opsPending);
     this.#measure();
   }
 

@@ -56,7 +56,7 @@ export interface WalOptions {
   readonly fileSystem?: WalFileSystem;
   readonly log?: WalLog;
   /** Told of each durable write: for etcd_disk_wal_fsync_duration_seconds and etcd_disk_wal_write_bytes_total. */
-  readonly onFlush?: (tookMs: number, bytes: number) => void;
+  readonly onFlush?: (tookMs: number, bytes: number, entries: number) => void;
   /** Entries at and before the index that storage holds which {@link openWal} reads too, if they are there: for followers that lag. */
   readonly keptBefore?: number;
 }
@@ -425,7 +425,7 @@ export class Wal implements LogStorage {
       this.#inFlight = null;
     }
     this.#durableCommit = this.#flushedCommit;
-    this.#noteFlushed(performance.now() - started, batch.usedBytes);
+    this.#noteFlushed(performance.now() - started, batch);
     // An append during the flush may have replaced entries of this batch.
     const replacedFrom = this.#open.count > 0 ? this.#open.firstIndex - 1 : lastIndex;
     this.#durableIndex = Math.min(lastIndex, replacedFrom, this.#voidAbove);
@@ -460,8 +460,8 @@ export class Wal implements LogStorage {
     return this.#options.unsafeNoFsync === true ? Promise.resolve() : file.sync();
   }
 
-  #noteFlushed(tookMs: number, bytes: number): void {
-    this.#options.onFlush?.(tookMs, bytes);
+  #noteFlushed(tookMs: number, { usedBytes, count }: WalBatch): void {
+    this.#options.onFlush?.(tookMs, usedBytes, count);
     if (tookMs < SLOW_SYNC_MS) return;
     this.#options.log?.("warn", "slow fdatasync", {
       took: `${(tookMs / 1000).toFixed(3)}s`,

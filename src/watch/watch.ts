@@ -21,6 +21,7 @@
 import { assert } from "../base/assert.ts";
 import { viewOf } from "../base/bytes.ts";
 import type { Prng } from "../base/prng.ts";
+import type { WatchMeters } from "../base/thread-meters.ts";
 import { RecordType, WatchEventFlag, WatchQueryKind } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { CatchUp, type StoreProgress } from "./catch-up.ts";
@@ -62,6 +63,8 @@ export interface WatchLoopOptions {
   /** `--watch-progress-notify-interval` */
   readonly progressIntervalMs: number;
   readonly prng: Prng;
+  /** Where it counts; without, it does not. */
+  readonly meters?: WatchMeters;
 }
 
 /** Words in memory that apply and the watch thread share; the watch thread writes them. */
@@ -170,7 +173,18 @@ export class WatchLoop implements StoreProgress {
     // A slice under way may borrow what the window holds.
     if (!this.#catchUp.isWaiting) this.#window.trim(this.committed);
     this.#writer.publish();
-    return records > 0 || sliced;
+    const isBusy = records > 0 || sliced;
+    if (isBusy) this.#count();
+    return isBusy;
+  }
+
+  #count(): void {
+    const { meters } = this.#options;
+    if (meters === undefined) return;
+    meters.streams.set(this.#registry.streamCount);
+    meters.watchers.set(this.#registry.watchers.size);
+    meters.behind.set(this.#registry.behind);
+    meters.events.set(this.#writer.events);
   }
 
   /** True when no ring holds anything: the thread may sleep, unless {@link turn} said otherwise. */

@@ -1,0 +1,52 @@
+import { ErrorId } from "../base/errors.ts";
+import type { ApplyMeters } from "../base/thread-meters.ts";
+import { ReadKind } from "../ring/record-types.ts";
+import { applyOp } from "./apply-ops.ts";
+
+/**
+ * Times what apply does, one look at the clock a record: each record's time begins where the one before it ended.
+ */
+export class ApplyTimer {
+  readonly #meters: ApplyMeters;
+  readonly #nowMs: () => number;
+  readonly #slowMs: number;
+  #markMs = 0;
+
+  /** @param slowMs `--warning-apply-duration` */
+  constructor(meters: ApplyMeters, nowMs: () => number, slowMs: number) {
+    this.#meters = meters;
+    this.#nowMs = nowMs;
+    this.#slowMs = slowMs;
+  }
+
+  /** Records are about to be taken, after other work. */
+  begin(): void {
+    this.#markMs = this.#nowMs();
+  }
+
+  /** An entry has been applied: payload `field` (0 = none), answered `error`. */
+  applied(field: number, error: number): void {
+    const tookMs = this.#lap();
+    if (field === 0) return;
+    const { applied, applyFailed } = this.#meters;
+    // Compacting twice is no failure, as in etcd.
+    const failed = error !== ErrorId.none && error !== ErrorId.compacted;
+    (failed ? applyFailed : applied)[applyOp(field)].observe(tookMs / 1000);
+  }
+
+  /** A read of this ReadKind has been answered, or (a long one) has begun to be. */
+  read(kind: number, error: number): void {
+    const tookMs = this.#lap();
+    if (kind !== ReadKind.range) return;
+    const { range, rangeFailed } = this.#meters;
+    (error === ErrorId.none ? range : rangeFailed).observe(tookMs / 1000);
+  }
+
+  #lap(): number {
+    const nowMs = this.#nowMs();
+    const tookMs = nowMs - this.#markMs;
+    this.#markMs = nowMs;
+    if (tookMs > this.#slowMs) this.#meters.slowApplies.add(1);
+    return tookMs;
+  }
+}
