@@ -84,7 +84,13 @@ export class HashKvJobs {
    */
   begin(revision: number): void {
     const { store, requestCommit } = this.#options;
-    this.#jobs.push({ requestId: COMPACTION, revision, keep: store.hashKeepSet(revision), scan: null, startedMs: this.#now() });
+    this.#jobs.push({
+      requestId: COMPACTION,
+      revision,
+      keep: store.hashKeepSet(revision),
+      scan: null,
+      startedMs: this.#now(),
+    });
     if (this.#committedRevision < revision) requestCommit();
   }
 

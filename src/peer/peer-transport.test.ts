@@ -295,7 +295,9 @@ test("probes are answered, and give round-trip times", async (t) => {
   const two = await startMember(t, 2n);
   await connect(one, two);
   const counters = one.transport.counters().get(2n);
-  await waitFor("three probes", WAIT_MS, () => ((counters?.durations.roundTrip.count ?? 0) >= 3 ? true : undefined));
+  await waitFor("three probes", WAIT_MS, () =>
+    (counters?.durations.roundTrip.count ?? 0) >= 3 ? true : undefined,
+  );
   assert.ok((counters?.smoothedRoundTripSeconds ?? 0) > 0);
 });
 
