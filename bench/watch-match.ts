@@ -9,7 +9,8 @@ import { createMvccStore } from "../src/mvcc/mvcc.ts";
 import { createRingMemory, SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { createDoorbellMemory, Doorbell } from "../src/ring/doorbell.ts";
 import { RecordType } from "../src/ring/record-types.ts";
-import { WATCH_STATE_BYTES, WatchLoop } from "../src/watch/watch.ts";
+import { WATCH_STATE_BYTES } from "../src/watch/watch-state.ts";
+import { WatchLoop } from "../src/watch/watch.ts";
 import { RangeTable } from "../src/watch/range-table.ts";
 
 const MATCHES = 200_000;

@@ -21,8 +21,6 @@ import { WatchAnswers } from "../src/apply/watch-answers.ts";
 import { WatchFeed, WatchedSink } from "../src/apply/watch-feed.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
-import { readSnapshot } from "../src/snapshot/read-snapshot.ts";
-import { writeSnapshot } from "../src/snapshot/snapshot.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
@@ -63,6 +61,10 @@ let loop: ApplyLoop;
 /** Null when nothing is kept on disk. */
 let checkpoints: IndexCheckpoints | null = null;
 let stopping = false;
+/** Loads of code under way, which the event loop brings. */
+let loading = 0;
+/** How long the thread may sleep then. */
+const EVENT_WAIT_MS = 1;
 /** The state is about to be replaced: what is in the rings waits for the new one. */
 let suspended = false;
 let ended: Promise<void> = Promise.resolve();
@@ -163,7 +165,8 @@ function knowsRemainingTtl(clusterVersion: string): boolean {
 }
 
 /** Memory mode: a backend with what a received snapshot holds. Checked as it is read. */
-function readIntoMemory(snapshot: ReceivedSnapshot): BackendWriter {
+async function readIntoMemory(snapshot: ReceivedSnapshot): Promise<BackendWriter> {
+  const { readSnapshot } = await import("../src/snapshot/read-snapshot.ts");
   const backend = openMemoryBackend();
   readSnapshot(snapshot.path, snapshot, {
     put: (bucket, key, value) => {
@@ -176,7 +179,7 @@ function readIntoMemory(snapshot: ReceivedSnapshot): BackendWriter {
 }
 
 const control: ApplyControl = {
-  open(snapshot): ReturnType<ApplyControl["open"]> {
+  async open(snapshot): ReturnType<ApplyControl["open"]> {
     // What storage said of the database that was there before, if one was.
     while (fromStorage.drain(() => {}, DISCARD_RECORDS) > 0);
     const { databaseGeneration } = memory;
@@ -184,16 +187,12 @@ const control: ApplyControl = {
       options,
       { toStorage, databaseGeneration },
       logger,
-      snapshot && readIntoMemory(snapshot),
+      snapshot && (await readIntoMemory(snapshot)),
       (storage) => new WatchedSink(storage, watch),
     );
     const { store, membership, recovered } = state;
     const { consistentIndex } = recovered;
-    return Promise.resolve({
-      consistentIndex,
-      revision: store.revision,
-      clusterVersion: membership.clusterVersion,
-    });
+    return { consistentIndex, revision: store.revision, clusterVersion: membership.clusterVersion };
   },
 
   run(opened): void {
@@ -210,10 +209,11 @@ const control: ApplyControl = {
       hasWork: () => !loop.inboxesEmpty(),
       sleepMs: () => {
         const nowMs = performance.now();
-        return Math.min(idle?.sleepMs(nowMs) ?? Infinity, loop.sleepMs(nowMs));
+        const sleepMs = Math.min(idle?.sleepMs(nowMs) ?? Infinity, loop.sleepMs(nowMs));
+        return loading > 0 ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs;
       },
       stopped: () => suspended || (stopping && loop.inboxesEmpty()),
-      waitsForEvents: () => idle?.waitsForEvents ?? false,
+      waitsForEvents: () => loading > 0 || (idle?.waitsForEvents ?? false),
     });
   },
 
@@ -226,10 +226,12 @@ const control: ApplyControl = {
     closeState(state);
   },
 
-  writeSnapshot(path): ReturnType<ApplyControl["writeSnapshot"]> {
+  async writeSnapshot(path): ReturnType<ApplyControl["writeSnapshot"]> {
+    loading++;
+    const { writeSnapshot } = await import("../src/snapshot/snapshot.ts").finally(() => loading--);
     const reader = state.reader;
     reader.refresh();
-    return Promise.resolve(writeSnapshot(reader, path));
+    return writeSnapshot(reader, path);
   },
 
   async stop(): Promise<void> {

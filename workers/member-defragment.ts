@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Comlink from "comlink";
 import type { Defragmenter } from "../src/server/defragment.ts";
-import { removeDatabase } from "../src/storage/copy-database.ts";
+import { removeDatabase } from "../src/storage/remove-database.ts";
 import type { MemberOptions, StorageControl } from "./control.ts";
 import { checkFreeSpace } from "./free-space.ts";
 import type { SnapshotPool } from "./pool/snapshot-pool.ts";

@@ -8,7 +8,7 @@ import type { Config } from "../src/config/config.ts";
 import { findInitialClusterProblem } from "../src/config/initial-cluster.ts";
 import { type DataDirectory, dataPaths, openDataDirectory } from "../src/storage/data-dir.ts";
 import { DirectoryLock } from "../src/storage/directory-lock.ts";
-import { walExists } from "../src/wal/wal.ts";
+import { walExists } from "../src/wal/segments.ts";
 
 /** Absolute path of the log's folder. */
 export function walDirectory(config: Config): string {

@@ -16,9 +16,8 @@ import type * as Comlink from "comlink";
 import type { SnapshotMeta } from "../src/raft/raft.ts";
 import type { ClientSnapshot, ClientSnapshotSource } from "../src/server/client-snapshot.ts";
 import { type SnapshotFile, type SnapshotService, snapshotFileName } from "../src/raft/snapshot-service.ts";
-import { installPath } from "../src/snapshot/install-database.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
-import { findPendingInstall, removeReceived } from "../src/snapshot/received-files.ts";
+import { findPendingInstall, installPath, removeReceived } from "../src/snapshot/received-files.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type {
   ApplyControl,
@@ -68,7 +67,7 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     const { storage, log, options } = this.#options;
     if (storage === null) return recovered;
     const { snapDir, walDir } = options;
-    const pending = findPendingInstall(snapDir, walDir, recovered.consistentIndex);
+    const pending = await findPendingInstall(snapDir, walDir, recovered.consistentIndex);
     let result = recovered;
     if (pending !== null) {
       log.info("installing the snapshot that the last run received", {

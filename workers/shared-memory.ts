@@ -1,8 +1,8 @@
 import { createDoorbellMemory } from "../src/ring/doorbell.ts";
 import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
+import { createGenerationMemory } from "../src/storage/database-generation.ts";
 import type { LogThreshold } from "../src/telemetry/logger.ts";
-import { createGenerationMemory } from "../src/storage/following-reader.ts";
-import { WATCH_STATE_BYTES } from "../src/watch/watch.ts";
+import { WATCH_STATE_BYTES } from "../src/watch/watch-state.ts";
 import type { SharedMemory } from "./control.ts";
 
 /** gRPC lets requests be this much longer than `--max-request-bytes`, so that apply can refuse them with etcd's own words. */

@@ -11,11 +11,10 @@ import { workerData } from "node:worker_threads";
 import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
-import { putDatabase } from "../src/snapshot/install-database.ts";
 import { ChangeTracker } from "../src/storage/change-tracker.ts";
-import { syncDirectory } from "../src/storage/checkpoint-writer.ts";
+import { syncDirectory } from "../src/storage/sync-directory.ts";
 import { Defragmentation } from "../src/storage/defragmentation.ts";
-import { nextGeneration } from "../src/storage/following-reader.ts";
+import { nextGeneration } from "../src/storage/database-generation.ts";
 import { type LmdbWriter, openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
 import { recover } from "../src/storage/recover.ts";
@@ -197,6 +196,8 @@ const control: StorageControl = {
     // Changes of the old state, which the new one does not build on.
     while (inbound.drain(() => {}, DISCARD_RECORDS) > 0);
     rmSync(options.checkpointPath, { force: true });
+    // The loop has ended, so the event loop is there to load this.
+    const { putDatabase } = await import("../src/snapshot/install-database.ts");
     putDatabase(built, options.databasePath);
     nextGeneration(memory.databaseGeneration);
     stopping = false;

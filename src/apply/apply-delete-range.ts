@@ -6,7 +6,7 @@ import { deletedBytes, TAG_FIELD_3_BYTES, writeDeleted } from "../proto/kv-encod
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { RESPONSE_INLINE_BYTES_MAX, RESPONSE_INLINE_KEYS_MAX } from "./apply-limits.ts";
 import { appendKeyValue } from "./key-value-writer.ts";
-import { compareBytes } from "./key-value-bytes.ts";
+import { compareBytes } from "../base/compare-bytes.ts";
 import { RangeJob } from "./range-job.ts";
 import { copyKeyRange, newKeyMeta, RangeQuery, toKeyRange } from "./range-query.ts";
 

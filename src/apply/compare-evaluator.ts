@@ -1,10 +1,11 @@
 /** Evaluates the compares of a txn against the current state. */
+import { compareBytes } from "../base/compare-bytes.ts";
 import { assert } from "../base/assert.ts";
 import type { KeyMeta, MvccStore } from "../mvcc/store.ts";
 import { CompareResult, CompareTarget, CompareView } from "../proto/kv-decode.ts";
 import type { TxnArena } from "../proto/kv-txn-decode.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
-import { compareBytes, fetchValue, foundValueStart } from "./key-value-bytes.ts";
+import { fetchValue, foundValueStart } from "./key-value-bytes.ts";
 import { newKeyMeta, toKeyRange } from "./range-query.ts";
 
 /** Field of Compare.target_union that holds the operand of each target. */

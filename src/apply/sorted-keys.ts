@@ -3,12 +3,13 @@
  * what it is sorted by, and its size, 28 bytes in all. Values are never held; sorting by value keeps the first 6 bytes of
  * each and fetches values where these are equal.
  */
+import { compareBytes } from "../base/compare-bytes.ts";
 import type { KeyMeta, MvccStore } from "../mvcc/store.ts";
 import { SortTarget } from "../proto/kv-decode.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { GO_SORT_KEYS_MAX } from "./apply-limits.ts";
 import { goSort } from "./go-sort.ts";
-import { compareBytes, fetchValue, foundValueStart } from "./key-value-bytes.ts";
+import { fetchValue, foundValueStart } from "./key-value-bytes.ts";
 import { fetchedKey, fetchKey, keyValueBytes } from "./key-value-writer.ts";
 import { MergeSort } from "./merge-sort.ts";
 import { newKeyMeta, type RangeQuery } from "./range-query.ts";

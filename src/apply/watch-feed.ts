@@ -17,7 +17,7 @@ import type { WatchAnswers } from "./watch-answers.ts";
 const EVENT_HEAD_BYTES = 16;
 const MARK_BYTES = 20;
 const QUERIES_PER_TURN_MAX = 4;
-/** Words that the watch thread writes (`WatchStateWord` in src/watch/watch.ts). */
+/** Words that the watch thread writes (`WatchStateWord` in src/watch/watch-state.ts). */
 const IDLE_AFTER = 0;
 const WANTS_PREVIOUS = 1;
 

@@ -9,11 +9,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statfsSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 
-import { syncDirectory } from "../storage/checkpoint-writer.ts";
+import { syncDirectory } from "../storage/sync-directory.ts";
 import { openLmdbBackend } from "../storage/lmdb-backend.ts";
 import { META_DATABASE_ID } from "../storage/meta-keys.ts";
+import { removeDatabase } from "../storage/remove-database.ts";
 import { readSnapshot, type SnapshotContents, type SnapshotExpectation } from "./read-snapshot.ts";
 import { SnapshotCancelledError } from "./snapshot.ts";
 
@@ -25,11 +26,6 @@ const FREE_BYTES_MIN = 96 * 1024 * 1024;
 const DATABASE_ID_BYTES = 16;
 const RECORD_OVERHEAD_BYTES = 32;
 const RECORDS_PER_CHECK = 4096;
-
-/** Where a snapshot's database is built: beside the one that it will replace. */
-export function installPath(snapDir: string, index: number): string {
-  return join(snapDir, `tmp-install-${index}`);
-}
 
 /**
  * Builds a database from the snapshot file at `path`, durable when this resolves. It has a new id, so that no index checkpoint
@@ -84,11 +80,6 @@ export function putDatabase(built: string, databasePath: string): void {
   renameSync(built, databasePath);
   rmSync(`${built}-lock`, { force: true });
   syncDirectory(dirname(databasePath));
-}
-
-function removeDatabase(path: string): void {
-  rmSync(path, { force: true });
-  rmSync(`${path}-lock`, { force: true });
 }
 
 /** A full disk is told before anything is written. @throws with the figures */

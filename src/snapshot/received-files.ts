@@ -7,11 +7,15 @@ import { join } from "node:path";
 
 import { snapshotFileName } from "../raft/snapshot-service.ts";
 import { nodeFileSystem } from "../wal/node-file-system.ts";
-import { readWal } from "../wal/recovery.ts";
-import { walExists } from "../wal/wal.ts";
+import { walExists } from "../wal/segments.ts";
 import type { SnapshotExpectation } from "./read-snapshot.ts";
 
 const NAME = /^([0-9a-f]{16})\.snap\.db$/;
+
+/** Where a snapshot's database is built: beside the one that it will replace. */
+export function installPath(snapDir: string, index: number): string {
+  return join(snapDir, `tmp-install-${index}`);
+}
 
 /** Indexes of the files in `snapDir`, descending. */
 function receivedIndexes(snapDir: string): number[] {
@@ -26,13 +30,15 @@ function receivedIndexes(snapDir: string): number[] {
  * The snapshot that a crash has kept from being installed, or null. To be called at start, with what the database holds.
  * @throws WalError when the log cannot be read
  */
-export function findPendingInstall(
+export async function findPendingInstall(
   snapDir: string,
   walDir: string,
   consistentIndex: number,
-): SnapshotExpectation | null {
+): Promise<SnapshotExpectation | null> {
   const candidates = receivedIndexes(snapDir).filter((index) => index > consistentIndex);
   if (candidates.length === 0 || !walExists(walDir)) return null;
+  // Few starts find such a file.
+  const { readWal } = await import("../wal/recovery.ts");
   for (const index of candidates) {
     // Read from there on: what the log holds before may end far below.
     const { snapshots } = readWal(nodeFileSystem, walDir, index).contents;

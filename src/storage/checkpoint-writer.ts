@@ -11,6 +11,7 @@ import { crc32 } from "node:zlib"; // 4 GB/s; CRC-32C in JavaScript does 1.3
 
 import { type CheckpointHeader, checkpointHeaderBytes, encodeCheckpointHeader } from "./checkpoint-header.ts";
 import { describeError } from "./io-error.ts";
+import { syncDirectory } from "./sync-directory.ts";
 
 /** One write call takes at most this much: Linux writes no more than 2 GiB at once. */
 const WRITE_BYTES_MAX = 256 * 1024 * 1024;
@@ -155,14 +156,4 @@ export function writeCheckpoint(path: string, header: CheckpointHeader, chunks: 
   const writer = new CheckpointWriter(path, header, chunks);
   writer.writeSlice(Infinity);
   writer.finishSync();
-}
-
-/** fsync of a directory, so that a rename or a new file in it survives a power cut. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -1,9 +1,8 @@
 /** A copy of a database without its free pages: what the first half of a defragmentation makes, beside everything else. */
-import { rmSync } from "node:fs";
-
 import { BUCKETS, type BackendReader } from "../mvcc/backend.ts";
 import { openLmdbBackend } from "./lmdb-backend.ts";
 import { META_CONSISTENT_INDEX, META_TERM } from "./meta-keys.ts";
+import { removeDatabase } from "./remove-database.ts";
 import { readRevisionMain, readUint64BE } from "./revision-key.ts";
 
 /**
@@ -74,12 +73,6 @@ export async function copyDatabase(
     await backend.closed;
     if (!done) removeDatabase(target);
   }
-}
-
-/** Deletes a database and its table of readers, if they are there. */
-export function removeDatabase(path: string): void {
-  rmSync(path, { force: true });
-  rmSync(`${path}-lock`, { force: true });
 }
 
 function readNumber(reader: BackendReader, key: Uint8Array): number {

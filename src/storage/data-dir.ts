@@ -6,7 +6,7 @@
 import { accessSync, constants, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-import { syncDirectory } from "./checkpoint-writer.ts";
+import { syncDirectory } from "./sync-directory.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 
 /** The next WAL segment is preallocated (64 MB, as etcd's) and LMDB needs room beside it. */

@@ -13,7 +13,7 @@ import { renameSync } from "node:fs";
 import { dirname } from "node:path";
 
 import type { BackendReader } from "../mvcc/backend.ts";
-import { syncDirectory } from "./checkpoint-writer.ts";
+import { syncDirectory } from "./sync-directory.ts";
 import type { ChangeTracker } from "./change-tracker.ts";
 import type { LmdbWriter } from "./lmdb-backend.ts";
 import { TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";

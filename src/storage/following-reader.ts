@@ -6,16 +6,6 @@
 import type { BackendReader, BucketName, RecordVisitor, RevisionVisitor } from "../mvcc/backend.ts";
 import { openLmdbReader } from "./lmdb-reader.ts";
 
-/** Memory of a generation. */
-export function createGenerationMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(4);
-}
-
-/** Storage: another file is at the database's path from now on. */
-export function nextGeneration(memory: SharedArrayBuffer): void {
-  Atomics.add(new Int32Array(memory), 0, 1);
-}
-
 /**
  * Opens a reader on the file at `path`, whichever it is. As {@link openLmdbReader}, but for `refresh`, which may open another file.
  * @throws with the path and the cause

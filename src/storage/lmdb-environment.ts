@@ -6,9 +6,10 @@
  * memory map with it. The file is created by the writer; readers are opened after it.
  */
 import { accessSync, constants } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname } from "node:path";
 
-import * as lmdb from "lmdb";
+import type * as Lmdb from "lmdb";
 
 import { BUCKETS, type BucketName } from "../mvcc/backend.ts";
 import { describeError } from "./io-error.ts";
@@ -57,19 +58,30 @@ export interface LmdbReadOptions {
 }
 
 /** The addon's own functions, for what lmdb-js does not offer, or only once an event loop turn, or at twice the cost. */
-export const native = (
-  lmdb as unknown as {
-    nativeAddon: {
-      /** Carries out the write instruction at an address, inside the open write transaction. */
-      write(environment: number, instruction: number): void;
-      getAddress(buffer: ArrayBuffer): number;
-      /** Gives the snapshot of a read transaction back; the next read through it takes the newest. */
-      resetTxn(transaction: number): void;
-      /** Low 32 bits of the txn in the page on which this thread's last read found its record. */
-      getLastTxnId(): number;
-    };
-  }
-).nativeAddon;
+interface NativeFunctions {
+  /** Carries out the write instruction at an address, inside the open write transaction. */
+  write(environment: number, instruction: number): void;
+  getAddress(buffer: ArrayBuffer): number;
+  /** Gives the snapshot of a read transaction back; the next read through it takes the newest. */
+  resetTxn(transaction: number): void;
+  /** Low 32 bits of the txn in the page on which this thread's last read found its record. */
+  getLastTxnId(): number;
+}
+
+/** There once a file was opened. */
+export let native: NativeFunctions;
+let lmdb: typeof Lmdb | undefined;
+
+/**
+ * Loaded by the first open: threads of a member in memory do without. As CommonJS, which is one file and not twelve: half the
+ * time of the ES modules.
+ */
+function loadLmdb(): typeof Lmdb {
+  if (lmdb !== undefined) return lmdb;
+  lmdb = createRequire(import.meta.url)("lmdb") as typeof Lmdb;
+  native = (lmdb as unknown as { nativeAddon: NativeFunctions }).nativeAddon;
+  return lmdb;
+}
 
 /** One open of the environment. */
 export interface LmdbEnvironment {
@@ -104,7 +116,7 @@ export function openMainTree(path: string): LmdbStore {
 }
 
 function openRoot(path: string, options: { readOnly: boolean; mapBytes: number }): LmdbStore {
-  return lmdb.open(path, {
+  return loadLmdb().open(path, {
     noSubdir: true,
     readOnly: options.readOnly,
     mapSize: options.mapBytes,
@@ -117,7 +129,7 @@ function openRoot(path: string, options: { readOnly: boolean; mapBytes: number }
     remapChunks: false,
     encoding: "binary",
     keyEncoding: "binary",
-  } as lmdb.RootDatabaseOptions) as unknown as LmdbStore;
+  } as Lmdb.RootDatabaseOptions) as unknown as LmdbStore;
 }
 
 function openBucket(root: LmdbStore, name: BucketName, path: string): LmdbStore {

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import type { EntryBatch, HardState } from "../raft/raft.ts";
 import { WireReader } from "../proto/wire.ts";
 import { findDurableIndexBehind, looksTorn } from "./damage.ts";
+import { type Segment, listSegments } from "./segments.ts";
 import { ReadOutcome, SegmentReader } from "./segment-reader.ts";
 import { WalBatch } from "./wal-batch.ts";
 import { WalError } from "./wal-error.ts";
@@ -16,7 +17,6 @@ import {
   decodeHardState,
   decodeMetadata,
   decodeSnapshotMarker,
-  parseSegmentName,
   segmentName,
 } from "./wal-format.ts";
 import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
@@ -26,13 +26,6 @@ const KEPT_BATCH_BYTES = 4 * 1024 * 1024;
 const COPY_BYTES = 1024 * 1024;
 /** Most bytes of entries up to `afterIndex` that are kept, whatever was asked for. */
 const KEPT_BEFORE_BYTES_MAX = 64 * 1024 * 1024;
-
-export interface Segment {
-  readonly sequence: number;
-  /** The first entry index the segment may contain. */
-  readonly firstIndex: number;
-  readonly path: string;
-}
 
 /** What the WAL holds behind the index that was asked for. */
 export interface WalContents {
@@ -63,16 +56,6 @@ export interface WalTail {
   /** Bytes behind `offset` are not all zero and must be cut off, after a copy. */
   readonly torn: boolean;
   readonly fileBytes: number;
-}
-
-/** Segments in a directory, ascending by sequence; all of them, gaps included. */
-export function listSegments(fileSystem: WalFileSystem, directory: string): Segment[] {
-  const segments: Segment[] = [];
-  for (const name of fileSystem.list(directory)) {
-    const parts = parseSegmentName(name);
-    if (parts !== null) segments.push({ ...parts, path: path.join(directory, name) });
-  }
-  return segments.toSorted((a, b) => a.sequence - b.sequence);
 }
 
 /**

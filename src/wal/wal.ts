@@ -21,9 +21,10 @@ import { assert } from "../base/assert.ts";
 import type { LogStorage } from "../raft/log-storage.ts";
 import type { HardState } from "../raft/raft.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
-import { listSegments, prepareTail, readWal } from "./recovery.ts";
-import type { Segment, WalContents, WalTail } from "./recovery.ts";
+import { prepareTail, readWal } from "./recovery.ts";
+import type { WalContents, WalTail } from "./recovery.ts";
 import { SegmentPipeline } from "./segment-pipeline.ts";
+import { type Segment, walExists } from "./segments.ts";
 import { WalBatch } from "./wal-batch.ts";
 import { WalError } from "./wal-error.ts";
 import type { WalFile, WalFileSystem } from "./wal-file-system.ts";
@@ -59,11 +60,6 @@ export interface WalOptions {
   readonly onFlush?: (tookMs: number, bytes: number, entries: number) => void;
   /** Entries at and before the index that storage holds which {@link openWal} reads too, if they are there: for followers that lag. */
   readonly keptBefore?: number;
-}
-
-/** True if the directory holds a WAL. */
-export function walExists(directory: string, fileSystem: WalFileSystem = nodeFileSystem): boolean {
-  return listSegments(fileSystem, directory).length > 0;
 }
 
 export interface CreateWalOptions extends WalOptions {

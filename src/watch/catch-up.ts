@@ -24,7 +24,8 @@ import {
 } from "./watch-limits.ts";
 import { PreviousQuery } from "./watch-query.ts";
 import type { WatchRegistry } from "./watch-registry.ts";
-import { BEHIND_NEXT, ID_HIGH, ID_LOW, WATCHER_WORDS, WatcherFlag } from "./watcher-table.ts";
+import { BEHIND_NEXT, ID_HIGH, ID_LOW, WATCHER_WORDS } from "./watcher-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 export interface CatchUpOptions {
   readonly registry: WatchRegistry;

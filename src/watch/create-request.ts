@@ -1,6 +1,7 @@
+import { compareBytes } from "../base/compare-bytes.ts";
 import { WireReader } from "../proto/wire.ts";
-import { compareBytes, type RangeEnd } from "./range-table.ts";
-import { WatcherFlag } from "./watcher-table.ts";
+import type { RangeEnd } from "./range-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 /** A WatchCreateRequest as the watch thread uses it; the bytes are copies. */
 export interface CreateRequest {

@@ -6,7 +6,8 @@ import type { EventBatch } from "./event-batch.ts";
 import type { ResponseWriter } from "./response-writer.ts";
 import { RESPONSE_OVERHEAD_BYTES, SHARED_EVENTS_BYTES_MAX } from "./watch-limits.ts";
 import type { WatchRegistry } from "./watch-registry.ts";
-import { FLAGS, ID_HIGH, ID_LOW, LIST_NEXT, STREAM, WATCHER_WORDS, WatcherFlag } from "./watcher-table.ts";
+import { FLAGS, ID_HIGH, ID_LOW, LIST_NEXT, STREAM, WATCHER_WORDS } from "./watcher-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 const ONLY_EVENT: readonly number[] = [0];
 

@@ -5,7 +5,8 @@ import { NO_WATCH_ID } from "./response-writer.ts";
 import { PROGRESS_DEBT_MAX, PROGRESS_GRANULARITY_MS, RESPONSE_OVERHEAD_BYTES } from "./watch-limits.ts";
 import type { WatchRegistry } from "./watch-registry.ts";
 import type { WatchStream } from "./watch-stream.ts";
-import { FLAGS, ID_HIGH, ID_LOW, STREAM_NEXT, WATCHER_WORDS, WatcherFlag } from "./watcher-table.ts";
+import { FLAGS, ID_HIGH, ID_LOW, STREAM_NEXT, WATCHER_WORDS } from "./watcher-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 const NOT_IN_SYNC = WatcherFlag.behind | WatcherFlag.compacted;
 

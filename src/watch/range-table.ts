@@ -4,6 +4,7 @@
  * ranges around a key are found in O(log n + found).
  */
 import { assert } from "../base/assert.ts";
+import { compareBytes } from "../base/compare-bytes.ts";
 import { RangeKeys } from "./range-keys.ts";
 import { SlotTable } from "./slot-table.ts";
 
@@ -312,23 +313,6 @@ export class RangeTable {
     this.#start = this.#keys.at + offset;
     this.#end = this.#start + length;
   }
-}
-
-/** Below 0 if `a[as, ae)` sorts before `b[bs, be)`. */
-export function compareBytes(
-  a: Uint8Array,
-  as: number,
-  ae: number,
-  b: Uint8Array,
-  bs: number,
-  be: number,
-): number {
-  const length = Math.min(ae - as, be - bs);
-  for (let i = 0; i < length; i++) {
-    const difference = a[as + i] - b[bs + i];
-    if (difference !== 0) return difference;
-  }
-  return ae - as - (be - bs);
 }
 
 function mix(hash: number): number {

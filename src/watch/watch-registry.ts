@@ -20,9 +20,9 @@ import {
   STREAM,
   STREAM_NEXT,
   WATCHER_WORDS,
-  WatcherFlag,
   WatcherTable,
 } from "./watcher-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 const RANGE = 0;
 const KIND = 1;

@@ -35,8 +35,9 @@ import { Progress } from "./progress.ts";
 import { NO_WATCH_ID, ResponseWriter } from "./response-writer.ts";
 import { RECORDS_PER_TURN_MAX, RESPONSE_OVERHEAD_BYTES } from "./watch-limits.ts";
 import { WatchRegistry } from "./watch-registry.ts";
+import { WatchStateWord } from "./watch-state.ts";
 import { WatchStream } from "./watch-stream.ts";
-import { WatcherFlag } from "./watcher-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 const EMPTY_RANGE = "mvcc: watcher range is empty";
 const DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream";
@@ -66,16 +67,6 @@ export interface WatchLoopOptions {
   /** Where it counts; without, it does not. */
   readonly meters?: WatchMeters;
 }
-
-/** Words in memory that apply and the watch thread share; the watch thread writes them. */
-export const WatchStateWord = {
-  /** Number of creates handled when there was no watcher left: apply sends no events while it has not handed on more. */
-  idleAfter: 0,
-  /** 1: somebody wants previous values, so that apply had better send them along. */
-  wantsPrevious: 1,
-} as const;
-/** Bytes of that memory. */
-export const WATCH_STATE_BYTES = 64;
 
 /** Counters, for metrics. */
 export interface WatchStats {

@@ -5,6 +5,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { SlotTable } from "./slot-table.ts";
+import { WatcherFlag } from "./watcher-flag.ts";
 
 export const INTEREST = 0;
 export const STREAM = 1;
@@ -20,25 +21,6 @@ export const STREAM_NEXT = 7;
 export const BEHIND_NEXT = 9;
 const HASH_NEXT = 11;
 export const WATCHER_WORDS = 12;
-
-export const WatcherFlag = {
-  // The first three make the interest.
-  noPut: 1,
-  noDelete: 2,
-  prevKv: 4,
-  fragment: 8,
-  progress: 16,
-  /** Got events since the last progress tick. */
-  notified: 32,
-  /** Begins at a revision that was in the future when it was created. */
-  future: 64,
-  /** Has revisions to catch up with. */
-  behind: 128,
-  /** Cancelled by compaction; its id stays taken until the client cancels it. */
-  compacted: 256,
-  /** Takes part in the current slice of catching up. */
-  inSlice: 512,
-} as const;
 
 /** The flags that decide which events a watcher gets, and in which form. */
 export const INTEREST_FLAGS = WatcherFlag.noPut | WatcherFlag.noDelete | WatcherFlag.prevKv;

@@ -6,7 +6,7 @@ import type { SnapshotMeta } from "../../src/raft/raft.ts";
 import type { SnapshotFile, SnapshotService } from "../../src/raft/snapshot-service.ts";
 import { readWal } from "../../src/wal/recovery.ts";
 import type { WalFileSystem } from "../../src/wal/wal-file-system.ts";
-import { walExists } from "../../src/wal/wal.ts";
+import { walExists } from "../../src/wal/segments.ts";
 import type { Life, Scheduler } from "./scheduler.ts";
 import type { DatabaseImage, SimulatedDatabase } from "./simulated-database.ts";
 

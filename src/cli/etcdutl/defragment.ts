@@ -2,8 +2,9 @@
 import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { syncDirectory } from "../../storage/checkpoint-writer.ts";
-import { copyDatabase, removeDatabase } from "../../storage/copy-database.ts";
+import { syncDirectory } from "../../storage/sync-directory.ts";
+import { copyDatabase } from "../../storage/copy-database.ts";
+import { removeDatabase } from "../../storage/remove-database.ts";
 import { type DataDirectory, dataPaths, openDataDirectory } from "../../storage/data-dir.ts";
 import { checkDatabaseFile } from "../../storage/database-file.ts";
 import { DirectoryLockedError } from "../../storage/directory-lock.ts";

@@ -18,7 +18,7 @@ import { parseUrl } from "../../config/urls.ts";
 import { BOOTSTRAP_TERM } from "../../raft/bootstrap.ts";
 import { BoltFile } from "../../snapshot/bolt-file.ts";
 import { restoreDatabase } from "../../snapshot/restore-database.ts";
-import { syncDirectory } from "../../storage/checkpoint-writer.ts";
+import { syncDirectory } from "../../storage/sync-directory.ts";
 import { dataPaths } from "../../storage/data-dir.ts";
 import { createWal } from "../../wal/wal.ts";
 import { goQuote } from "../common/go-quote.ts";

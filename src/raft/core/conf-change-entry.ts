@@ -1,5 +1,5 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { ConfChangeSchema, ConfChangeV2Schema } from "../../proto/gen/raft_pb.ts";
+import * as v1 from "../../proto/conf-change.ts";
+import { decodeConfChangeV2 } from "../../proto/conf-change-v2.ts";
 import { EntryType } from "../raft.ts";
 import type { ConfChange } from "../raft.ts";
 
@@ -11,13 +11,10 @@ export interface ConfChangeEntry extends ConfChange {
 
 /** Reads the data of an entry of type conf change, V1 or V2; null if it is malformed. */
 export function decodeConfChange(type: number, data: Uint8Array): ConfChangeEntry | null {
-  try {
-    if (type === EntryType.confChangeV2) return fromBinary(ConfChangeV2Schema, data);
-    const { type: changeType, nodeId, context } = fromBinary(ConfChangeSchema, data);
-    return { transition: 0, changes: [{ type: changeType, nodeId }], context };
-  } catch {
-    return null;
-  }
+  if (type === EntryType.confChangeV2) return decodeConfChangeV2(data, 0, data.length);
+  const change = v1.decodeConfChange(data, 0, data.length);
+  if (change === null) return null;
+  return { transition: 0, changes: [{ type: change.type, nodeId: change.nodeId }], context: change.context };
 }
 
 /** True if the change, an empty one, leaves a joint configuration. */

@@ -19,7 +19,8 @@ import { writeRevisionKey } from "../../storage/revision-key.ts";
 import { DirectSink } from "../../storage/revision-sink.ts";
 import { DatabaseHistory } from "../event-history.ts";
 import { RESPONSE_OVERHEAD_BYTES, STREAM_CREDIT_FIRST } from "../watch-limits.ts";
-import { WATCH_STATE_BYTES, WatchLoop } from "../watch.ts";
+import { WATCH_STATE_BYTES } from "../watch-state.ts";
+import { WatchLoop } from "../watch.ts";
 import { AskedHistory } from "../watch-query.ts";
 
 /** A ring of which the consumer runs when the producer waits. */
