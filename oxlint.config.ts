@@ -41,6 +41,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
   yaml: ["config"],
   "@grpc/grpc-js": ["client", "grpc"],
+  "@opentelemetry": ["telemetry"],
 };
 
 const PURE_GLOBALS = [

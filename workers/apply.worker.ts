@@ -35,6 +35,7 @@ import {
   threadLogger,
 } from "./control.ts";
 import { IndexCheckpoints } from "./index-checkpoint.ts";
+import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = workerData as WorkerData;
 const logger = threadLogger(memory);
@@ -145,6 +146,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     feed,
     watch,
     storage: sink,
+    spans: createSpanReporter(options, toMain),
     direct: state.direct,
     leaseDuties:
       machine.leases &&

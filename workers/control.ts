@@ -121,6 +121,8 @@ export interface MemberOptions {
   /** Longest request message, gRPC's overhead included: longer watch responses are split where that is asked for. */
   readonly receiveBytesMax: number;
   readonly watchProgressIntervalMs: number;
+  /** Threads report spans of sampled requests. */
+  readonly tracing: boolean;
 }
 
 /** Another member, as a running cluster told it to one that joins. */

@@ -52,6 +52,7 @@ export function memberOptions(
   return {
     ...(start ?? FROM_LOG),
     inMemory: config.inMemory,
+    tracing: config.enableDistributedTracing,
     databasePath: directory?.databasePath ?? "",
     checkpointPath: directory?.checkpointPath ?? "",
     walDir: directory === null ? "" : walDirectory(config),

@@ -11,6 +11,7 @@ import { Prng } from "../src/base/prng.ts";
 import { PeerTransport } from "../src/peer/peer-transport.ts";
 import type { PeerEvents } from "../src/raft/peer-network.ts";
 import type { RaftLoop } from "../src/raft/raft-loop.ts";
+import { RaftTracer } from "../src/raft/raft-tracer.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
@@ -18,6 +19,7 @@ import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { advanceElection } from "./advance-election.ts";
 import { type RaftControl, type Recovered, type WorkerData, exposeControl, threadLogger } from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
+import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = workerData as WorkerData;
 const logger = threadLogger(memory);
@@ -54,6 +56,8 @@ function joinNetwork(events: PeerEvents): PeerTransport {
 }
 
 function start(snapshots: SnapshotService): RaftLoop {
+  const toMain = new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main));
+  const spans = createSpanReporter(options, toMain);
   const { electionTicks, preVote, snapshotCount, snapshotCatchupEntries, tickMs } = options;
   const { voters, learners } = recovered;
   return startRaftLoop({
@@ -74,7 +78,8 @@ function start(snapshots: SnapshotService): RaftLoop {
       new SharedRingReader(memory.rings.applyToRaft),
     ],
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
-    toMain: new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main)),
+    toMain,
+    tracer: spans && new RaftTracer(spans),
     doorbell: new Doorbell(memory.doorbells.raft),
     callAfter,
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
@@ -93,7 +98,7 @@ const control: RaftControl = {
     });
     const { identity, lastIndex, entries, appliedTerm } = opened;
     network = await PeerTransport.listen({
-      local: { ...identity, peerUrls: options.peerUrls },
+      local: { ...identity, peerUrls: options.peerUrls, takesTraces: options.tracing },
       listenUrls: options.listenPeerUrls.map(({ text }) => text),
       snapshotFolder: options.snapDir,
       clock: { monotonicMs: () => performance.now(), unixMs: () => Date.now() },

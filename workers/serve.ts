@@ -37,6 +37,7 @@ import { addMaintenanceMetrics } from "../src/telemetry/maintenance-metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
 import type { ThreadName } from "./control.ts";
+import type { Tracing } from "../src/telemetry/tracing.ts";
 import { defragmentAtStart } from "./defragment-at-start.ts";
 import { MaintenanceTasks } from "./maintenance-tasks.ts";
 import { quotaBytes } from "./member-options.ts";
@@ -60,6 +61,8 @@ export interface ServeOptions {
   readonly defragmenter: Defragmenter;
   /** The worker threads, for profiles of them. */
   readonly diagnostics: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>;
+  /** Null: no call is traced. */
+  readonly tracing: Tracing | null;
 }
 
 /** The open doors of a member. */
@@ -71,7 +74,7 @@ export interface Serving {
 
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { router, identity, config, log, snapshots, defragmenter } = options;
+  const { router, identity, config, log, snapshots, defragmenter, tracing } = options;
   const storageVersion = (): string => detectedStorageVersion(router.status.clusterVersion);
   const reconfigurer = new Reconfigurer({
     router,
@@ -128,6 +131,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const transport = await listen({
     services,
     counters,
+    ...(tracing === null ? {} : { tracer: tracing.tracer }),
     limits: {
       receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
       concurrentStreamsMax: config.concurrentStreamsMax,

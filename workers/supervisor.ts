@@ -15,6 +15,7 @@ import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
+import { RecordType } from "../src/ring/record-types.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { handOverLeadership } from "../src/server/leader-transfer.ts";
 import { startRevoker } from "../src/server/lease-revoker.ts";
@@ -23,6 +24,7 @@ import { Router } from "../src/server/router.ts";
 import { VersionMonitor } from "../src/server/version-monitor.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { LogRecord } from "../src/telemetry/logger.ts";
+import { type Tracing, startTracing } from "../src/telemetry/tracing.ts";
 import {
   type ApplyControl,
   type ApplyOpened,
@@ -141,6 +143,7 @@ class Supervisor {
   #storage: Comlink.Remote<StorageControl> | null = null;
   #snapshots: MemberSnapshots | null = null;
   #serving: Serving | null = null;
+  #tracing: Tracing | null = null;
   #versions: VersionMonitor | null = null;
   #stopping = false;
   #stopped: Promise<void> | null = null;
@@ -183,6 +186,8 @@ class Supervisor {
     snapshots.running(log);
     const router = this.#createRouter(identity);
     this.#router = router;
+    this.#tracing = await startTracing(this.#config, identity.memberId, this.#log);
+    if (this.#tracing !== null) router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
     startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);
     await this.#checkData(router, identity);
@@ -206,6 +211,7 @@ class Supervisor {
       config: this.#config,
       log: this.#log,
       snapshots,
+      tracing: this.#tracing,
       defragmenter: new MemberDefragment({ options: this.#options, storage, pool: snapshots.pool }),
       diagnostics: this.#diagnostics,
     });
@@ -374,6 +380,7 @@ class Supervisor {
     new Doorbell(this.#memory.doorbells.main).requestControl();
     await this.#serving?.stop();
     await this.#snapshots?.close();
+    await this.#tracing?.stop();
     await this.#closeDatabase();
     await Promise.all([...this.#threads.values()].map(({ worker }) => worker.terminate()));
     this.#files?.release();

@@ -17,6 +17,7 @@ import { WatchLoop } from "../src/watch/watch.ts";
 import { AskedHistory } from "../src/watch/watch-query.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type WatchControl, type WorkerData, exposeControl } from "./control.ts";
+import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = workerData as WorkerData;
 const doorbell = new Doorbell(memory.doorbells.watch);
@@ -36,11 +37,13 @@ function openHistory(): EventHistory {
 const control: WatchControl = {
   run(committed): void {
     flushCompileCache(); // a member is more often killed than stopped
+    const toMain = new SharedRingWriter(memory.rings.watchToMain, new Doorbell(memory.doorbells.main));
     loop = new WatchLoop({
+      spans: createSpanReporter(options, toMain),
       fromApply: new SharedRingReader(memory.rings.applyToWatch),
       fromMain: new SharedRingReader(memory.rings.mainToWatch),
       fromStorage: options.inMemory ? null : new SharedRingReader(memory.rings.storageToWatch),
-      toMain: new SharedRingWriter(memory.rings.watchToMain, new Doorbell(memory.doorbells.main)),
+      toMain,
       toApply,
       state: new Int32Array(memory.watchState),
       committed,

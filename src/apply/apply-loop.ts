@@ -12,7 +12,8 @@ import { ErrorId } from "../base/errors.ts";
 import type { ApplyMeters } from "../base/thread-meters.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
-import { ReadKind, RecordType } from "../ring/record-types.ts";
+import { FLAG_TRACED, ReadKind, RecordType } from "../ring/record-types.ts";
+import { type SpanReporter, SpanCode, TRACE_PREFIX_BYTES, contextAt } from "../ring/trace.ts";
 import type { Doorbell } from "../ring/doorbell.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
@@ -38,6 +39,8 @@ export interface AppliedSink {
   applied(index: number, term: number, revision: number): void;
   /** Asks for a commit now. */
   flush(token: number): void;
+  /** What was handed over last is of a sampled request, the entry `index`; `context` is its trace's. Without storage thread: absent. */
+  traced?(index: number, context: Uint8Array, sentMs: number): void;
   publish(): void;
 }
 
@@ -65,6 +68,8 @@ export interface ApplyLoopOptions {
   readonly storage: AppliedSink;
   /** Memory mode: the sink commits in `publish`, and this is how far it is. */
   readonly direct: DirectCommits | null;
+  /** Follows sampled requests; without, there are none. */
+  readonly spans?: SpanReporter | null;
   /** What a primary lessor does by the clock; null on a member without leases. */
   readonly leaseDuties?: LeaseDuties | null;
   /** Milliseconds of a clock that never goes back. */
@@ -82,6 +87,8 @@ export class ApplyLoop {
   #reportedCompactRevision = 0;
   #term: number;
   #waitsForCommit = false;
+  /** The records that are handled now come from raft, not from main. */
+  #drainsRaft = false;
   /** Memory mode: newest revision that the store knows to be kept elsewhere. */
   #directRevision = 0;
   /** Token of the newest flush that storage acknowledged. */
@@ -128,8 +135,11 @@ export class ApplyLoop {
     this.#timer?.begin();
     records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
-    if (!store.needsCommit) records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
-    else if (!this.#waitsForCommit) storage.flush(0);
+    if (!store.needsCommit) {
+      this.#drainsRaft = true;
+      records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
+      this.#drainsRaft = false;
+    } else if (!this.#waitsForCommit) storage.flush(0);
     this.#noteBatch(records);
     this.#waitsForCommit = store.needsCommit;
     this.#runDuties();
@@ -273,12 +283,36 @@ export class ApplyLoop {
 
   readonly #onRecord = (
     type: number,
-    _flags: number,
+    flags: number,
     id: number,
     bytes: Uint8Array,
     start: number,
     end: number,
   ): void => {
+    if ((flags & FLAG_TRACED) !== 0) this.#onTraced(type, id, bytes, start, end);
+    else this.#onPlain(type, id, bytes, start, end);
+  };
+
+  /** A record of a sampled request: does the same, and says how long it took. */
+  #onTraced(type: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    const { spans, storage, watch } = this.#options;
+    if (!spans) return this.#onPlain(type, id, bytes, start + TRACE_PREFIX_BYTES, end);
+    const context = contextAt(bytes, start);
+    const isEntry = type === RecordType.entry;
+    const isLinearizable = isEntry || this.#drainsRaft;
+    const ring = isLinearizable ? SpanCode.ringRaftToApply : SpanCode.ringMainToApply;
+    const startMs = spans.reportWait(ring, bytes, start);
+    const isNew = !isEntry || id > this.#appliedIndex;
+    this.#onPlain(type, id, bytes, start + TRACE_PREFIX_BYTES, end);
+    if (!isNew) return;
+    const endMs = spans.nowMs();
+    spans.report(isEntry ? SpanCode.apply : SpanCode.read, context, startMs, endMs, isEntry ? id : 0);
+    if (!isEntry) return;
+    storage.traced?.(id, context, endMs);
+    watch?.traced(id, context, endMs);
+  }
+
+  #onPlain(type: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     const { machine } = this.#options;
     switch (type) {
       case RecordType.entry: {
@@ -318,7 +352,7 @@ export class ApplyLoop {
       default:
         throw new Error(`unexpected record of type ${type} in apply`);
     }
-  };
+  }
 
   #noteLeader(view: DataView, at: number): void {
     this.#options.leaseDuties?.noteLeader(view.getFloat64(at, true), view.getUint32(at + 16, true) === 1);

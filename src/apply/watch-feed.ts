@@ -10,7 +10,8 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import { createKeyMeta, type Mvcc } from "../mvcc/mvcc.ts";
 import type { KeyMeta, RevisionSink } from "../mvcc/store.ts";
 import { varintBytes } from "../proto/wire.ts";
-import { RecordType, WatchEventFlag } from "../ring/record-types.ts";
+import { FLAG_TRACED, RecordType, WatchEventFlag } from "../ring/record-types.ts";
+import { TRACE_PREFIX_BYTES, writePrefix } from "../ring/trace.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { WatchAnswers } from "./watch-answers.ts";
 
@@ -152,6 +153,17 @@ export class WatchFeed {
     const keyStart = start + 1 + varintBytes(length);
     const found = store.lookup(bytes, keyStart, keyStart + length, main - 1, this.#meta);
     return found ? this.#meta.encodedBytes : 0;
+  }
+
+  /** The events since the last mark end with those of a sampled request, the entry `index`: the watch thread is to say what became of them. */
+  traced(index: number, context: Uint8Array, sentMs: number): void {
+    if (!this.#on || this.#missing) return;
+    const { toWatch } = this.#options;
+    const offset = toWatch.reserve(TRACE_PREFIX_BYTES);
+    if (offset < 0) return;
+    writePrefix(toWatch.bytes, offset, context, sentMs);
+    toWatch.commit(RecordType.traced, FLAG_TRACED, index, TRACE_PREFIX_BYTES);
+    this.#unpublished = true;
   }
 
   /** The end of a batch: everything up to the store's revision was sent, or is marked as missing. */

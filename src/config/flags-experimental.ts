@@ -7,7 +7,6 @@ export const TRACING_FLAGS = [
     type: "bool",
     default: "false",
     field: "enableDistributedTracing",
-    noEffectYet: true,
     help: "Export OpenTelemetry spans.",
   },
   {
@@ -15,15 +14,13 @@ export const TRACING_FLAGS = [
     type: "string",
     default: "localhost:4317",
     field: "distributedTracingAddress",
-    noEffectYet: true,
-    help: "OTLP gRPC collector address.",
+    help: "Collector of OpenTelemetry spans: host:port for OTLP over gRPC, an http URL with a path or port 4318 for OTLP over HTTP.",
   },
   {
     name: "distributed-tracing-service-name",
     type: "string",
     default: "etcd",
     field: "distributedTracingServiceName",
-    noEffectYet: true,
     help: "OTel service.name value.",
   },
   {
@@ -31,7 +28,6 @@ export const TRACING_FLAGS = [
     type: "string",
     default: "",
     field: "distributedTracingInstanceId",
-    noEffectYet: true,
     help: "OTel service.instance.id value.",
   },
   {
@@ -39,8 +35,7 @@ export const TRACING_FLAGS = [
     type: "int",
     default: "0",
     field: "distributedTracingSamplingRate",
-    noEffectYet: true,
-    help: "Sampled spans per million.",
+    help: "How many of a million requests that have no parent are traced; those with one (traceparent) are if it is.",
   },
   {
     name: "experimental-distributed-tracing-address",

@@ -3,7 +3,7 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
-import type { Call, MethodCounters, MethodHandler } from "./service.ts";
+import type { Call, CallTrace, CallTracer, MethodCounters, MethodHandler } from "./service.ts";
 
 /** The raw stream that grpc-js hands to a bidi method. */
 export type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -14,6 +14,8 @@ export class GrpcJsCall implements Call {
   readonly deadlineMs: number;
   readonly remote: string;
   cancelled = false;
+  trace: CallTrace | null = null;
+  readonly #tracer: CallTracer | null;
   readonly #stream: RawStream;
   readonly #method: MethodHandler;
   readonly #counters: MethodCounters;
@@ -29,8 +31,14 @@ export class GrpcJsCall implements Call {
   /** Bytes given to grpc-js whose write has not completed. */
   #pendingBytes = 0;
 
-  constructor(stream: RawStream, method: MethodHandler, counters: MethodCounters) {
+  constructor(
+    stream: RawStream,
+    method: MethodHandler,
+    counters: MethodCounters,
+    tracer: CallTracer | null = null,
+  ) {
     this.#stream = stream;
+    this.#tracer = tracer;
     this.#counters = counters;
     this.#method = method;
     this.path = method.path;
@@ -145,6 +153,7 @@ export class GrpcJsCall implements Call {
   #countStart(): void {
     this.#started = true;
     this.#counters.started++;
+    if (this.#tracer !== null) this.trace = this.#tracer.begin(this, this.metadata("traceparent"));
   }
 
   #countSent(bytes: number): void {
@@ -153,7 +162,9 @@ export class GrpcJsCall implements Call {
   }
 
   #countEnd(grpcCode: number): void {
-    if (this.#started) this.#counters.handledByCode[grpcCode]++;
+    if (!this.#started) return;
+    this.#counters.handledByCode[grpcCode]++;
+    this.trace?.ended(grpcCode);
   }
 
   #onCancelled(): void {

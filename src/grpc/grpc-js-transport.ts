@@ -11,6 +11,7 @@ import type { RawStream } from "./grpc-js-call.ts";
 import type { ListenAddress, ListeningTransport, ListenOptions } from "./native-transport.ts";
 import { createMethodCounters } from "./service.ts";
 import type {
+  CallTracer,
   GrpcCounters,
   MethodCounters,
   MethodHandler,
@@ -36,6 +37,7 @@ export async function listenGrpcJs(options: ListenOptions): Promise<ListeningTra
 class GrpcJsTransport implements ListeningTransport {
   readonly #server: Server;
   readonly #counters: GrpcCounters;
+  readonly #tracer: CallTracer | null;
   readonly #addresses: ListenAddress[] = [];
   readonly #streams = new Set<RawStream>();
   #paused = false;
@@ -43,6 +45,7 @@ class GrpcJsTransport implements ListeningTransport {
 
   constructor(options: ListenOptions) {
     this.#counters = options.counters ?? new Map<string, MethodCounters>();
+    this.#tracer = options.tracer ?? null;
     this.#server = new Server(channelOptions(options.limits));
     for (const [definition, implementation] of this.#definitions(options.services)) {
       this.#server.addService(definition, implementation);
@@ -102,7 +105,7 @@ class GrpcJsTransport implements ListeningTransport {
   #onCall(stream: RawStream, method: MethodHandler, counters: MethodCounters): void {
     this.#streams.add(stream);
     stream.once("close", () => this.#streams.delete(stream));
-    new GrpcJsCall(stream, method, counters).start();
+    new GrpcJsCall(stream, method, counters, this.#tracer).start();
     if (this.#paused) stream.pause();
   }
 }

@@ -16,7 +16,7 @@ import { MessageAssembly } from "./message-assembly.ts";
 import type { NativeConnection } from "./native-connection.ts";
 import { planRequest, rejectTimeout } from "./request-plan.ts";
 import type { RequestPlan } from "./request-plan.ts";
-import type { Call } from "./service.ts";
+import type { Call, CallTrace } from "./service.ts";
 
 /** Bytes of unfinished request messages that one connection may pin. */
 const ASSEMBLY_BYTES_MAX = 268_435_456;
@@ -32,6 +32,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   state: unknown = undefined;
   deadlineMs = Infinity;
   cancelled = false;
+  trace: CallTrace | null = null;
   deadlineNext: DeadlineEntry | null = null;
   deadlinePrevious: DeadlineEntry | null = null;
   deadlineSlot = -1;
@@ -60,6 +61,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.state = undefined;
     this.deadlineMs = Infinity;
     this.cancelled = false;
+    this.trace = null;
     this.#delivered = false;
     this.#ended = false;
     this.#handlerEnded = false;
@@ -268,6 +270,8 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   #start(): void {
     this.#delivered = true;
     this.#plan.counters.started++;
+    const { tracer } = this.#owner.shared;
+    if (tracer !== null) this.trace = tracer.begin(this, this.#plan.traceparent);
   }
 
   #deliverCompressed(flag: number, bytes: Uint8Array, start: number, end: number): void {
@@ -398,10 +402,15 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   #setStatus(grpcCode: number, message: string): void {
-    if (this.#delivered && !this.#ended) this.#plan.counters.handledByCode[grpcCode]++;
+    if (this.#delivered && !this.#ended) this.#countEnd(grpcCode);
     this.#ended = true;
     this.#grpcCode = grpcCode;
     this.#message = message;
+  }
+
+  #countEnd(grpcCode: number): void {
+    this.#plan.counters.handledByCode[grpcCode]++;
+    if (this.trace !== null) this.trace.ended(grpcCode);
   }
 
   /** Ends the call for a fault of the request. */
@@ -416,7 +425,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.#ended = true;
     this.cancelled = true;
     if (!this.#delivered) return;
-    this.#plan.counters.handledByCode[grpcCode]++;
+    this.#countEnd(grpcCode);
     this.#plan.method!.onCancel?.(this);
   }
 }

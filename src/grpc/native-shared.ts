@@ -7,7 +7,7 @@ import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { NativeCall } from "./native-call.ts";
 import type { PendingTotal } from "../http2/sender.ts";
 import type { NativeConnection } from "./native-connection.ts";
-import type { GrpcCounters, MethodCounters, ServiceTable, TransportLimits } from "./service.ts";
+import type { CallTracer, GrpcCounters, MethodCounters, ServiceTable, TransportLimits } from "./service.ts";
 
 /** Call objects kept for reuse. */
 const POOLED_CALLS_MAX = 4_096;
@@ -16,6 +16,8 @@ export class NativeShared {
   readonly services: ServiceTable;
   readonly limits: TransportLimits;
   readonly counters: GrpcCounters;
+  /** Null: no call is traced. */
+  readonly tracer: CallTracer | null;
   readonly chunks = new ChunkPool((bytes) => Buffer.allocUnsafeSlow(bytes));
   /** Connections that have output since the last {@link flush}. */
   readonly #dirty: NativeConnection[] = [];
@@ -33,12 +35,14 @@ export class NativeShared {
       readonly services: ServiceTable;
       readonly limits: TransportLimits;
       readonly counters?: GrpcCounters;
+      readonly tracer?: CallTracer;
     },
     onPendingExceeded: () => void,
   ) {
     this.services = options.services;
     this.limits = options.limits;
     this.counters = options.counters ?? new Map<string, MethodCounters>();
+    this.tracer = options.tracer ?? null;
     this.#onPendingExceeded = onPendingExceeded;
   }
 

@@ -22,6 +22,8 @@ export class RequestPlan {
   /** Of the answer: the request's own, with its subtype. */
   contentType = GRPC_CONTENT_TYPE;
   readonly counters: MethodCounters;
+  /** W3C trace context of the request. */
+  traceparent: string | undefined = undefined;
   /** Of the answer: 200 unless the request is rejected before gRPC begins. */
   readonly httpStatus: number;
   /** Status of a rejected call. */
@@ -74,6 +76,7 @@ export function planRequest(services: ServiceTable, counters: GrpcCounters, bloc
   }
   const plan = new RequestPlan(method, 200, GrpcCode.ok, "", counters.get(path));
   plan.contentType = contentType;
+  plan.traceparent = block.get("traceparent");
   plan.gzipRequest = encoding === "gzip";
   plan.gzipResponse = plan.gzipRequest && acceptsGzip(block.grpcAcceptEncoding);
   return plan;

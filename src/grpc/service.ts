@@ -16,6 +16,8 @@ export interface Call {
   readonly deadlineMs: number;
   /** Peer address, `host:port`. */
   readonly remote: string;
+  /** Set while the call is sampled for tracing; absent or null otherwise. */
+  readonly trace?: CallTrace | null;
   /** True once the client cancelled, the deadline passed or the connection broke; sends are ignored from then on. */
   readonly cancelled: boolean;
   /** First value of a request header (lower-case name), decoded on demand. */
@@ -37,6 +39,25 @@ export interface Call {
   pendingBytes(): number;
   /** Ends the call with a gRPC status. Trailers only, if nothing was sent. */
   end(grpcCode: number, message: string): void;
+}
+
+/** The trace that a sampled call is part of; its tracer made it. */
+export interface CallTrace {
+  /** Trace id (16 bytes) and the id of the call's own span (8). */
+  readonly context: Uint8Array;
+  /** Milliseconds of the clock that trace times are of. */
+  nowMs(): number;
+  /** The call has got its status. Once a call, by the transport. */
+  ended(grpcCode: number): void;
+}
+
+/** Decides which calls are sampled for tracing. */
+export interface CallTracer {
+  /**
+   * The trace of a call whose handler is about to see it, or null: not sampled.
+   * @param traceparent the W3C header, if the client sent one
+   */
+  begin(call: Call, traceparent: string | undefined): CallTrace | null;
 }
 
 /** A method's implementation: one long-lived object a method, no closure a call. */

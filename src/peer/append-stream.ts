@@ -45,7 +45,9 @@ export class AppendStreamEncoder implements StreamEncoder {
     const { index, logTerm, term } = message;
     const count = entryCount(message);
     out.ensure(1);
-    if (index === this.#index && logTerm === this.#term && logTerm === term) {
+    const isContinued = index === this.#index && logTerm === this.#term && logTerm === term;
+    // Traces have their place in whole messages only.
+    if (isContinued && message.traces === undefined) {
       out.bytes[out.length++] = ENTRIES;
       encodeEntries(out, message, count);
     } else {

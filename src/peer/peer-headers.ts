@@ -13,6 +13,9 @@ const ANCIENT_VERSION = "2.0.0";
 export const INCOMPATIBLE_VERSION = "incompatible version";
 export const CLUSTER_ID_MISMATCH = "cluster ID mismatch";
 
+/** A member of this program that sends it reads traces of messages; to others none are sent. etcd ignores the header. */
+export const TRACES_HEADER = "x-concord-traces";
+
 /** Who this member is to its peers. */
 export interface LocalMember {
   readonly memberId: bigint;
@@ -21,6 +24,8 @@ export interface LocalMember {
   readonly peerUrls: readonly string[];
   /** What X-Server-Version says; a released etcd version. */
   readonly serverVersion?: string;
+  /** It follows traces: peers that do so too may send them along with messages. */
+  readonly takesTraces?: boolean;
 }
 
 /** Headers of all requests to raft endpoints. */
@@ -31,6 +36,7 @@ export function requestHeaders(local: LocalMember): OutgoingHttpHeaders {
     "X-Min-Cluster-Version": MIN_CLUSTER_VERSION,
     "X-Etcd-Cluster-ID": formatId(local.clusterId),
     "X-PeerURLs": local.peerUrls.join(","),
+    ...(local.takesTraces === true ? { "X-Concord-Traces": "1" } : {}),
   };
 }
 

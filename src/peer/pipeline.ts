@@ -2,6 +2,7 @@
 
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { formatId } from "../cluster/identity.ts";
+import { withoutTraces } from "../raft/peer-traces.ts";
 import type { RaftMessage } from "../raft/raft.ts";
 import { OutputBuffer } from "./output-buffer.ts";
 import { readAll } from "./peer-client.ts";
@@ -30,7 +31,7 @@ export class Pipeline {
   send(message: RaftMessage): boolean {
     if (this.#queue.length >= PIPELINE_MESSAGES_MAX) return false;
     const out = this.#out;
-    encodeMessage(out, message);
+    encodeMessage(out, message.traces === undefined ? message : withoutTraces(message));
     this.#queue.push(Buffer.from(out.bytes.subarray(0, out.length)));
     out.length = 0;
     this.#next();

@@ -11,7 +11,7 @@ import { allowMethod, answer, answerError, answerJson, answerNotFound, limitBody
 import { readAll } from "./peer-client.ts";
 import type { PeerContext, Refusal } from "./peer-context.ts";
 import type { PeerCounters } from "./peer-counters.ts";
-import { checkCompatibility, headerOf, parseHexId } from "./peer-headers.ts";
+import { TRACES_HEADER, checkCompatibility, headerOf, parseHexId } from "./peer-headers.ts";
 import { PIPELINE_BODY_BYTES_MAX, SNAPSHOTS_RECEIVED_MAX } from "./peer-limits.ts";
 import { reasonOf } from "./peer-log.ts";
 import type { Peer } from "./peer.ts";
@@ -103,7 +103,8 @@ export class RaftHandlers {
       return answerError(response, 505, "HTTP/1.1 required");
     response.statusCode = 200;
     response.flushHeaders();
-    peer.writer(match[1] as StreamKind).attach(response, socket);
+    const takesTraces = headerOf(request.headers, TRACES_HEADER) !== "";
+    peer.writer(match[1] as StreamKind).attach(response, socket, takesTraces);
   }
 
   #message(request: IncomingMessage, response: ServerResponse): void {

@@ -8,6 +8,8 @@ import {
   type RaftMessage,
   type SnapshotMeta,
 } from "../raft/raft.ts";
+import { MESSAGE_TRACES_MAX } from "../raft/peer-traces.ts";
+import { TRACES_TAG_NUMBER, TRACE_ENTRY_BYTES } from "./raft-message-encode.ts";
 import { decodeConfState } from "../wal/wal-format.ts";
 import { EntryView } from "./entry-view.ts";
 
@@ -113,9 +115,28 @@ export class MessageDecoder {
       case 0x68:
         draft.vote = readId(reader);
         return;
+      case TRACES_TAG_NUMBER:
+        this.#traces(draft);
+        return;
       default:
         reader.skip(tag);
     }
+  }
+
+  /** What is not well-formed is no reason to refuse a message: it has no traces then. */
+  #traces(draft: Draft): void {
+    const reader = this.#reader;
+    const length = reader.length();
+    const count = length / TRACE_ENTRY_BYTES;
+    if (!reader.failed && Number.isInteger(count) && count > 0 && count <= MESSAGE_TRACES_MAX) {
+      const bytes = new Uint8Array(reader.bytes.subarray(reader.position, reader.position + length));
+      const view = new DataView(bytes.buffer);
+      draft.traces = Array.from({ length: count }, (_, i) => ({
+        position: view.getUint32(i * TRACE_ENTRY_BYTES, true),
+        context: bytes.subarray(i * TRACE_ENTRY_BYTES + 4, (i + 1) * TRACE_ENTRY_BYTES),
+      }));
+    }
+    reader.advance(length);
   }
 
   #nestedEntry(): void {

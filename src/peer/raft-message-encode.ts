@@ -5,7 +5,9 @@
 
 import { copyBytes } from "../base/copy-bytes.ts";
 import { varintBytes, writeVarint, writeVarint64 } from "../proto/wire.ts";
+import { type MessageTrace, MESSAGE_TRACES_MAX } from "../raft/peer-traces.ts";
 import { type EntryBatch, MessageType, type RaftMessage, type SnapshotMeta } from "../raft/raft.ts";
+import { TRACE_CONTEXT_BYTES } from "../ring/trace.ts";
 import { encodeConfState, writeEntryHeader } from "../wal/wal-format.ts";
 import type { OutputBuffer } from "./output-buffer.ts";
 
@@ -13,6 +15,15 @@ import type { OutputBuffer } from "./output-buffer.ts";
 export const ENTRY_OVERHEAD_BYTES_MAX = 26;
 /** Scalars of a message and the tags and lengths of its variable fields: 13 fields of at most 11 bytes. */
 const MESSAGE_OVERHEAD_BYTES_MAX = 160;
+
+/** `Message.traces`: field 1000, bytes. Each entry is u32 LE position, trace id, span id. */
+const TRACES_FIELD = 1000;
+const TRACES_TAG = Uint8Array.of(((TRACES_FIELD & 0xf) << 3) | 2 | 0x80, TRACES_FIELD >>> 4);
+/** The same as one number, as a reader of tags has it. */
+export const TRACES_TAG_NUMBER = (TRACES_FIELD << 3) | 2;
+const POSITION_BYTES = 4;
+/** Bytes of one trace in that field. */
+export const TRACE_ENTRY_BYTES = POSITION_BYTES + TRACE_CONTEXT_BYTES;
 
 const NO_DATA = new Uint8Array(0);
 
@@ -78,6 +89,22 @@ export function encodeMessage(
     at += context.length;
   }
   out.length = writeId(bytes, at, 0x68, message.vote);
+  if (message.traces !== undefined) encodeTraces(out, message.traces);
+}
+
+/** In a field that etcd does not know, and which is therefore sent only to those who do (decision 009). */
+function encodeTraces(out: OutputBuffer, traces: readonly MessageTrace[]): void {
+  const count = Math.min(traces.length, MESSAGE_TRACES_MAX);
+  const length = count * TRACE_ENTRY_BYTES;
+  out.ensure(TRACES_TAG.length + 10 + length);
+  const { bytes } = out;
+  bytes.set(TRACES_TAG, out.length);
+  let at = writeVarint(bytes, out.length + TRACES_TAG.length, length);
+  for (let i = 0; i < count; i++, at += TRACE_ENTRY_BYTES) {
+    bytes.writeUInt32LE(traces[i].position, at);
+    bytes.set(traces[i].context, at + POSITION_BYTES);
+  }
+  out.length = at;
 }
 
 function encodeEntries(out: OutputBuffer, message: RaftMessage): void {

@@ -12,6 +12,7 @@ import { formatId } from "../cluster/identity.ts";
 import type { RaftMessage } from "../raft/raft.ts";
 import { AppendStreamEncoder } from "./append-stream.ts";
 import { MessageStreamEncoder, type StreamEncoder } from "./message-stream.ts";
+import { withoutTraces } from "../raft/peer-traces.ts";
 import { OutputBuffer } from "./output-buffer.ts";
 import type { PeerParts } from "./peer-context.ts";
 import { STREAM_BYTES_MAX, STREAM_MESSAGES_MAX, STREAM_WRITE_BYTES } from "./peer-limits.ts";
@@ -50,10 +51,13 @@ export class StreamWriter {
     return this.#connection?.queuedBytes ?? 0;
   }
 
-  /** Takes over the answer to the peer's GET, whose headers are sent. An older one ends, and what waited on it is lost. */
-  attach(response: ServerResponse, socket: Socket): void {
+  /**
+   * Takes over the answer to the peer's GET, whose headers are sent. An older one ends, and what waited on it is lost.
+   * @param takesTraces the peer has said that it reads traces of messages
+   */
+  attach(response: ServerResponse, socket: Socket, takesTraces = false): void {
     this.close();
-    const connection = new StreamConnection(this.#kind, socket, this.#parts);
+    const connection = new StreamConnection(this.#kind, socket, this.#parts, takesTraces);
     this.#connection = connection;
     const { status, peerId, context } = this.#parts;
     status.activate();
@@ -104,6 +108,7 @@ class StreamConnection {
   readonly #socket: Socket;
   readonly #encoder: StreamEncoder;
   readonly #parts: PeerParts;
+  readonly #takesTraces: boolean;
   readonly #out = new OutputBuffer();
   /** Messages in {@link #out}. */
   #gathered = 0;
@@ -113,7 +118,8 @@ class StreamConnection {
   /** Calls of {@link #written} that are still to come for writes known to be taken. */
   #callbacksToSkip = 0;
 
-  constructor(kind: StreamKind, socket: Socket, parts: PeerParts) {
+  constructor(kind: StreamKind, socket: Socket, parts: PeerParts, takesTraces: boolean) {
+    this.#takesTraces = takesTraces;
     this.#socket = socket;
     this.#parts = parts;
     this.#encoder = kind === "msgapp" ? new AppendStreamEncoder() : new MessageStreamEncoder();
@@ -132,6 +138,7 @@ class StreamConnection {
     if (this.#queued + this.#gathered >= STREAM_MESSAGES_MAX) return false;
     if (this.#socket.writableLength + out.length > STREAM_BYTES_MAX) return false;
     this.#begin();
+    if (message.traces !== undefined && !this.#takesTraces) message = withoutTraces(message);
     this.#encoder.encode(out, message);
     this.#gathered++;
     if (out.length >= STREAM_WRITE_BYTES) this.flush();

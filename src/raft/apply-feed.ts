@@ -2,16 +2,16 @@ import { assert } from "../base/assert.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
+import { TRACE_PREFIX_BYTES } from "../ring/trace.ts";
 import { decodeConfChange } from "./core/conf-change-entry.ts";
 import type { EntryLog } from "./entry-log.ts";
 import { EntryType } from "./raft.ts";
 import type { ConfChange, EntryBatch } from "./raft.ts";
+import type { RaftTracer } from "./raft-tracer.ts";
 import type { ReadQueue } from "./read-queue.ts";
 
 /** f64 term, u32 type, u32 zero before the data of an entry record. */
 const ENTRY_PREFIX_BYTES = 16;
-/** Trace id and span id. */
-export const TRACE_CONTEXT_BYTES = 24;
 /** f64 term, u64 leader id, u32 1 if this member leads. */
 export const LEADER_BYTES = 20;
 
@@ -31,15 +31,21 @@ export class ApplyFeed {
   readonly #ring: RingWriter;
   readonly #entries: EntryLog;
   readonly #reads: ReadQueue;
-  /** Trace contexts of sampled proposals that are on their way, by entry index. */
-  readonly #traces = new Map<number, Uint8Array>();
+  readonly #tracer: RaftTracer | null;
   #handedIndex: number;
   #confChange: HeldConfChange | null = null;
   #written = false;
   #neededBytes = 0;
   #awaitsCommit = false;
 
-  constructor(ring: RingWriter, entries: EntryLog, reads: ReadQueue, appliedIndex: number) {
+  constructor(
+    ring: RingWriter,
+    entries: EntryLog,
+    reads: ReadQueue,
+    appliedIndex: number,
+    tracer: RaftTracer | null,
+  ) {
+    this.#tracer = tracer;
     this.#ring = ring;
     this.#entries = entries;
     this.#reads = reads;
@@ -70,7 +76,6 @@ export class ApplyFeed {
   restart(index: number): void {
     this.#handedIndex = index;
     this.#confChange = null;
-    this.#traces.clear();
   }
 
   /** Payload bytes that the first record without room needs, 0 if nothing waits for room. */
@@ -81,11 +86,6 @@ export class ApplyFeed {
   /** True if a conf change waits for its commit index to be durable. */
   get awaitsDurableCommit(): boolean {
     return this.#awaitsCommit;
-  }
-
-  /** Keeps the trace context of the proposal that became entry `index`. */
-  trace(index: number, context: Uint8Array): void {
-    this.#traces.set(index, context);
   }
 
   /** Hands over everything up to `index` and the reads that may go between and behind, as far as there is room. */
@@ -132,7 +132,11 @@ export class ApplyFeed {
   #handOverReads(): boolean {
     for (let read = this.#reads.firstReady(this.#handedIndex); read !== null;) {
       const { flags, requestId, payload } = read;
-      if (!this.#ring.write(RecordType.read, flags, requestId, payload, 0, payload.length)) {
+      const tracer = (flags & FLAG_TRACED) === 0 ? null : this.#tracer;
+      const sinceMs = tracer?.readHanding(payload) ?? 0;
+      const isWritten = this.#ring.write(RecordType.read, flags, requestId, payload, 0, payload.length);
+      tracer?.readHanded(payload, sinceMs, isWritten);
+      if (!isWritten) {
         this.#neededBytes = payload.length;
         return false;
       }
@@ -173,7 +177,10 @@ export class ApplyFeed {
   }
 
   #writeEntry(batch: EntryBatch, i: number, index: number): boolean {
-    if (this.#traces.size > 0 && this.#traces.has(index)) return this.#writeTracedEntry(batch, i, index);
+    if (this.#tracer?.isActive) {
+      const prefix = this.#tracer.handing(index, batch.term(i));
+      if (prefix !== null) return this.#writeTracedEntry(batch, i, index, prefix);
+    }
     const start = batch.dataStart(i);
     const end = batch.dataEnd(i);
     const length = ENTRY_PREFIX_BYTES + end - start;
@@ -190,9 +197,9 @@ export class ApplyFeed {
     return true;
   }
 
-  #writeTracedEntry(batch: EntryBatch, i: number, index: number): boolean {
-    if (!this.#writeLongEntry(batch, i, index, this.#traces.get(index) as Uint8Array)) return false;
-    this.#traces.delete(index);
+  #writeTracedEntry(batch: EntryBatch, i: number, index: number, prefix: Uint8Array): boolean {
+    if (!this.#writeLongEntry(batch, i, index, prefix)) return false;
+    this.#tracer?.handed(index);
     return true;
   }
 
@@ -200,7 +207,7 @@ export class ApplyFeed {
   #writeLongEntry(batch: EntryBatch, i: number, index: number, trace: Uint8Array | null): boolean {
     const start = batch.dataStart(i);
     const end = batch.dataEnd(i);
-    const prefix = (trace === null ? 0 : TRACE_CONTEXT_BYTES) + ENTRY_PREFIX_BYTES;
+    const prefix = (trace === null ? 0 : TRACE_PREFIX_BYTES) + ENTRY_PREFIX_BYTES;
     const length = prefix + end - start;
     assert(
       length <= this.#ring.payloadBytesMax,

@@ -1,6 +1,7 @@
 import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
 import type { Consensus, RaftMessage } from "./raft.ts";
+import type { RaftTracer } from "./raft-tracer.ts";
 
 /** What is known once the flush in flight has ended. */
 interface Flight {
@@ -22,13 +23,20 @@ export class FlushCycle {
   readonly #consensus: Consensus;
   readonly #storage: LogStorage;
   readonly #entries: EntryLog;
+  readonly #tracer: RaftTracer | null;
   #flight: Flight | null = null;
   /** Messages that the next flush will cover. */
   #afterFlush: RaftMessage[] = [];
   /** The member's term when the last flush began that has ended; a flush that made a new one durable must be told, see `entriesStored`. */
   #storedMemberTerm = -1;
 
-  constructor(consensus: Consensus, storage: LogStorage, entries: EntryLog) {
+  constructor(
+    consensus: Consensus,
+    storage: LogStorage,
+    entries: EntryLog,
+    tracer: RaftTracer | null | undefined = null,
+  ) {
+    this.#tracer = tracer ?? null;
     this.#consensus = consensus;
     this.#storage = storage;
     this.#entries = entries;
@@ -55,6 +63,7 @@ export class FlushCycle {
       messages: this.#afterFlush,
     };
     this.#afterFlush = [];
+    if (this.#tracer?.isActive) this.#tracer.flushBegins(lastIndex);
     return this.#entries.flush();
   }
 
@@ -63,6 +72,7 @@ export class FlushCycle {
     const { lastIndex, lastTerm, memberTerm, messages } = this.#flight as Flight;
     this.#flight = null;
     this.#entries.flushed(batch);
+    if (this.#tracer?.isActive) this.#tracer.flushEnded(lastIndex);
     if (batch.count > 0 || memberTerm !== this.#storedMemberTerm)
       this.#consensus.entriesStored(lastIndex, lastTerm, memberTerm);
     this.#storedMemberTerm = memberTerm;

@@ -27,6 +27,8 @@ export class Outbox {
 
   /** Sends messages to others. They are borrowed, snapshots excepted. */
   send(messages: readonly RaftMessage[]): void {
+    const { tracer } = this.#options;
+    if (tracer?.isActive) messages = tracer.outgoing(messages);
     if (!messages.some(({ type }) => type === MessageType.snap)) {
       this.#network.send(messages);
       return;

@@ -2,6 +2,7 @@ import { RecordType } from "../ring/record-types.ts";
 import type { MainFeed } from "./main-feed.ts";
 import type { PeerEvents } from "./peer-network.ts";
 import { type Consensus, MessageType, type RaftMessage, type SnapshotMeta } from "./raft.ts";
+import type { RaftTracer } from "./raft-tracer.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
 
@@ -10,6 +11,7 @@ export interface PeerIntakeParts {
   readonly consensus: Consensus;
   readonly main: MainFeed;
   readonly service: SnapshotService;
+  readonly tracer: RaftTracer | null;
   /** Made after the network that calls. */
   readonly sender: () => SnapshotSender;
   readonly onRemoved: () => void;
@@ -31,10 +33,12 @@ export class PeerIntake implements PeerEvents {
   }
 
   receive(message: RaftMessage): void {
-    const { consensus, isOpen, isOverloaded, onChange, onError } = this.#parts;
+    const { consensus, tracer, isOpen, isOverloaded, onChange, onError } = this.#parts;
     if (!isOpen() || (message.type === MessageType.prop && isOverloaded())) return;
     try {
+      const { lastIndex } = consensus;
       consensus.step(message);
+      tracer?.received(message, consensus, lastIndex);
     } catch (error) {
       onError(error);
     }

@@ -1,6 +1,7 @@
 import { MessageType, StepResult } from "./raft.ts";
 import type { Consensus, EntrySlice } from "./raft.ts";
 import { localMessage } from "./core/messages.ts";
+import type { MessageTrace } from "./peer-traces.ts";
 import { MergedBatch } from "./merged-batch.ts";
 
 /**
@@ -36,6 +37,11 @@ export class ProposalQueue {
     return this.#gathered.count > 0;
   }
 
+  /** How many proposals were gathered in this turn. */
+  get gathered(): number {
+    return this.#gathered.count;
+  }
+
   /** Keeps a copy until there is a leader. False if too many wait already. */
   wait(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
@@ -66,12 +72,19 @@ export class ProposalQueue {
     this.#gatheredIds.push(requestId);
   }
 
-  /** Forwards what was gathered, in messages of bounded size. `refuse` is told of each proposal that was dropped on the way. */
-  forward(consensus: Consensus, refuse: (requestId: number) => void): void {
+  /**
+   * Forwards what was gathered, in messages of bounded size. `refuse` is told of each proposal that was dropped on the way; `traces`
+   * says which of the next `count` from `from` on are sampled.
+   */
+  forward(
+    consensus: Consensus,
+    refuse: (requestId: number) => void,
+    traces?: (from: number, count: number) => readonly MessageTrace[],
+  ): void {
     const batch = this.#gathered;
     for (let from = 0; from < batch.count;) {
       const count = countUpTo(batch, from, FORWARD_BYTES_MAX);
-      if (propose(consensus, { batch, from, count }) === StepResult.proposalDropped)
+      if (propose(consensus, { batch, from, count }, traces?.(from, count)) === StepResult.proposalDropped)
         this.#gatheredIds.slice(from, from + count).forEach(refuse);
       from += count;
     }
@@ -82,10 +95,14 @@ export class ProposalQueue {
 }
 
 /** Proposes entries by a message, as forwarded and conf change proposals are. The core borrows them. Returns a StepResult. */
-export function propose(consensus: Consensus, slice: EntrySlice): number {
+export function propose(
+  consensus: Consensus,
+  slice: EntrySlice,
+  traces: readonly MessageTrace[] = [],
+): number {
   const message = localMessage(MessageType.prop, consensus.nodeId);
   message.entries = [slice];
-  return consensus.step(message);
+  return consensus.step(traces.length === 0 ? message : { ...message, traces });
 }
 
 /** How many entries from `from` on have at most `bytesMax`; at least one. */

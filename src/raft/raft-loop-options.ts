@@ -6,6 +6,7 @@ import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage } from "./log-storage.ts";
 import type { PeerEvents, PeerNetwork } from "./peer-network.ts";
 import type { Consensus } from "./raft.ts";
+import type { RaftTracer } from "./raft-tracer.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
 
 /** Where the loop sleeps; `Doorbell` is one. */
@@ -58,4 +59,6 @@ export interface RaftLoopOptions {
   readonly log: LoopLog;
   /** Where it counts, and after which time reads that wait count as slow; without, it does not count. */
   readonly metrics?: { readonly meters: RaftMeters; readonly slowReadMs: number };
+  /** Follows sampled requests; without, there are none. */
+  readonly tracer?: RaftTracer | null;
 }

@@ -4,6 +4,14 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { ErrorId } from "../base/errors.ts";
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
+import {
+  SpanCode,
+  SpanReporter,
+  TRACE_CONTEXT_BYTES,
+  TRACE_PREFIX_BYTES,
+  readSpanRecord,
+  writePrefix,
+} from "../ring/trace.ts";
 import { MemoryFileSystem } from "../wal/memory-file-system.ts";
 import { createWal, openWal } from "../wal/wal.ts";
 import type { Wal } from "../wal/wal.ts";
@@ -13,6 +21,7 @@ import { NullNetwork } from "./peer-network.ts";
 import { WAITING_PROPOSALS_MAX } from "./proposal-queue.ts";
 import type { RaftLoop } from "./raft-loop.ts";
 import { UNAPPLIED_BYTES_MAX } from "./raft-loop.ts";
+import { RaftTracer } from "./raft-tracer.ts";
 import type { EntryBatch } from "./raft.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
 import { startRaftLoop } from "./start-raft-loop.ts";
@@ -38,6 +47,8 @@ interface Member {
   fromWorkers: MemoryRing;
   toApply: MemoryRing;
   toMain: MemoryRing;
+  /** What main is told of sampled requests. */
+  spans: MemoryRing;
   log: string[];
 }
 
@@ -72,6 +83,7 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
     fromWorkers: new MemoryRing(1 << 16),
     toApply: new MemoryRing(options.applyRingBytes ?? 1 << 20),
     toMain: new MemoryRing(4096),
+    spans: new MemoryRing(1 << 16),
   };
   const log: string[] = [];
   const loop = startRaftLoop({
@@ -106,6 +118,7 @@ async function startMember(options: StartOptions = {}): Promise<Member> {
     callAfter: (_milliseconds, callback) => setImmediate(callback),
     yieldToEvents: () => nextTurn(),
     log: (_level, message) => log.push(message),
+    tracer: new RaftTracer(new SpanReporter(rings.spans, () => 7, new Prng(2))),
   });
   loop.done.catch(() => {});
   return { loop, wal, fileSystem, ...rings, log };
@@ -135,11 +148,11 @@ function take(ring: MemoryRing, recordsMax = 1e6): string[] {
     const name = Object.entries(RecordType).find(([, value]) => value === type)?.[0] ?? "?";
     const traced = (flags & FLAG_TRACED) !== 0;
     const trace = traced
-      ? ` traced ${Buffer.from(bytes.subarray(start, start + 24))
+      ? ` traced ${Buffer.from(bytes.subarray(start, start + TRACE_CONTEXT_BYTES))
           .toString("latin1")
           .trim()}`
       : "";
-    const at = traced ? start + 24 : start;
+    const at = traced ? start + TRACE_PREFIX_BYTES : start;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const rest = (from: number): string => new TextDecoder().decode(bytes.subarray(from, end));
     if (type === RecordType.entry)
@@ -306,16 +319,35 @@ describe("raft loop", () => {
     assert.deepEqual(take(member.toApply), [`entry 2/3 type 0 ${"x".repeat(1500)}`]);
   });
 
+  /** The prefix of a sampled request's record, sent at 5 ms. */
+  function prefix(context: string): string {
+    const bytes = new Uint8Array(TRACE_PREFIX_BYTES);
+    writePrefix(bytes, 0, Buffer.from(context.padEnd(TRACE_CONTEXT_BYTES)), 5);
+    return Buffer.from(bytes).toString("latin1");
+  }
+
   test("a sampled proposal's trace context travels with its entry and is not part of the log", async () => {
     const member = await startMember();
     await settle(member);
     take(member.toApply);
-    send(member, RecordType.propose, 1, "trace-id-and-span".padEnd(24) + "put a", FLAG_TRACED);
-    send(member, RecordType.read, 2, "read-trace".padEnd(24) + "get a", FLAG_TRACED);
+    send(member, RecordType.propose, 1, `${prefix("trace-id-and-span")}put a`, FLAG_TRACED);
+    send(member, RecordType.read, 2, `${prefix("read-trace")}get a`, FLAG_TRACED);
     await settle(member);
     assert.deepEqual(take(member.toApply), [
       "read 2 get a traced read-trace",
       "entry 2/3 type 0 put a traced trace-id-and-span",
+    ]);
+    const spans: string[] = [];
+    member.spans.drain((_type, _flags, _id, bytes, start) => {
+      const { code, context, startMs, endMs, value } = readSpanRecord(bytes, start);
+      spans.push(`${Buffer.from(context).toString("latin1", 0, 10)} ${code} ${startMs}-${endMs} ${value}`);
+    }, 100);
+    assert.deepEqual(spans, [
+      `trace-id-a ${SpanCode.ringMainToRaft} 5-7 0`,
+      `read-trace ${SpanCode.ringMainToRaft} 5-7 0`,
+      `trace-id-a ${SpanCode.propose} 7-7 3`,
+      `trace-id-a ${SpanCode.walFlush} 7-7 3`,
+      `trace-id-a ${SpanCode.commit} 7-7 3`,
     ]);
     await member.loop.stop();
     const { contents } = await openWal(DIRECTORY, 2, { fileSystem: member.fileSystem });

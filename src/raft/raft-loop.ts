@@ -87,7 +87,7 @@ export class RaftLoop {
   #leaderId = 0n;
   #appliedIndex: number;
   constructor(options: RaftLoopOptions) {
-    const { consensus, entries, appliedIndex, snapshots, tickMs } = options;
+    const { consensus, entries, appliedIndex, snapshots, tickMs, tracer = null } = options;
     this.#options = options;
     this.#consensus = consensus;
     this.#storage = options.storage;
@@ -101,14 +101,15 @@ export class RaftLoop {
       slowMs: options.metrics?.slowReadMs,
       meters: options.metrics?.meters,
     });
-    this.#apply = new ApplyFeed(options.toApply, entries, this.#reads.queue, appliedIndex);
+    this.#apply = new ApplyFeed(options.toApply, entries, this.#reads.queue, appliedIndex, tracer);
     this.#main = new MainFeed(options.toMain);
-    this.#flushes = new FlushCycle(consensus, options.storage, entries);
+    this.#flushes = new FlushCycle(consensus, options.storage, entries, tracer);
     this.#retention = new LogRetention(options);
     const peers = new PeerIntake({
       consensus,
       main: this.#main,
       service: snapshots,
+      tracer,
       sender: () => this.#outbox.snapshots,
       onRemoved: options.onRemoved,
       isOpen: () => !this.#failed && !this.#stopping,
@@ -129,6 +130,7 @@ export class RaftLoop {
       main: this.#main,
       reads: this.#reads,
       network: this.#network,
+      tracer,
       isInstalling: () => this.#snapshotsIn.isBusy,
       drainWorkers: () => this.#inboxes.drainWorkers(),
       // A snapshot that is being installed gets its own marker, and a conf change that is being applied has changed storage already.
@@ -167,6 +169,7 @@ export class RaftLoop {
     this.#consensus.tick();
     this.#reads.tick(this.#consensus);
     this.#outbox.snapshots.tick();
+    if (this.#options.tracer?.isActive) this.#options.tracer.tick();
     this.pump();
   }
 
@@ -402,6 +405,7 @@ export class RaftLoop {
   }
 
   #feedMain(): void {
+    this.#options.tracer?.publish();
     if (this.#main.send(this.#consensus) || this.#mainWaits) return;
     this.#mainWaits = true;
     this.#resumeWithRoom(this.#options.toMain, this.#main.neededBytes, () => (this.#mainWaits = false));

@@ -15,6 +15,8 @@
  * Read next: `core/raft-core.ts` (who implements it), `entry-log.ts` (entries in memory), `raft-loop.ts` (who drives it).
  */
 
+import type { MessageTrace } from "./peer-traces.ts";
+
 /** raftpb.EntryType. */
 export const EntryType = {
   normal: 0,
@@ -98,6 +100,8 @@ export interface RaftMessage {
   readonly entries: readonly EntrySlice[];
   readonly context: Uint8Array | null;
   readonly snapshot: SnapshotMeta | null;
+  /** Trace contexts of sampled entries among {@link entries}; absent if there are none. The core passes them on with a forwarded proposal. */
+  readonly traces?: readonly MessageTrace[];
 }
 
 /** A read that a quorum has confirmed: it may be answered once `index` is applied. `context` is what {@link Consensus.readIndex} was given. */

@@ -9,13 +9,15 @@ import { viewOf } from "../base/bytes.ts";
 import { ErrorId } from "../base/errors.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import type { RecordHandler } from "../ring/ring.ts";
-import { type ApplyFeed, TRACE_CONTEXT_BYTES } from "./apply-feed.ts";
+import { TRACE_PREFIX_BYTES, contextAt } from "../ring/trace.ts";
+import type { ApplyFeed } from "./apply-feed.ts";
 import { singleEntry } from "./core/packed-batch.ts";
 import type { MainFeed } from "./main-feed.ts";
 import type { PeerNetwork } from "./peer-network.ts";
 import { ProposalQueue, propose } from "./proposal-queue.ts";
 import { raftReport } from "./raft-report.ts";
 import { type Consensus, EntryType, StepResult } from "./raft.ts";
+import type { RaftTracer } from "./raft-tracer.ts";
 import type { ReadRounds } from "./read-rounds.ts";
 
 /** Most bytes of reads that wait for leadership to be confirmed or for room; at twice that, reads are refused. */
@@ -30,6 +32,7 @@ export interface RecordIntakeParts {
   readonly main: MainFeed;
   readonly reads: ReadRounds;
   readonly network: PeerNetwork;
+  readonly tracer: RaftTracer | null;
   /** A snapshot takes the place of the state: nothing goes to apply. */
   readonly isInstalling: () => boolean;
   /** Takes what the other threads have sent. */
@@ -107,16 +110,18 @@ export class RecordIntake {
   }
 
   #propose(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    const { consensus, tracer } = this.#parts;
     const isTraced = (flags & FLAG_TRACED) !== 0;
-    const dataStart = isTraced ? start + TRACE_CONTEXT_BYTES : start;
-    const consensus = this.#parts.consensus;
+    const dataStart = isTraced ? start + TRACE_PREFIX_BYTES : start;
     if (!consensus.isLeader) {
+      if (isTraced && consensus.leaderId !== 0n) tracer?.gathered(this.#proposals.gathered, bytes, start);
       this.#proposeElsewhere(EntryType.normal, requestId, bytes, dataStart, end);
       return;
     }
+    if (isTraced) tracer?.taken(bytes, start);
     const index = consensus.propose(EntryType.normal, bytes, dataStart, end);
     if (index === 0) this.#parts.main.refuse(requestId, ErrorId.proposalDropped);
-    else if (isTraced) this.#parts.apply.trace(index, bytes.slice(start, dataStart));
+    else if (isTraced) tracer?.proposed(index, consensus.term, contextAt(bytes, start));
   }
 
   /** What follows from leading in one term is never forwarded, and never proposed in another term. */
@@ -152,9 +157,13 @@ export class RecordIntake {
   /** What this turn gathered leaves in one message. */
   forwardProposals(): void {
     if (!this.#proposals.hasGathered) return;
-    this.#proposals.forward(this.#parts.consensus, (requestId) =>
-      this.#parts.main.refuse(requestId, ErrorId.proposalDropped),
+    const { consensus, main, tracer } = this.#parts;
+    this.#proposals.forward(
+      consensus,
+      (requestId) => main.refuse(requestId, ErrorId.proposalDropped),
+      tracer === null ? undefined : (from, count) => tracer.forwarded(from, count, consensus.leaderId),
     );
+    tracer?.gatheredGone();
   }
 
   /** There is a leader: what waited for one is proposed. */
@@ -167,6 +176,7 @@ export class RecordIntake {
   }
 
   #read(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    if ((flags & FLAG_TRACED) !== 0) this.#parts.tracer?.readTaken(bytes, start);
     const readIndex = this.#parts.consensus.immediateReadIndex();
     if (readIndex >= 0 && !this.#parts.isInstalling()) {
       if (this.#parts.apply.tryRead(readIndex, flags, requestId, bytes, start, end)) return;

@@ -59,6 +59,13 @@ export const RecordType = {
   raftStatus: 24,
   /** apply -> main. Payload: f64 appliedIndex, f64 revision, f64 compactRevision. Once a batch. */
   applyStatus: 25,
+  /** A span of a sampled request has ended. Payload: see `trace.ts`. raft, apply, storage, watch -> main. */
+  span: 27,
+  /**
+   * apply -> storage and apply -> watch: what came before it, back to the last such record or mark, is of a sampled request. Request id =
+   * entry index. Flagged as traced; no payload behind the prefix.
+   */
+  traced: 28,
   /** raft -> main. A peer's HTTP request that only main can answer. Request id: raft's own number. Payload: u8 PeerRequestKind, body. */
   peerRequest: 26,
 
@@ -209,5 +216,5 @@ export const WatchQueryKind = {
 
 /** Set on every part of a payload that was longer than a quarter of the ring, but the last. Ring-internal. */
 export const FLAG_MORE_PARTS = 1;
-/** The record begins with a trace context: trace id 16 bytes, span id 8 bytes. */
+/** The record is part of a sampled request and begins with its trace context; `trace.ts` has the layout. */
 export const FLAG_TRACED = 2;

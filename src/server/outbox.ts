@@ -1,4 +1,7 @@
+import type { CallTrace } from "../grpc/service.ts";
+import { FLAG_TRACED } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
+import { TRACE_PREFIX_BYTES, writePrefix } from "../ring/trace.ts";
 
 /**
  * Most bytes that wait in main for room in one ring. Sockets are paused as soon as anything waits, so this holds what had
@@ -8,6 +11,7 @@ export const OUTBOX_BYTES_MAX = 256 * 1024 * 1024;
 
 interface QueuedRecord {
   type: number;
+  flags: number;
   requestId: number;
   payload: Uint8Array;
 }
@@ -46,14 +50,22 @@ export class Outbox {
     this.#schedulePublish();
   }
 
-  /** Sends or queues a record; takes the payload over. Returns false when even the queue is full. */
-  write(type: number, requestId: number, payload: Uint8Array): boolean {
-    if (this.#queue.length === 0 && this.ring.write(type, 0, requestId, payload, 0, payload.length)) {
+  /**
+   * Sends or queues a record; takes the payload over. Returns false when even the queue is full.
+   * @param trace of a sampled call: its context goes in front of the payload
+   */
+  write(type: number, requestId: number, payload: Uint8Array, trace: CallTrace | null = null): boolean {
+    if (trace !== null) return this.#write(type, FLAG_TRACED, requestId, withPrefix(payload, trace));
+    return this.#write(type, 0, requestId, payload);
+  }
+
+  #write(type: number, flags: number, requestId: number, payload: Uint8Array): boolean {
+    if (this.#queue.length === 0 && this.ring.write(type, flags, requestId, payload, 0, payload.length)) {
       this.#schedulePublish();
       return true;
     }
     if (this.#queuedBytes + payload.length > OUTBOX_BYTES_MAX) return false;
-    this.#queue.push({ type, requestId, payload });
+    this.#queue.push({ type, flags, requestId, payload });
     this.#queuedBytes += payload.length;
     if (this.#queue.length === 1) {
       this.#onFull(true);
@@ -67,8 +79,8 @@ export class Outbox {
       await this.ring.roomAvailable(this.#queue[0].payload.length);
       let sent = 0;
       for (; sent < this.#queue.length; sent++) {
-        const { type, requestId, payload } = this.#queue[sent];
-        if (!this.ring.write(type, 0, requestId, payload, 0, payload.length)) break;
+        const { type, flags, requestId, payload } = this.#queue[sent];
+        if (!this.ring.write(type, flags, requestId, payload, 0, payload.length)) break;
         this.#queuedBytes -= payload.length;
       }
       this.#queue.splice(0, sent);
@@ -88,4 +100,11 @@ export class Outbox {
     this.#publishScheduled = false;
     this.ring.publish();
   };
+}
+
+function withPrefix(payload: Uint8Array, trace: CallTrace): Uint8Array {
+  const record = new Uint8Array(TRACE_PREFIX_BYTES + payload.length);
+  writePrefix(record, 0, trace.context, trace.nowMs());
+  record.set(payload, TRACE_PREFIX_BYTES);
+  return record;
 }

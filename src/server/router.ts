@@ -118,7 +118,8 @@ export class Router {
       this.fail(id, ErrorId.requestTooLarge);
       return;
     }
-    const offset = this.#toRaft.reserve(length);
+    const trace = call.trace ?? null;
+    const offset = trace === null ? this.#toRaft.reserve(length) : -1;
     if (offset >= 0) {
       writeRaftRequest(this.#toRaft.ring.bytes, offset, field, bytes, start, end, idLow, idHigh);
       this.#toRaft.commit(RecordType.propose, id, length);
@@ -126,7 +127,8 @@ export class Router {
     }
     const payload = new Uint8Array(length);
     writeRaftRequest(payload, 0, field, bytes, start, end, idLow, idHigh);
-    if (!this.#toRaft.write(RecordType.propose, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
+    if (!this.#toRaft.write(RecordType.propose, id, payload, trace))
+      this.fail(id, ErrorId.requestTooManyRequests);
   }
 
   /**
@@ -157,7 +159,8 @@ export class Router {
     if (id < 0) return;
     const outbox = linearizable ? this.#toRaft : this.#toApply;
     const length = 1 + end - start;
-    const offset = outbox.reserve(length);
+    const trace = call.trace ?? null;
+    const offset = trace === null ? outbox.reserve(length) : -1;
     if (offset >= 0) {
       const target = outbox.ring.bytes;
       target[offset] = kind;
@@ -168,7 +171,7 @@ export class Router {
     const payload = new Uint8Array(length);
     payload[0] = kind;
     payload.set(bytes.subarray(start, end), 1);
-    if (!outbox.write(RecordType.read, id, payload)) this.fail(id, ErrorId.requestTooManyRequests);
+    if (!outbox.write(RecordType.read, id, payload, trace)) this.fail(id, ErrorId.requestTooManyRequests);
   }
 
   /** Proposes a membership change; apply answers with the service's response. Its checks have been made. */

@@ -5,7 +5,8 @@
  */
 import { copyBytes } from "../base/copy-bytes.ts";
 import type { RevisionSink } from "../mvcc/store.ts";
-import { RecordType } from "../ring/record-types.ts";
+import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
+import { TRACE_PREFIX_BYTES, writePrefix } from "../ring/trace.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import { type BackendWriter, BUCKETS, type BucketName } from "../mvcc/backend.ts";
 import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";
@@ -18,6 +19,8 @@ export interface StorageSink extends RevisionSink {
   applied(consistentIndex: number, term: number, revision: number): void;
   /** Asks for a commit now; `token` comes back in the `committed` record (or is {@link DirectSink.servedToken}). */
   flush(token: number): void;
+  /** What was handed over last is of a sampled request, the entry `index`: its commit is to be reported. Not in memory mode. */
+  traced?(index: number, context: Uint8Array, sentMs: number): void;
   /** Once a batch: makes what was handed over visible to the storage thread. */
   publish(): void;
 }
@@ -88,6 +91,12 @@ export class RingSink implements StorageSink {
     record.set(key, BUCKET_HEADER_BYTES);
     record.set(value, BUCKET_HEADER_BYTES + key.length);
     this.#writeLong(type, record, record.length);
+  }
+
+  traced(index: number, context: Uint8Array, sentMs: number): void {
+    const offset = this.#reserve(TRACE_PREFIX_BYTES);
+    writePrefix(this.#ring.bytes, offset, context, sentMs);
+    this.#ring.commit(RecordType.traced, FLAG_TRACED, index, TRACE_PREFIX_BYTES);
   }
 
   applied(consistentIndex: number, term: number, revision: number): void {

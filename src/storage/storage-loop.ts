@@ -20,6 +20,7 @@ import { assert } from "../base/assert.ts";
 import { type BackendWriter, BUCKETS } from "../mvcc/backend.ts";
 import { viewOf } from "../base/bytes.ts";
 import type { ChangeTracker } from "./change-tracker.ts";
+import type { CommitTracer } from "./commit-tracer.ts";
 
 /** Records taken before the loop looks at the clock again: a few milliseconds of work. */
 const RECORDS_PER_TURN_MAX = 4096;
@@ -37,6 +38,8 @@ export interface StorageLoopOptions {
   readonly batchIntervalMs: number;
   /** `--backend-batch-limit`: puts and deletes after which the next entry's end commits. */
   readonly batchOpsMax: number;
+  /** Follows sampled requests; without, there are none. */
+  readonly tracer?: CommitTracer | null;
   /** Measures commits. */
   readonly clock: Clock;
   /** What the backend holds: `recover()`'s. */
@@ -164,6 +167,9 @@ export class StorageLoop {
     end: number,
   ): void => {
     switch (type) {
+      case RecordType.traced:
+        this.#options.tracer?.taken(requestId, bytes, start);
+        break;
       case RecordType.revisionPut:
       case RecordType.revisionDelete:
         this.#revisionRecord(type, bytes, start, end);
@@ -248,9 +254,12 @@ export class StorageLoop {
   }
 
   #commit(): void {
-    const before = this.#options.clock.monotonicMs();
+    const { clock, tracer } = this.#options;
+    tracer?.commitBegins();
+    const before = clock.monotonicMs();
     this.#backend.commit(this.#consistentIndex, this.#term);
-    this.#observeCommit(this.#options.clock.monotonicMs() - before);
+    this.#observeCommit(clock.monotonicMs() - before);
+    tracer?.committed(this.#consistentIndex);
     this.#tracker?.noteCommit();
     this.#dirty = false;
     this.#dueMs = Infinity;

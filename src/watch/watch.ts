@@ -24,6 +24,7 @@ import type { Prng } from "../base/prng.ts";
 import type { WatchMeters } from "../base/thread-meters.ts";
 import { RecordType, WatchEventFlag, WatchQueryKind } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
+import { type SpanReporter, SpanCode, contextAt } from "../ring/trace.ts";
 import { CatchUp, type StoreProgress } from "./catch-up.ts";
 import { decodeCreate, isEmptyRange } from "./create-request.ts";
 import { Delivery } from "./deliver.ts";
@@ -66,6 +67,8 @@ export interface WatchLoopOptions {
   readonly prng: Prng;
   /** Where it counts; without, it does not. */
   readonly meters?: WatchMeters;
+  /** Follows sampled requests; without, there are none. */
+  readonly spans?: SpanReporter | null;
 }
 
 /** Counters, for metrics. */
@@ -91,6 +94,8 @@ export class WatchLoop implements StoreProgress {
   readonly #batch: EventBatch;
   /** That revision; 0 = none. */
   #open = 0;
+  /** Trace context of the sampled request that made it; null if none did. */
+  #openContext: Uint8Array | null = null;
   #revision = 0;
   #compactRevision = -1;
   #committed: number;
@@ -202,6 +207,8 @@ export class WatchLoop implements StoreProgress {
         return this.#onEvent(bytes, start, end);
       case RecordType.watchMark:
         return this.#onMark(bytes, start);
+      case RecordType.traced:
+        return this.#onTraced(bytes, start);
       case RecordType.credit:
         return this.#onCredit(id, viewOf(bytes).getInt32(bytes.byteOffset + start, true));
       case RecordType.committed:
@@ -240,6 +247,10 @@ export class WatchLoop implements StoreProgress {
     const revision = this.#open;
     if (revision === 0) return;
     this.#open = 0;
+    const { spans } = this.#options;
+    const context = this.#openContext;
+    const startMs = context === null || !spans ? 0 : spans.nowMs();
+    const events = this.#batch.length;
     assert(revision > this.#revision, "events out of order", revision, this.#revision);
     this.#revision = revision;
     const batch = this.#batch;
@@ -254,6 +265,16 @@ export class WatchLoop implements StoreProgress {
       this.#delivery.toSynced(revision, batch);
     }
     batch.clear();
+    if (context === null || !spans) return;
+    this.#openContext = null;
+    spans.report(SpanCode.watchDeliver, context, startMs, spans.nowMs(), events);
+  }
+
+  /** The events of the open revision are all here, and of a sampled request. */
+  #onTraced(bytes: Uint8Array, start: number): void {
+    if (this.#open === 0 || !this.#options.spans) return;
+    this.#options.spans.reportWait(SpanCode.ringApplyToWatch, bytes, start);
+    this.#openContext = contextAt(bytes, start);
   }
 
   #match(event: number): void {
@@ -278,6 +299,7 @@ export class WatchLoop implements StoreProgress {
     // Events are missing, of the open revision perhaps too: everybody reads from behind the last whole one.
     this.#batch.clear();
     this.#open = 0;
+    this.#openContext = null;
     if (revision > this.#revision && this.#revision > 0) this.#registry.allFallBehind(this.#revision + 1);
     this.#window.reset(revision);
     this.#revision = revision;
