@@ -1,5 +1,5 @@
 /**
- * Cuts a stream of bytes into frames. A chunk is parsed where it lies; only a frame that is spread over chunks is copied
+ * Cuts a stream of bytes into frames. A piece is parsed where it lies; only a frame that is spread over pieces is copied
  * together first.
  */
 import { copyBytes } from "../base/copy-bytes.ts";
@@ -30,17 +30,17 @@ export class FrameAssembler {
     this.#parser = parser;
   }
 
-  /** Takes a chunk (borrowed) and hands on every frame that is complete now. False: the stream is malformed, or was closed. */
-  push(chunk: Uint8Array): boolean {
+  /** Takes `bytes[start, end)` (borrowed) and hands on every frame that is complete now. False: the stream is malformed, or was closed. */
+  push(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
     if (this.#length === 0) {
-      const rest = this.#consume(chunk, chunk.length);
+      const rest = this.#consume(bytes, start, end);
       if (rest === FRAME_MALFORMED) return false;
-      this.#append(chunk, rest);
+      if (rest < end) this.#append(bytes, rest, end);
       return true;
     }
-    this.#append(chunk, 0);
+    this.#append(bytes, start, end);
     if (this.#length < this.#parser.neededBytes) return true;
-    const rest = this.#consume(this.#pending, this.#length);
+    const rest = this.#consume(this.#pending, 0, this.#length);
     if (rest === FRAME_MALFORMED) return false;
     this.#pending.copyWithin(0, rest, this.#length);
     this.#length -= rest;
@@ -55,8 +55,8 @@ export class FrameAssembler {
   }
 
   /** Returns the offset of the first incomplete frame, or {@link FRAME_MALFORMED}. */
-  #consume(bytes: Uint8Array, end: number): number {
-    let at = 0;
+  #consume(bytes: Uint8Array, start: number, end: number): number {
+    let at = start;
     while (at < end) {
       if (this.#closed) return FRAME_MALFORMED;
       const length = this.#parser.parse(bytes, at, end);
@@ -67,14 +67,14 @@ export class FrameAssembler {
     return at;
   }
 
-  #append(chunk: Uint8Array, from: number): void {
-    const needed = this.#length + chunk.length - from;
+  #append(bytes: Uint8Array, start: number, end: number): void {
+    const needed = this.#length + end - start;
     if (needed > this.#pending.length) {
       const grown = new Uint8Array(Math.max(PENDING_BYTES_INITIAL, needed, this.#pending.length * 2));
       grown.set(this.#pending.subarray(0, this.#length));
       this.#pending = grown;
     }
-    copyBytes(chunk, from, chunk.length, this.#pending, this.#length);
+    copyBytes(bytes, start, end, this.#pending, this.#length);
     this.#length = needed;
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import type * as http from "node:http";
+import { type OnReadOpts, type Socket, connect } from "node:net";
 
 /** `import ... from "node:http"` would load undici for the module's named exports: 27 ms and 13 MB a thread that nobody uses. */
 const { Agent, createServer, request: httpRequest } = process.getBuiltinModule("node:http");
@@ -18,7 +19,7 @@ const IDLE_CONNECTION_MS = 4000;
 const TCP_KEEP_ALIVE_MS = 30_000;
 const IDLE_CONNECTIONS_MAX = 1024;
 /** Header block of a request or response; etcd's is a few hundred bytes, most of them peer URLs. */
-const HEADER_BYTES_MAX = 64 * 1024;
+export const HEADER_BYTES_MAX = 64 * 1024;
 
 /** Where a peer URL leads to. */
 export interface PeerAddress {
@@ -63,33 +64,47 @@ export interface PeerRequestOptions {
 
 /** Begins a request to a peer. Fails, by its `error` event, when no connection comes about in time. Throws on a bad URL. */
 export function openPeerRequest(url: string, options: PeerRequestOptions): http.ClientRequest {
-  const address = parsePeerUrl(url);
-  if (address.secure) throw new Error(`peer TLS is not supported yet: ${url}`);
-  const target =
-    address.socketPath === ""
-      ? { host: address.host, port: address.port }
-      : { socketPath: address.socketPath, host: "localhost" };
+  const address = addressOf(url);
   const request = httpRequest({
-    ...target,
+    ...(address.socketPath === ""
+      ? { host: address.host, port: address.port }
+      : { socketPath: address.socketPath, host: "localhost" }),
     method: options.method,
     path: options.path,
     headers: options.headers,
     agent: options.agent,
     maxHeaderSize: HEADER_BYTES_MAX,
   });
-  prepareSocket(request, options.dialTimeoutMs ?? DIAL_TIMEOUT_MS);
+  const timeoutMs = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
+  request.once("socket", (socket) => prepareSocket(socket, timeoutMs, (error) => request.destroy(error)));
   return request;
 }
 
-function prepareSocket(request: http.ClientRequest, timeoutMs: number): void {
-  request.once("socket", (socket) => {
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
-    if (!socket.connecting) return;
-    const timer = setTimeout(() => request.destroy(new Error("dial timeout")), timeoutMs);
-    socket.once("connect", () => clearTimeout(timer));
-    socket.once("close", () => clearTimeout(timer));
-  });
+/**
+ * Dials a peer, for a connection that is read without node:http. Fails, by its `error` event, when none comes about in time. Throws on
+ * a bad URL. `host` is what the Host header says.
+ */
+export function connectPeer(url: string, onread: OnReadOpts): { socket: Socket; host: string } {
+  const { host, port, socketPath } = addressOf(url);
+  const socket = connect(socketPath === "" ? { host, port, onread } : { path: socketPath, onread });
+  prepareSocket(socket, DIAL_TIMEOUT_MS, (error) => socket.destroy(error));
+  if (socketPath !== "") return { socket, host: "localhost" };
+  return { socket, host: `${host.includes(":") ? `[${host}]` : host}:${port}` };
+}
+
+function addressOf(url: string): PeerAddress {
+  const address = parsePeerUrl(url);
+  if (address.secure) throw new Error(`peer TLS is not supported yet: ${url}`);
+  return address;
+}
+
+function prepareSocket(socket: Socket, timeoutMs: number, giveUp: (error: Error) => void): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+  if (!socket.connecting) return;
+  const timer = setTimeout(() => giveUp(new Error("dial timeout")), timeoutMs);
+  socket.once("connect", () => clearTimeout(timer));
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** The server of a peer listener, not listening yet. */

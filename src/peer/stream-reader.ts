@@ -3,17 +3,16 @@
  * dialed again, one attempt in 100 ms, for as long as the peer is a member; an end of the stream is nothing special.
  */
 
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { formatId } from "../cluster/identity.ts";
 import type { RaftMessage } from "../raft/raft.ts";
 import { AppendStreamParser } from "./append-stream.ts";
 import { FrameAssembler } from "./frame-assembler.ts";
 import { MessageStreamParser } from "./message-stream.ts";
-import { readAll } from "./peer-client.ts";
 import type { PeerParts } from "./peer-context.ts";
 import { reasonOf } from "./peer-log.ts";
 import { majorMinor, serverVersionOf, supportsStreams } from "./peer-headers.ts";
-import { openPeerRequest } from "./peer-http.ts";
+import { PeerStream } from "./peer-stream.ts";
 import { SERVER_VERSION } from "../base/version.ts";
 import { MessageDecoder } from "./raft-message-decode.ts";
 import { STREAM_NAMES, type StreamKind } from "./stream-writer.ts";
@@ -21,12 +20,18 @@ import { STREAM_NAMES, type StreamKind } from "./stream-writer.ts";
 /** Body of a refusal: a line of text. */
 const REFUSAL_BYTES_MAX = 64 * 1024;
 
+/** An answer that is no stream. */
+interface Refusal {
+  readonly status: number;
+  text: string;
+}
+
 export class StreamReader {
   readonly #kind: StreamKind;
   readonly #parts: PeerParts;
   readonly #decoder = new MessageDecoder();
-  #request: ClientRequest | null = null;
-  #response: IncomingMessage | null = null;
+  #stream: PeerStream | null = null;
+  /** While the answer is one that brings messages. */
   #assembler: FrameAssembler | null = null;
   #redial: NodeJS.Timeout | undefined;
   #dialedMs = Number.NEGATIVE_INFINITY;
@@ -50,15 +55,14 @@ export class StreamReader {
     this.#stopped = true;
     clearTimeout(this.#redial);
     this.#assembler?.close();
-    this.#request?.destroy();
+    this.#stream?.destroy();
   }
 
   /** While paused nothing is read; the peer notices by its full socket only. */
   pause(paused: boolean): void {
     this.#paused = paused;
-    if (this.#response === null) return;
-    if (paused) this.#response.pause();
-    else this.#response.resume();
+    if (this.#assembler === null) return;
+    this.#stream?.pause(paused);
     this.#limitSilence();
   }
 
@@ -68,73 +72,55 @@ export class StreamReader {
     const url = picker.pick();
     const path = `/raft/stream/${this.#kind}/${formatId(context.local.memberId)}`;
     const headers = { ...context.headers, "X-Raft-To": formatId(peerId) };
-    const request = openPeerRequest(url, { method: "GET", path, headers, agent: false });
-    this.#request = request;
+    let refusal: Refusal | null = null;
+    this.#stream = new PeerStream(url, path, headers, {
+      answered: (status, answer) => (refusal = this.#answered(url, status, answer)),
+      data: (bytes, start, end) => {
+        if (refusal === null) this.#read(bytes, start, end);
+        else if (refusal.text.length < REFUSAL_BYTES_MAX)
+          refusal.text += Buffer.from(bytes.subarray(start, end)).toString();
+      },
+      closed: (error) => this.#closed(url, refusal, error),
+    });
     this.#limitSilence();
-    request.on("timeout", () => request.destroy(new Error("i/o timeout")));
-    request.on("error", (error) => this.#failed(url, error));
-    request.once("response", (response) => this.#answered(url, response));
-    request.once("close", () => this.#closed(request));
-    request.end();
   }
 
   /** The peer sends a link heartbeat thrice in this time. */
   #limitSilence(): void {
-    this.#request?.setTimeout(this.#paused ? 0 : this.#parts.context.timing.idleTimeoutMs);
+    this.#stream?.setTimeout(this.#paused ? 0 : this.#parts.context.timing.idleTimeoutMs);
   }
 
-  #answered(url: string, response: IncomingMessage): void {
-    const remote = serverVersionOf(response.headers);
+  /** Returns why it brings no messages, or null if it does. */
+  #answered(url: string, status: number, headers: IncomingHttpHeaders): Refusal | null {
+    const remote = serverVersionOf(headers);
     const { local } = this.#parts.context;
     if (remote < majorMinor(local.serverVersion ?? SERVER_VERSION) && !supportsStreams(remote)) {
-      this.#parts.picker.failed(url);
-      this.#logFailure("unsupported stream type");
-      response.destroy();
-    } else if (response.statusCode === 200) this.#read(response);
-    else this.#refused(url, response);
+      this.#stream?.destroy(new Error("unsupported stream type"));
+      return { status, text: "" };
+    }
+    if (status !== 200) return { status, text: "" };
+    this.#begin();
+    return null;
   }
 
-  #refused(url: string, response: IncomingMessage): void {
-    const { context, peerId } = this.#parts;
-    const request = this.#request;
-    readAll(response, REFUSAL_BYTES_MAX).then(
-      (body) => {
-        const text = Buffer.from(body).toString().replace(/\n$/, "");
-        if (response.statusCode === 410) {
-          context.log("error", "the member has been permanently removed from the cluster", {
-            "remote-peer-id": formatId(peerId),
-          });
-          context.removedFromCluster();
-        }
-        this.#failed(url, new Error(`${response.statusCode} ${text}`));
-      },
-      (error: unknown) => {
-        this.#failed(url, error);
-        request?.destroy();
-      },
-    );
-  }
-
-  #read(response: IncomingMessage): void {
+  #begin(): void {
     const { context, peerId, status } = this.#parts;
     status.activate();
     this.#lastFailure = "";
     context.log("info", "established TCP streaming connection with remote peer", this.#fields());
     const receive = (message: RaftMessage, bytes: number): void => this.#receive(message, bytes);
     const ids = { local: context.local.memberId, remote: peerId };
-    const assembler = new FrameAssembler(
+    this.#assembler = new FrameAssembler(
       this.#kind === "msgapp"
         ? new AppendStreamParser(this.#decoder, ids, receive)
         : new MessageStreamParser(this.#decoder, receive),
     );
-    this.#assembler = assembler;
-    this.#response = response;
-    response.on("data", (chunk: Buffer) => {
-      if (!assembler.push(chunk) && !this.#stopped) response.destroy(new Error("malformed stream"));
-    });
-    // An end, a reset and a malformed frame alike lead to `close` of the request, and to the next attempt.
-    response.on("error", (error) => this.#broken(error));
     if (this.#paused) this.pause(true);
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#assembler?.push(bytes, start, end) === false && !this.#stopped)
+      this.#stream?.destroy(new Error("malformed stream"));
   }
 
   #receive(message: RaftMessage, bytes: number): void {
@@ -159,16 +145,29 @@ export class StreamReader {
     this.#logFailure(reasonOf(error));
   }
 
-  #closed(request: ClientRequest): void {
-    if (this.#request !== request) return;
-    if (this.#response !== null) {
-      this.#parts.context.log("warn", "lost TCP streaming connection with remote peer", this.#fields());
-    }
+  /** An end, a reset and a malformed frame alike lead here, and to the next attempt. */
+  #closed(url: string, refusal: Refusal | null, error: Error | null): void {
+    const hasRead = this.#assembler !== null;
     this.#assembler?.close();
     this.#assembler = null;
-    this.#response = null;
-    this.#request = null;
+    this.#stream = null;
+    if (hasRead) {
+      if (error !== null) this.#broken(error);
+      this.#parts.context.log("warn", "lost TCP streaming connection with remote peer", this.#fields());
+    } else if (refusal !== null && error === null) this.#refused(url, refusal);
+    else this.#failed(url, error);
     if (!this.#stopped) this.start();
+  }
+
+  #refused(url: string, { status, text }: Refusal): void {
+    const { context, peerId } = this.#parts;
+    if (status === 410) {
+      context.log("error", "the member has been permanently removed from the cluster", {
+        "remote-peer-id": formatId(peerId),
+      });
+      context.removedFromCluster();
+    }
+    this.#failed(url, new Error(`${status} ${text.replace(/\n$/, "")}`));
   }
 
   #logFailure(reason: string): void {
