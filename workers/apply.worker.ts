@@ -6,7 +6,6 @@
  */
 
 import { flushCompileCache } from "node:module";
-import { workerData } from "node:worker_threads";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
 import type { CompactionHashes } from "../src/apply/apply-compaction.ts";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
@@ -30,14 +29,14 @@ import {
   type ApplyControl,
   type ReceivedSnapshot,
   type RaftOpened,
-  type WorkerData,
   exposeControl,
+  receiveWorkerData,
   threadLogger,
 } from "./control.ts";
 import { IndexCheckpoints } from "./index-checkpoint.ts";
 import { createSpanReporter } from "./span-reporter.ts";
 
-const { memory, options } = workerData as WorkerData;
+const { memory, options } = await receiveWorkerData();
 const logger = threadLogger(memory);
 const doorbell = new Doorbell(memory.doorbells.apply);
 const fromRaft = new SharedRingReader(memory.rings.raftToApply);

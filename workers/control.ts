@@ -5,12 +5,11 @@
 
 import * as Comlink from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
-import { parentPort, type Worker } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { ListenUrl } from "../src/config/urls.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import type { FoundingMember } from "../src/raft/bootstrap.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
-import type { Doorbell } from "../src/ring/doorbell.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import type { SnapshotDescription } from "../src/snapshot/snapshot.ts";
 import { type Logger, LogThreshold, workerLogger } from "../src/telemetry/logger.ts";
@@ -47,7 +46,14 @@ export type RingName =
   | "watchToApply"
   | "watchToMain";
 
-/** What every worker is started with. */
+/** What every worker is started with, before it is known what it shall do. */
+export interface ThreadStart {
+  readonly memory: SharedMemory;
+  /** Brings the {@link MemberOptions}, once. */
+  readonly start: MessagePort;
+}
+
+/** What every worker works with. */
 export interface WorkerData {
   readonly memory: SharedMemory;
   readonly options: MemberOptions;
@@ -159,6 +165,8 @@ export interface StorageControl {
    * database's place; resolves when the old file is let go of. Rejects with the cause, the database as it was.
    */
   finishDefragment(target: string, revision: number): Promise<void>;
+  /** Tells the watch thread of every commit from now on, and of what is committed already. */
+  followedByWatch(): void;
   /** Nothing comes of the copy: ends what {@link beginDefragment} began. */
   abandonDefragment(): Promise<void>;
   /** Ends the loop after committing everything that is in its ring, and closes the database. */
@@ -227,6 +235,14 @@ export interface WatchControl {
   stop(): Promise<void>;
 }
 
+/** Worker side: what this thread works with. Everything that it needs is loaded by the time this is called. */
+export async function receiveWorkerData(): Promise<WorkerData> {
+  const { memory, start } = workerData as ThreadStart;
+  const options = await new Promise<MemberOptions>((resolve) => start.once("message", resolve));
+  start.close();
+  return { memory, options };
+}
+
 /** Worker side: offers `control`, and what all threads have, to the supervisor. */
 export function exposeControl(control: StorageControl | ApplyControl | RaftControl | WatchControl): void {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
@@ -237,18 +253,4 @@ export function exposeControl(control: StorageControl | ApplyControl | RaftContr
 export function threadLogger(memory: SharedMemory): Logger {
   if (parentPort === null) throw new Error("a worker entry was started on the main thread");
   return workerLogger(parentPort, new LogThreshold(memory.logThreshold));
-}
-
-/** Supervisor side: the remote of one worker. `doorbell` is rung after each call, so that a blocked thread sees the message. */
-export function remoteControl<T extends object>(worker: Worker, doorbell: Doorbell): Comlink.Remote<T> {
-  const endpoint = nodeEndpoint(worker);
-  return Comlink.wrap<T>({
-    ...endpoint,
-    addEventListener: endpoint.addEventListener.bind(endpoint),
-    removeEventListener: endpoint.removeEventListener.bind(endpoint),
-    postMessage(message: unknown, transfer?: Parameters<typeof endpoint.postMessage>[1]) {
-      endpoint.postMessage(message, transfer);
-      doorbell.requestControl();
-    },
-  });
 }

@@ -10,15 +10,15 @@ import { DIAGNOSTICS, type ThreadDiagnostics } from "./thread-diagnostics.ts";
 type Reached = ThreadDiagnostics | Comlink.Remote<ThreadDiagnostics>;
 
 export class MemberProfiles implements ThreadProfiles {
-  readonly #threads: ReadonlyMap<string, Reached>;
+  readonly #workers: ReadonlyMap<string, Reached>;
 
-  /** @param workers those that run; main joins them */
+  /** @param workers those that run, at any time; main joins them */
   constructor(workers: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>) {
-    this.#threads = new Map<string, Reached>([["main", DIAGNOSTICS], ...workers]);
+    this.#workers = workers;
   }
 
   get threads(): readonly string[] {
-    return [...this.#threads.keys()];
+    return ["main", ...this.#workers.keys()];
   }
 
   async cpuProfiles(
@@ -44,7 +44,7 @@ export class MemberProfiles implements ThreadProfiles {
   }
 
   #thread(name: string): Reached {
-    const thread = this.#threads.get(name);
+    const thread = name === "main" ? DIAGNOSTICS : this.#workers.get(name);
     if (thread === undefined) throw new Error(`there is no thread ${name}`);
     return thread;
   }

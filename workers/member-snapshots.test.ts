@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { Worker } from "node:worker_threads";
 import { ErrorId } from "../src/base/errors.ts";
 import { viewOf } from "../src/base/bytes.ts";
 import { simpleConfState } from "../src/cluster/conf-state.ts";
@@ -25,18 +24,11 @@ import { writeRevisionKey } from "../src/storage/revision-key.ts";
 import { createWal } from "../src/wal/wal.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { waitFor } from "../test/support/wait.ts";
-import {
-  type ApplyControl,
-  type MemberOptions,
-  type StorageControl,
-  type WatchControl,
-  type WorkerData,
-  remoteControl,
-} from "./control.ts";
+import { type ApplyControl, type MemberOptions, type StorageControl, type WatchControl } from "./control.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
 import { LogThreshold } from "../src/telemetry/logger.ts";
 import { createSharedMemory } from "./shared-memory.ts";
-import { WORKER_URLS } from "./urls.ts";
+import { MemberThreads } from "./threads.ts";
 
 const BOUND_MS = 20_000;
 const MEMBER_ID = 0xa1n;
@@ -68,27 +60,21 @@ class Threads {
   readonly storage;
   readonly apply;
   readonly watch;
-  readonly #memory = createSharedMemory(1024 * 1024, LogThreshold.at("error"));
+  readonly #threads = new MemberThreads(createSharedMemory(1024 * 1024, LogThreshold.at("error")));
   readonly #toApply: SharedRingWriter;
   readonly #readsToApply: SharedRingWriter;
   readonly #inboxes: readonly SharedRingReader[];
 
   constructor(t: TestContext, options: MemberOptions) {
-    const { rings, doorbells } = this.#memory;
+    const { rings, doorbells } = this.#threads.memory;
     this.#toApply = new SharedRingWriter(rings.raftToApply, new Doorbell(doorbells.apply));
     this.#readsToApply = new SharedRingWriter(rings.mainToApply, new Doorbell(doorbells.apply));
     this.#inboxes = [rings.applyToMain, rings.storageToMain].map((ring) => new SharedRingReader(ring));
-    const start = <T extends object>(
-      name: "apply" | "storage" | "watch",
-    ): ReturnType<typeof remoteControl<T>> => {
-      const workerData: WorkerData = { memory: this.#memory, options };
-      const worker = new Worker(WORKER_URLS[name], { name, workerData });
-      t.after(() => worker.terminate());
-      return remoteControl<T>(worker, new Doorbell(doorbells[name]));
-    };
-    this.apply = start<ApplyControl>("apply");
-    this.storage = options.inMemory ? null : start<StorageControl>("storage");
-    this.watch = start<WatchControl>("watch");
+    t.after(() => this.#threads.terminate());
+    this.#threads.begin(options);
+    this.apply = this.#threads.control<ApplyControl>("apply");
+    this.storage = options.inMemory ? null : this.#threads.control<StorageControl>("storage");
+    this.watch = this.#threads.control<WatchControl>("watch");
     this.snapshots = new MemberSnapshots({
       options,
       apply: this.apply,
@@ -103,6 +89,7 @@ class Threads {
     const { revision } = await this.apply.open();
     if (recovered !== undefined) await this.storage?.run({ ...recovered, revision });
     await this.watch.run(revision);
+    await this.storage?.followedByWatch();
     await this.apply.run(RAFT_OPENED);
     this.snapshots.running(RAFT_OPENED);
   }

@@ -35,7 +35,7 @@ export interface MemberSnapshotsOptions {
   readonly apply: Comlink.Remote<ApplyControl>;
   /** Null when nothing is kept on disk. */
   readonly storage: Comlink.Remote<StorageControl> | null;
-  readonly watch: Comlink.Remote<WatchControl>;
+  readonly watch: Pick<WatchControl, "suspend" | "resume">;
   readonly log: Log;
 }
 

@@ -6,7 +6,6 @@
 
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
-import { workerData } from "node:worker_threads";
 import { Prng } from "../src/base/prng.ts";
 import { PeerTransport } from "../src/peer/peer-transport.ts";
 import type { PeerEvents } from "../src/raft/peer-network.ts";
@@ -17,11 +16,17 @@ import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { advanceElection } from "./advance-election.ts";
-import { type RaftControl, type Recovered, type WorkerData, exposeControl, threadLogger } from "./control.ts";
+import {
+  type RaftControl,
+  type Recovered,
+  exposeControl,
+  receiveWorkerData,
+  threadLogger,
+} from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
 import { createSpanReporter } from "./span-reporter.ts";
 
-const { memory, options } = workerData as WorkerData;
+const { memory, options } = await receiveWorkerData();
 const logger = threadLogger(memory);
 const log = (
   level: "debug" | "info" | "warn" | "error",

@@ -63,6 +63,8 @@ export interface ServeOptions {
   readonly diagnostics: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>;
   /** Null: no call is traced. */
   readonly tracing: Tracing | null;
+  /** Called with every stream of watches that opens. */
+  readonly onWatchStream: () => void;
 }
 
 /** The open doors of a member. */
@@ -74,7 +76,7 @@ export interface Serving {
 
 /** Starts to listen. Rejects, with nothing left listening, when an address cannot be bound. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { router, identity, config, log, snapshots, defragmenter, tracing } = options;
+  const { router, identity, config, log, snapshots, defragmenter, tracing, onWatchStream } = options;
   const storageVersion = (): string => detectedStorageVersion(router.status.clusterVersion);
   const reconfigurer = new Reconfigurer({
     router,
@@ -114,6 +116,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     requestTimeoutMs: config.requestTimeoutMs,
     txnOpsMax: config.txnOpsMax,
     electionTimeoutMs: config.electionTimeoutMs,
+    onWatchStream,
     quotaBackendBytes: quotaBytes(config),
     storageVersion,
     snapshots,

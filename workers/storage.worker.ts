@@ -7,7 +7,6 @@
 import { rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { dirname } from "node:path";
-import { workerData } from "node:worker_threads";
 import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
@@ -21,10 +20,10 @@ import { openLmdbReader } from "../src/storage/lmdb-reader.ts";
 import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
-import { type StorageControl, type WorkerData, exposeControl } from "./control.ts";
+import { type StorageControl, exposeControl, receiveWorkerData } from "./control.ts";
 import { createSpanReporter } from "./span-reporter.ts";
 
-const { memory, options } = workerData as WorkerData;
+const { memory, options } = await receiveWorkerData();
 const doorbell = new Doorbell(memory.doorbells.storage);
 const inbound = new SharedRingReader(memory.rings.applyToStorage);
 const toMain = new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main));
@@ -32,8 +31,8 @@ const outbound = [
   new SharedRingWriter(memory.rings.storageToApply, new Doorbell(memory.doorbells.apply)),
   new SharedRingWriter(memory.rings.storageToRaft, new Doorbell(memory.doorbells.raft)),
   toMain,
-  new SharedRingWriter(memory.rings.storageToWatch, new Doorbell(memory.doorbells.watch)),
 ];
+const toWatch = new SharedRingWriter(memory.rings.storageToWatch, new Doorbell(memory.doorbells.watch));
 
 let backend: LmdbWriter | null = null;
 let loop: StorageLoop;
@@ -187,6 +186,12 @@ const control: StorageControl = {
     const answered = (): void => void setImmediate(() => (awaitsCatchUp = false));
     promise.then(answered, answered);
     return promise;
+  },
+
+  followedByWatch(): void {
+    if (outbound.includes(toWatch)) return;
+    outbound.push(toWatch);
+    loop.announceCommit();
   },
 
   abandonDefragment: endDefragment,

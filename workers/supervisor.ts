@@ -10,7 +10,6 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
 import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
@@ -23,7 +22,6 @@ import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
 import { VersionMonitor } from "../src/server/version-monitor.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import type { LogRecord } from "../src/telemetry/logger.ts";
 import { type Tracing, startTracing } from "../src/telemetry/tracing.ts";
 import {
   type ApplyControl,
@@ -33,10 +31,7 @@ import {
   type Recovered,
   type SharedMemory,
   type StorageControl,
-  type ThreadName,
   type WatchControl,
-  type WorkerData,
-  remoteControl,
 } from "./control.ts";
 import { whenAborted } from "./abort.ts";
 import type { ClusterStart } from "./cluster-start.ts";
@@ -46,9 +41,8 @@ import { MemberDefragment } from "./member-defragment.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
-import { createSharedMemory } from "./shared-memory.ts";
-import type { ThreadDiagnostics } from "./thread-diagnostics.ts";
-import { WORKER_URLS } from "./urls.ts";
+import { type MemberThreads, startThreads } from "./threads.ts";
+import { WatchThread } from "./watch-thread.ts";
 
 /** A running member. */
 export interface Member {
@@ -68,34 +62,42 @@ export interface StartOptions {
   readonly mainFailed?: Promise<never>;
   /** Ends a start that may wait for ever (for other members, for a leader): it stops in order and rejects with the signal's reason. */
   readonly stop?: AbortSignal;
+  /** Threads that were started beforehand, to save time; the member's from now on. */
+  readonly threads?: MemberThreads;
 }
 
 /**
  * Starts a member. Rejects with a message that names the file or address and the cause; nothing is left running then. What can
  * be known beforehand (an address in use, flags or files that do not fit together) is found before any data is touched.
  */
-export async function startMember(
-  config: Config,
-  log: Log,
-  { mainFailed, stop = new AbortController().signal }: StartOptions = {},
-): Promise<Member> {
-  await probeAddresses([
+export async function startMember(config: Config, log: Log, options: StartOptions = {}): Promise<Member> {
+  const {
+    mainFailed,
+    stop = new AbortController().signal,
+    threads = startThreads(config, log.threshold),
+  } = options;
+  let supervisor: Supervisor | null = null;
+  try {
+    await checkAddresses(config);
+    checkFiles(config);
+    const search = findStart(config, log, stop);
+    const start = await (mainFailed === undefined ? search : Promise.race([search, mainFailed]));
+    supervisor = new Supervisor(config, log, threads, start);
+    mainFailed?.catch(supervisor.fail);
+    return await Promise.race([supervisor.start(stop), supervisor.failed]);
+  } catch (error) {
+    await (supervisor === null ? threads.terminate() : supervisor.abandon());
+    throw error;
+  }
+}
+
+function checkAddresses(config: Config): Promise<void> {
+  return probeAddresses([
     ...config.listenPeerUrls,
     ...config.listenClientUrls,
     ...config.listenClientHttpUrls,
     ...config.listenMetricsUrls,
   ]);
-  checkFiles(config);
-  const search = findStart(config, log, stop);
-  const start = await (mainFailed === undefined ? search : Promise.race([search, mainFailed]));
-  const supervisor = new Supervisor(config, log, start);
-  mainFailed?.catch(supervisor.fail);
-  try {
-    return await Promise.race([supervisor.start(stop), supervisor.failed]);
-  } catch (error) {
-    await supervisor.abandon();
-    throw error;
-  }
 }
 
 /** What a member finds that keeps nothing on disk. */
@@ -121,13 +123,6 @@ const VERSION_WAIT_MS = 1000;
 /** etcd's pause between applying the own removal and stopping: the others learn meanwhile that it is committed. */
 const REMOVED_GRACE_MS = 1000;
 
-/** A started thread. */
-interface Thread {
-  readonly worker: Worker;
-  /** Resolves when the thread is gone, however it ended. */
-  readonly ended: Promise<void>;
-}
-
 class Supervisor {
   /** Rejects when a worker dies. Nothing is left running soon after. */
   readonly failed: Promise<never>;
@@ -135,8 +130,7 @@ class Supervisor {
   readonly #log: Log;
   readonly #options: MemberOptions;
   readonly #memory: SharedMemory;
-  readonly #threads = new Map<ThreadName, Thread>();
-  readonly #diagnostics = new Map<ThreadName, Comlink.Remote<ThreadDiagnostics>>();
+  readonly #threads: MemberThreads;
   #reject: (error: Error) => void;
   readonly #files: MemberFiles | null;
   #router: Router | null = null;
@@ -151,10 +145,12 @@ class Supervisor {
   /** Ends the pump of main's rings. */
   #pumping = true;
 
-  constructor(config: Config, log: Log, start: ClusterStart | null) {
+  constructor(config: Config, log: Log, threads: MemberThreads, start: ClusterStart | null) {
     this.#config = config;
     this.#log = log;
-    this.#memory = createSharedMemory(config.requestBytesMax, log.threshold);
+    this.#threads = threads;
+    this.#memory = threads.memory;
+    threads.onLog = (record) => log.write(record);
     this.#files = config.inMemory ? null : openFiles(config);
     for (const warning of this.#files?.directory.warnings ?? []) log.warn(warning, {});
     this.#options = memberOptions(config, this.#files?.directory ?? null, start);
@@ -163,15 +159,21 @@ class Supervisor {
     this.#reject = reject;
     // Whoever waits for it sees the rejection; nobody waits while the member stops.
     promise.catch(() => undefined);
+    threads.failed.catch(this.fail);
   }
 
   async start(stop: AbortSignal): Promise<Member> {
     const { inMemory } = this.#options;
-    const raft = this.#startThread<RaftControl>("raft");
-    const apply = this.#startThread<ApplyControl>("apply");
-    const storage = inMemory ? null : this.#startThread<StorageControl>("storage");
+    this.#threads.begin(this.#options);
+    const raft = this.#threads.control<RaftControl>("raft");
+    const apply = this.#threads.control<ApplyControl>("apply");
+    const storage = inMemory ? null : this.#threads.control<StorageControl>("storage");
     this.#storage = storage;
-    const watch = this.#startThread<WatchControl>("watch");
+    const watch = new WatchThread({
+      startThread: () => this.#threads.control<WatchControl>("watch"),
+      followCommits: storage === null ? null : () => storage.followedByWatch(),
+      onFailure: this.fail,
+    });
 
     const snapshots = new MemberSnapshots({ options: this.#options, apply, storage, watch, log: this.#log });
     this.#snapshots = snapshots;
@@ -181,7 +183,7 @@ class Supervisor {
     const { identity } = log;
     this.#logStart(identity, opened);
     await storage?.run({ ...recovered, revision: opened.revision });
-    await watch.run(opened.revision);
+    watch.setCommitted(opened.revision);
     await apply.run(log);
     snapshots.running(log);
     const router = this.#createRouter(identity);
@@ -213,7 +215,8 @@ class Supervisor {
       snapshots,
       tracing: this.#tracing,
       defragmenter: new MemberDefragment({ options: this.#options, storage, pool: snapshots.pool }),
-      diagnostics: this.#diagnostics,
+      diagnostics: this.#threads.diagnostics,
+      onWatchStream: () => watch.want(),
     });
     // A thread died meanwhile: what has just been opened would outlive the member.
     if (this.#stopping) await this.#serving.stop();
@@ -269,26 +272,6 @@ class Supervisor {
     await sleep(REMOVED_GRACE_MS);
     this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
     this.#log.warn("data-dir used by this member must be removed", {});
-  }
-
-  #startThread<T extends object>(name: Exclude<ThreadName, "main">): Comlink.Remote<T> {
-    const workerData: WorkerData = { memory: this.#memory, options: this.#options };
-    const worker = new Worker(WORKER_URLS[name], { name, workerData });
-    const { promise: ended, resolve: hasEnded } = Promise.withResolvers<void>();
-    this.#threads.set(name, { worker, ended });
-    worker.on("error", (error) =>
-      this.fail(new Error(`thread ${name}: ${describe(error)}`, { cause: error })),
-    );
-    worker.on("exit", (code) => {
-      hasEnded();
-      if (!this.#stopping) this.fail(new Error(`thread ${name} ended with code ${code}`));
-    });
-    worker.on("message", (message: Partial<LogRecord>) => {
-      if (typeof message.msg === "string") this.#log.write(message as LogRecord);
-    });
-    const remote = remoteControl<T & ThreadDiagnostics>(worker, new Doorbell(this.#memory.doorbells[name]));
-    this.#diagnostics.set(name, remote);
-    return remote;
   }
 
   /** Ends the member: a thread has died. */
@@ -347,6 +330,7 @@ class Supervisor {
     // It has failed before.
     if (this.#stopping) return this.failed;
     this.#stopping = true;
+    this.#threads.expectEnd();
     this.#log.info("closing etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
     try {
       await Promise.race([this.#stopInOrder(threads), this.failed]);
@@ -375,6 +359,7 @@ class Supervisor {
 
   async #abandon(): Promise<void> {
     this.#stopping = true;
+    this.#threads.expectEnd();
     this.#router?.stop();
     this.#pumping = false;
     new Doorbell(this.#memory.doorbells.main).requestControl();
@@ -382,7 +367,7 @@ class Supervisor {
     await this.#snapshots?.close();
     await this.#tracing?.stop();
     await this.#closeDatabase();
-    await Promise.all([...this.#threads.values()].map(({ worker }) => worker.terminate()));
+    await this.#threads.terminate();
     this.#files?.release();
   }
 
@@ -391,9 +376,8 @@ class Supervisor {
    * would never end. So storage gives the transaction up first, unless it is gone already.
    */
   async #closeDatabase(): Promise<void> {
-    const thread = this.#threads.get("storage");
-    if (thread === undefined || this.#storage === null) return;
-    await Promise.race([this.#storage.abandon(), thread.ended]);
+    if (this.#storage === null) return;
+    await Promise.race([this.#storage.abandon(), this.#threads.ended("storage")]);
   }
 }
 
@@ -402,11 +386,7 @@ interface Threads {
   readonly raft: Comlink.Remote<RaftControl>;
   readonly apply: Comlink.Remote<ApplyControl>;
   readonly storage: Comlink.Remote<StorageControl> | null;
-  readonly watch: Comlink.Remote<WatchControl>;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  readonly watch: WatchThread;
 }
 
 function eventLoopTurn(): Promise<void> {

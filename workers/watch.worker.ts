@@ -6,7 +6,6 @@
 
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
-import { workerData } from "node:worker_threads";
 import { Prng } from "../src/base/prng.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
@@ -16,10 +15,10 @@ import { DatabaseHistory, type EventHistory } from "../src/watch/event-history.t
 import { WatchLoop } from "../src/watch/watch.ts";
 import { AskedHistory } from "../src/watch/watch-query.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
-import { type WatchControl, type WorkerData, exposeControl } from "./control.ts";
+import { type WatchControl, exposeControl, receiveWorkerData } from "./control.ts";
 import { createSpanReporter } from "./span-reporter.ts";
 
-const { memory, options } = workerData as WorkerData;
+const { memory, options } = await receiveWorkerData();
 const doorbell = new Doorbell(memory.doorbells.watch);
 const toApply = new SharedRingWriter(memory.rings.watchToApply, new Doorbell(memory.doorbells.apply));
 

@@ -18,6 +18,8 @@ export interface ServiceOptions extends MaintenanceOptions {
   readonly txnOpsMax: number;
   readonly reconfigurer: Reconfigurer;
   readonly electionTimeoutMs: number;
+  /** Called with every stream of watches that opens. */
+  readonly onWatchStream?: () => void;
   readonly space: SpaceGuard;
   /** Feature gate StopGRPCServiceOnDefrag. */
   readonly stopsOnDefrag: boolean;
@@ -30,6 +32,7 @@ export function createServiceTable(router: Router, options: ServiceOptions): Ser
   const watch = new WatchService(router, {
     ...options.identity,
     electionTimeoutMs: options.electionTimeoutMs,
+    ...(options.onWatchStream === undefined ? {} : { onOpen: options.onWatchStream }),
   });
   const handlers: MethodHandler[] = [
     ...kvMethods(router, options),

@@ -32,6 +32,8 @@ const CLOSE_RETRY_MS = 100;
 
 export interface WatchOptions extends MemberIdentity {
   readonly electionTimeoutMs: number;
+  /** Called with every stream that opens, before anything is asked on it: the watch thread is wanted. */
+  readonly onOpen?: () => void;
   /**
    * Why this call may not watch this range, as etcd says it in `cancel_reason`; null if it may. Asked once a watch.
    * `end`: as in the request, empty for a single key.
@@ -80,6 +82,7 @@ export class WatchService implements MethodHandler {
       return refuse(call, ErrorId.notSupportedForLearner);
     const requiresLeader = call.metadata("hasleader") === "true";
     if (requiresLeader && status.leaderId === 0n) return refuse(call, ErrorId.noLeader);
+    this.#options.onOpen?.();
     const number = this.#freeNumbers.pop() ?? this.#calls.length;
     const state: WatchCall = this.#windows.open(number, call);
     this.#calls[number] = state;

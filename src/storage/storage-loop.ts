@@ -85,7 +85,7 @@ export class StorageLoop {
   #dueMs = Infinity;
   #nowMs = 0;
   /** By outbound ring: an acknowledgement has to be written. */
-  readonly #unacknowledged: boolean[];
+  #unacknowledged: boolean[];
   #acknowledgedIndex: number;
   #acknowledgedRevision: number;
   #acknowledgedToken = 0;
@@ -146,6 +146,11 @@ export class StorageLoop {
     return true;
   }
 
+  /** Writes the newest acknowledgement into all rings, those that have come to {@link StorageLoopOptions.outbound} since too. */
+  announceCommit(): void {
+    this.#unacknowledged = this.#options.outbound.map(() => true);
+  }
+
   /**
    * Writes to `next`, which holds all that was committed, from now on, and tells everybody again what that is: what it takes has
    * changed. The backend of before is the caller's again.
@@ -154,7 +159,7 @@ export class StorageLoop {
     this.#backend = next;
     this.#tracker = null;
     this.#measure();
-    this.#unacknowledged.fill(true);
+    this.announceCommit();
   }
 
   /** One long-lived handler; `bytes` is borrowed. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 
-import { KV } from "../../src/proto/gen/rpc_pb.ts";
+import { KV, Watch } from "../../src/proto/gen/rpc_pb.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { startMember } from "../support/member.ts";
 import { memoryDir } from "../support/temp-dir.ts";
@@ -25,6 +25,13 @@ test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap 
   const base = `${member.clientUrl}/debug/pprof/`;
   const client = new EtcdClient(member.address);
   t.after(() => client.close());
+  // The watch thread is there once somebody watches.
+  let created = false;
+  const watch = client.stream(Watch.method.watch, () => (created = true));
+  watch.send({
+    requestUnion: { case: "createRequest", value: { key: new TextEncoder().encode("watched") } },
+  });
+  await waitFor("the watch", 5000, () => created || undefined);
   const value = new Uint8Array(1000);
   const profiled = new AbortController();
   const load = (async (): Promise<void> => {

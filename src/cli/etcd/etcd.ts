@@ -7,6 +7,7 @@
 import { flushCompileCache } from "node:module";
 
 import type { Config } from "../../config/config.ts";
+import type { Member } from "../../../workers/supervisor.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { logLevelOf, readOptions } from "./options.ts";
 
@@ -30,10 +31,13 @@ async function runMember(config: Config, log: Log): Promise<number> {
   });
   process.on("SIGUSR2", () => toggleDebug(log, config));
   const mainFailed = waitForUncaughtError();
-  const { startMember } = await import("../../../workers/supervisor.ts");
-  let member: Awaited<ReturnType<typeof startMember>>;
+  let member: Member;
   try {
-    member = await startMember(config, log, { mainFailed, stop: stopping.signal });
+    // The threads load their code while this one loads the rest of its own.
+    const { startThreads } = await import("../../../workers/threads.ts");
+    const threads = startThreads(config, log.threshold);
+    const { startMember } = await import("../../../workers/supervisor.ts");
+    member = await startMember(config, log, { mainFailed, stop: stopping.signal, threads });
   } catch (error) {
     if (stopping.signal.aborted && error === stopping.signal.reason) return 0;
     // etcd's words for any reason why a member cannot start.
