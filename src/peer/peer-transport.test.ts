@@ -65,6 +65,37 @@ test("without streams, messages go by POST", async (t) => {
   assert.equal((await one.inbox.awaitMessages(MessageType.appResp))[0].index, 7);
 });
 
+test("traces go along with messages to those who have said that they read them, and to nobody else", async (t) => {
+  const one = await startMember(t, 1n);
+  const two = await startMember(t, 2n, { takesTraces: true });
+  await connect(one, two);
+  const traces = [{ position: 1, context: new Uint8Array(24).map((_, i) => 200 + i) }];
+  one.transport.send([
+    append(1n, 2n, 0, ["a", "b"]),
+    { ...append(1n, 2n, 2, ["c", "d"]), traces },
+    append(1n, 2n, 4, ["e"]),
+  ]);
+  two.transport.send([
+    append(2n, 1n, 0, ["a", "b"]),
+    { ...append(2n, 1n, 2, ["c", "d"]), traces },
+    append(2n, 1n, 4, ["e"]),
+  ]);
+  for (const [{ inbox }, expected] of [
+    [two, [undefined, traces, undefined]],
+    [one, [undefined, undefined, undefined]],
+  ] as const) {
+    const appends = await inbox.awaitMessages(MessageType.app, 3);
+    assert.deepEqual(
+      appends.map(({ texts }) => texts.join("")),
+      ["ab", "cd", "e"],
+    );
+    assert.deepEqual(
+      appends.map(({ traces }) => traces),
+      expected,
+    );
+  }
+});
+
 test("of several MsgAppResp to one receiver in a batch only the last leaves", async (t) => {
   const one = await startMember(t, 1n);
   const two = await startMember(t, 2n);

@@ -192,6 +192,24 @@ test("the variant of etcd 3.5: an empty snapshot in every message, no vote", () 
   assert.deepEqual(decoded, message({ type: MessageType.heartbeat }));
 });
 
+test("traces of a message are read back; a field that is none of ours is passed over", () => {
+  const context = (first: number): Uint8Array => new Uint8Array(24).map((_, i) => first + i);
+  const traces = [
+    { position: 0, context: context(1) },
+    { position: 70_000, context: context(100) },
+  ];
+  const given = message({ type: MessageType.prop, to: 1n, from: 2n, traces });
+  const out = new OutputBuffer();
+  encodeMessage(out, given);
+  const hex = Buffer.from(out.bytes.subarray(0, out.length)).toString("hex");
+  assert.ok(hex.includes("c23e38"), "field 1000, 56 bytes");
+  assert.deepEqual(decode(hex), given);
+  const plain = message({ type: MessageType.prop });
+  for (const none of ["c23e00", "c23e03aabbcc", `c23e1d${"00".repeat(29)}`])
+    assert.deepEqual(decode(`0802${none}`), plain);
+  assert.equal(decode("0802c23e1c00"), null, "cut short");
+});
+
 test("unknown fields are skipped, and responses are not read", () => {
   assert.deepEqual(
     decode("080810017200f801011802"),

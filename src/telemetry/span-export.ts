@@ -19,7 +19,7 @@ const QUEUE_SPANS_MAX = 4096;
 const BATCH_SPANS_MAX = 512;
 const BATCH_DELAY_MS = 1000;
 /** How long a collector may take. */
-const EXPORT_TIMEOUT_MS = 10_000;
+const EXPORT_TIMEOUT_MS = 5000;
 /** Between two lines about a collector that does not take spans. */
 const FAILURE_LOG_INTERVAL_MS = 60_000;
 /** How long the end of the member waits for the last spans to leave. */

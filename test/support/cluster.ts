@@ -26,6 +26,8 @@ export interface ClusterOptions {
   /** By name; ours, unless given. */
   readonly program?: (name: string) => Program | undefined;
   readonly args?: readonly string[];
+  /** Of one member, by name. */
+  readonly argsOf?: (name: string) => readonly string[];
   /** One namespace a member; loopback unless given. */
   readonly namespaces?: Namespaces;
   /** Data in memory: quicker, and it survives kill -9. Off for tests of the disk. */
@@ -249,6 +251,7 @@ export class TestCluster {
         `--heartbeat-interval=${HEARTBEAT_MS}`,
         `--election-timeout=${ELECTION_MS}`,
         ...(this.options.args ?? []),
+        ...(this.options.argsOf?.(seat.name) ?? []),
         ...args,
       ],
       ...(program && { program }),

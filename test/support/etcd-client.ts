@@ -101,14 +101,21 @@ export class EtcdClient {
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<MessageShape<O>> {
     const path = `/${method.parent.typeName}/${method.name}`;
     const bytes = toBinary(method.input, create(method.input, request));
-    return fromBinary(method.output, await this.callBytes(path, bytes));
+    return fromBinary(method.output, await this.callBytes(path, bytes, headers));
   }
 
   /** One unary call of the given request bytes; the response's bytes. */
-  callBytes(path: string, request: Uint8Array): Promise<Buffer> {
+  callBytes(
+    path: string,
+    request: Uint8Array,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Buffer> {
+    const metadata = new grpc.Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
     const deadline = Date.now() + this.#deadlineMs;
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest(
@@ -116,6 +123,7 @@ export class EtcdClient {
         identity,
         identity,
         Buffer.from(request),
+        metadata,
         { deadline },
         (error, response) => {
           if (error !== null) reject(error);

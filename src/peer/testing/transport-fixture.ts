@@ -93,6 +93,7 @@ export async function startMember(
     clusterId?: bigint;
     serverVersion?: string;
     port?: number;
+    takesTraces?: boolean;
   } = {},
 ): Promise<TestMember> {
   const url = `http://127.0.0.1:${overrides.port ?? (await freePort())}`;
@@ -104,6 +105,7 @@ export async function startMember(
       memberId: id,
       clusterId: overrides.clusterId ?? CLUSTER_ID,
       peerUrls: [url],
+      takesTraces: overrides.takesTraces ?? false,
       ...(overrides.serverVersion === undefined ? {} : { serverVersion: overrides.serverVersion }),
     },
     listenUrls: [url],
