@@ -8,7 +8,11 @@
 import { flushCompileCache } from "node:module";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
 import type { CompactionHashes } from "../src/apply/apply-compaction.ts";
-import { ApplyLoop } from "../src/apply/apply-loop.ts";
+import { ApplyLoop, type SlowApply } from "../src/apply/apply-loop.ts";
+import { ERRORS, ErrorId } from "../src/base/errors.ts";
+import { openMeters } from "../src/base/meters.ts";
+import { APPLY_LAYOUT } from "../src/base/thread-meters.ts";
+import { formatGoDuration } from "../src/config/go-values.ts";
 import { ApplyMachine } from "../src/apply/apply-machine.ts";
 import { LeaseDuties } from "../src/apply/lease-duties.ts";
 import { MembershipFeed } from "../src/apply/membership-feed.ts";
@@ -155,7 +159,20 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
         electionTimeoutMs: options.electionTicks * options.tickMs,
       }),
     nowMs: () => performance.now(),
+    metrics: { meters: openMeters(APPLY_LAYOUT), slowMs: options.warningApplyDurationMs },
+    onSlow: logSlow,
     onCommitted: () => reader.refresh(),
+  });
+}
+
+function logSlow({ tookMs, prefix, request, errorId }: SlowApply): void {
+  logger.warn("apply request took too long", {
+    took: formatGoDuration(tookMs),
+    "expected-duration": formatGoDuration(options.warningApplyDurationMs),
+    prefix,
+    request,
+    response: "",
+    ...(errorId === ErrorId.none ? {} : { error: ERRORS[errorId].message }),
   });
 }
 

@@ -127,6 +127,8 @@ export interface MemberOptions {
   /** Longest request message, gRPC's overhead included: longer watch responses are split where that is asked for. */
   readonly receiveBytesMax: number;
   readonly watchProgressIntervalMs: number;
+  /** What takes apply longer is logged. */
+  readonly warningApplyDurationMs: number;
   /** Threads report spans of sampled requests. */
   readonly tracing: boolean;
 }

@@ -86,6 +86,7 @@ export function memberOptions(
     raftReadTimeoutMs: config.raftReadTimeoutMs,
     raftWriteTimeoutMs: config.raftWriteTimeoutMs,
     receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
+    warningApplyDurationMs: config.warningApplyDurationMs,
     watchProgressIntervalMs: config.watchProgressNotifyIntervalMs,
   };
 }

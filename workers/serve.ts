@@ -26,6 +26,7 @@ import {
 import { promoteHandler } from "../src/server/peer-promote.ts";
 import { Reconfigurer } from "../src/server/reconfigurer.ts";
 import type { Router } from "../src/server/router.ts";
+import { SlowRequests } from "../src/server/slow-requests.ts";
 import { logQuota, SpaceGuard } from "../src/server/space-guard.ts";
 import { createServiceTable } from "../src/server/services.ts";
 import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
@@ -135,6 +136,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     services,
     counters,
     ...(tracing === null ? {} : { tracer: tracing.tracer }),
+    watcher: new SlowRequests({ router, log, warningMs: config.warningUnaryRequestDurationMs }),
     limits: {
       receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
       concurrentStreamsMax: config.concurrentStreamsMax,

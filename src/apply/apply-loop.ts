@@ -9,9 +9,12 @@
 
 import { viewOf } from "../base/bytes.ts";
 import { ErrorId } from "../base/errors.ts";
+import { RateBudget } from "../base/rate-budget.ts";
 import type { ApplyMeters } from "../base/thread-meters.ts";
+import { describeRaftRequest, describeRequest } from "../proto/describe-request.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
+import { RaftField } from "../proto/raft-request.ts";
 import { FLAG_TRACED, ReadKind, RecordType } from "../ring/record-types.ts";
 import { type SpanReporter, SpanCode, TRACE_PREFIX_BYTES, contextAt } from "../ring/trace.ts";
 import type { Doorbell } from "../ring/doorbell.ts";
@@ -29,6 +32,10 @@ import type { WatchFeed } from "./watch-feed.ts";
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
 const APPLY_STATUS_BYTES = 24;
+/** Of what was slow, this much is told in a second: lines go through main's event loop, and must not flood it. */
+const SLOW_LINES_PER_SECOND_MAX = 100;
+/** No ReadKind: a committed entry. */
+const ENTRY = -1;
 /** raftpb.EntryType */
 const ENTRY_NORMAL = 0;
 const COMMITTED_BYTES = 32;
@@ -49,6 +56,17 @@ export interface DirectCommits {
   readonly committedRevision: number;
   readonly servedToken: number;
   size(): { readonly allocatedBytes: number; readonly inUseBytes: number };
+}
+
+/** What took long: an entry, or a client's read. */
+export interface SlowApply {
+  readonly tookMs: number;
+  /** etcd's word for what it was; empty for an entry. */
+  readonly prefix: string;
+  /** As etcd shows it (`describeRequest`). */
+  readonly request: string;
+  /** ErrorId that it was answered. */
+  readonly errorId: number;
 }
 
 export interface ApplyLoopOptions {
@@ -76,6 +94,8 @@ export interface ApplyLoopOptions {
   readonly nowMs?: () => number;
   /** Where it counts, and the time beyond which an apply is slow; needs {@link nowMs}. */
   readonly metrics?: { readonly meters: ApplyMeters; readonly slowMs: number };
+  /** Told of what took longer than that; needs {@link metrics}. */
+  readonly onSlow?: (slow: SlowApply) => void;
   /** Storage has committed: newer values can be read from it. Called before the store forgets them. */
   readonly onCommitted: () => void;
 }
@@ -94,6 +114,7 @@ export class ApplyLoop {
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
   #slices = 0;
+  readonly #slowLines = new RateBudget(SLOW_LINES_PER_SECOND_MAX);
   readonly #timer: ApplyTimer | null;
 
   constructor(options: ApplyLoopOptions) {
@@ -324,7 +345,8 @@ export class ApplyLoop {
         const entryType = view.getUint32(at + 8, true);
         machine.applyEntry(id, this.#term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
         this.#appliedIndex = id;
-        this.#timer?.applied(machine.appliedField, machine.lastError);
+        if (this.#timer?.applied(machine.appliedField, machine.lastError) === true)
+          this.#tellSlow(ENTRY, bytes, start + ENTRY_HEAD_BYTES, end);
         // The next leader's time begins.
         if (end === start + ENTRY_HEAD_BYTES && entryType === ENTRY_NORMAL)
           this.#options.leaseDuties?.noteEmptyEntry(this.#term);
@@ -372,7 +394,23 @@ export class ApplyLoop {
     } else if (kind === ReadKind.hash) this.#options.hashes.requestWhole(id);
     else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
     else machine.read(id, kind, bytes, start + 1, end);
-    this.#timer?.read(kind, machine.lastError);
+    if (this.#timer?.read(kind, machine.lastError) !== true) return;
+    this.#tellSlow(kind, bytes, start + 1, end);
+  }
+
+  /** `kind`: what `bytes[start, end)` is, of ReadKind or {@link ENTRY}. */
+  #tellSlow(kind: number, bytes: Uint8Array, start: number, end: number): void {
+    const { machine, onSlow, nowMs } = this.#options;
+    if (onSlow === undefined || nowMs === undefined || !this.#slowLines.take(nowMs())) return;
+    const tookMs = this.#timer?.tookMs ?? 0;
+    const errorId = machine.lastError;
+    if (kind === ENTRY) {
+      onSlow({ tookMs, prefix: "", request: describeRaftRequest(bytes, start, end), errorId });
+    } else {
+      const [prefix, field] =
+        kind === ReadKind.range ? ["read-only range ", RaftField.range] : ["read-only txn ", RaftField.txn];
+      onSlow({ tookMs, prefix, request: describeRequest(field, bytes, start, end), errorId });
+    }
   }
 
   readonly #onStorageRecord = (

@@ -132,7 +132,6 @@ export const EXPERIMENTAL_FLAGS = [
     type: "duration",
     default: "100ms",
     field: "warningApplyDurationMs",
-    noEffectYet: true,
     help: "Log slow applies above this.",
   },
   {

@@ -91,7 +91,6 @@ export const LOGGING_FLAGS = [
     type: "duration",
     default: "0s",
     field: "warningUnaryRequestDurationMs",
-    noEffectYet: true,
     help: "Log slow unary RPCs above this.",
   },
 ] as const satisfies readonly FlagRow[];

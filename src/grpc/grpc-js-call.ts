@@ -3,7 +3,9 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
-import type { Call, CallTrace, CallTracer, MethodCounters, MethodHandler } from "./service.ts";
+import type { Call, CallTrace, CallTracer, CallWatcher, MethodCounters, MethodHandler } from "./service.ts";
+
+const EMPTY = new Uint8Array(0);
 
 /** The raw stream that grpc-js hands to a bidi method. */
 export type RawStream = ServerDuplexStream<Buffer, Buffer>;
@@ -19,6 +21,9 @@ export class GrpcJsCall implements Call {
   readonly #stream: RawStream;
   readonly #method: MethodHandler;
   readonly #counters: MethodCounters;
+  readonly #watcher: CallWatcher | undefined;
+  readonly #startedMs = performance.now();
+  #answered = false;
   readonly #singleRequest: boolean;
   #ended = false;
   /** The handler has seen the call. */
@@ -36,9 +41,11 @@ export class GrpcJsCall implements Call {
     method: MethodHandler,
     counters: MethodCounters,
     tracer: CallTracer | null = null,
+    watcher?: CallWatcher,
   ) {
     this.#stream = stream;
     this.#tracer = tracer;
+    this.#watcher = watcher;
     this.#counters = counters;
     this.#method = method;
     this.path = method.path;
@@ -65,11 +72,13 @@ export class GrpcJsCall implements Call {
   sendMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ended) return;
     this.#countSent(end - start);
+    this.#noteAnswer(bytes, start, end, end - start);
     this.#write(Buffer.from(bytes.subarray(start, end)));
   }
 
   startMessage(totalBytes: number): void {
     this.#countSent(totalBytes);
+    this.#noteAnswer(EMPTY, 0, 0, totalBytes);
     this.#partial = Buffer.allocUnsafe(totalBytes);
     this.#partialBytes = 0;
     this.#writePartialIfWhole();
@@ -165,6 +174,17 @@ export class GrpcJsCall implements Call {
     if (!this.#started) return;
     this.#counters.handledByCode[grpcCode]++;
     this.trace?.ended(grpcCode);
+    this.#noteAnswer(EMPTY, 0, 0, 0);
+  }
+
+  /** Tells of a slow unary call, once. */
+  #noteAnswer(answer: Uint8Array, start: number, end: number, answerBytes: number): void {
+    if (this.#watcher === undefined || this.#answered || this.#method.kind !== "unary") return;
+    this.#answered = true;
+    const startedMs = this.#startedMs;
+    const endedMs = performance.now();
+    if (endedMs - startedMs <= this.#watcher.thresholdMs()) return;
+    this.#watcher.onSlow(this, { startedMs, endedMs, answer, start, end, answerBytes });
   }
 
   #onCancelled(): void {

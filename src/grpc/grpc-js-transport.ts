@@ -12,6 +12,7 @@ import type { ListenAddress, ListeningTransport, ListenOptions } from "./native-
 import { createMethodCounters } from "./service.ts";
 import type {
   CallTracer,
+  CallWatcher,
   GrpcCounters,
   MethodCounters,
   MethodHandler,
@@ -38,6 +39,7 @@ class GrpcJsTransport implements ListeningTransport {
   readonly #server: Server;
   readonly #counters: GrpcCounters;
   readonly #tracer: CallTracer | null;
+  readonly #watcher: CallWatcher | undefined;
   readonly #addresses: ListenAddress[] = [];
   readonly #streams = new Set<RawStream>();
   #paused = false;
@@ -46,6 +48,7 @@ class GrpcJsTransport implements ListeningTransport {
   constructor(options: ListenOptions) {
     this.#counters = options.counters ?? new Map<string, MethodCounters>();
     this.#tracer = options.tracer ?? null;
+    this.#watcher = options.watcher;
     this.#server = new Server(channelOptions(options.limits));
     for (const [definition, implementation] of this.#definitions(options.services)) {
       this.#server.addService(definition, implementation);
@@ -105,7 +108,7 @@ class GrpcJsTransport implements ListeningTransport {
   #onCall(stream: RawStream, method: MethodHandler, counters: MethodCounters): void {
     this.#streams.add(stream);
     stream.once("close", () => this.#streams.delete(stream));
-    new GrpcJsCall(stream, method, counters, this.#tracer).start();
+    new GrpcJsCall(stream, method, counters, this.#tracer, this.#watcher).start();
     if (this.#paused) stream.pause();
   }
 }

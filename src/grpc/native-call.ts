@@ -21,6 +21,7 @@ import type { Call, CallTrace } from "./service.ts";
 /** Bytes of unfinished request messages that one connection may pin. */
 const ASSEMBLY_BYTES_MAX = 268_435_456;
 
+const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 /** HTTP status of a request that does not speak gRPC. */
 const NOT_GRPC = 415;
@@ -47,6 +48,8 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   #handlerEnded = false;
   #headersSent = false;
   #grpcCode = 0;
+  /** When its first frame was read, in ms. */
+  #startedMs = 0;
   #message = "";
   /** Bytes that {@link sendPart} still owes to the message begun. */
   #partBytesLeft = 0;
@@ -62,6 +65,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.deadlineMs = Infinity;
     this.cancelled = false;
     this.trace = null;
+    this.#startedMs = owner.nowMs;
     this.#delivered = false;
     this.#ended = false;
     this.#handlerEnded = false;
@@ -92,6 +96,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     counters.messagesSent++;
     counters.bytesSent += end - start;
     if (this.#paced) this.#owner.pacer.noteAnswer(end - start);
+    if (this.#isSlow()) this.#tellSlow(bytes, start, end, end - start);
     if (!this.#headersSent) this.#sendHeaders();
     if (this.#plan.gzipResponse && end > start) {
       const packed = deflate(bytes, start, end);
@@ -108,6 +113,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     counters.messagesSent++;
     counters.bytesSent += totalBytes;
     if (this.#paced) this.#owner.pacer.noteAnswer(totalBytes);
+    if (this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, totalBytes);
     if (!this.#headersSent) this.#sendHeaders();
     this.#partBytesLeft = totalBytes;
     this.#sendPrefix(0, totalBytes);
@@ -128,7 +134,20 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   end(grpcCode: number, message: string): void {
     if (this.#ended) return;
     this.#handlerEnded = true;
+    this.#owner.touch();
+    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, 0);
     this.#finish(grpcCode, message);
+  }
+
+  #isSlow(): boolean {
+    const { shared } = this.#owner;
+    return shared.nowMs - this.#startedMs > shared.slowMs;
+  }
+
+  /** Once a unary call: with its answer, or with its end when there is none. */
+  #tellSlow(answer: Uint8Array, start: number, end: number, answerBytes: number): void {
+    if (this.#plan.method?.kind !== "unary") return;
+    this.#owner.shared.tellSlow(this, this.#startedMs, answer, start, end, answerBytes);
   }
 
   // Http2Stream
@@ -425,6 +444,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.#ended = true;
     this.cancelled = true;
     if (!this.#delivered) return;
+    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, 0);
     this.#countEnd(grpcCode);
     this.#plan.method!.onCancel?.(this);
   }

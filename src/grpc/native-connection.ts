@@ -67,6 +67,7 @@ export class NativeConnection {
   receive(bytes: Uint8Array, start: number): void {
     this.#dirty = true;
     this.nowMs = performance.now();
+    this.shared.beginBatch(this.nowMs);
     this.http2.receive(bytes, start, bytes.length, this.nowMs);
     this.flush();
     if (this.#writing) this.#updateReading();

@@ -7,7 +7,14 @@ import type { DeadlineEntry } from "./deadline-wheel.ts";
 import { NativeCall } from "./native-call.ts";
 import type { PendingTotal } from "../http2/sender.ts";
 import type { NativeConnection } from "./native-connection.ts";
-import type { CallTracer, GrpcCounters, MethodCounters, ServiceTable, TransportLimits } from "./service.ts";
+import type {
+  CallTracer,
+  CallWatcher,
+  GrpcCounters,
+  MethodCounters,
+  ServiceTable,
+  TransportLimits,
+} from "./service.ts";
 
 /** Call objects kept for reuse. */
 const POOLED_CALLS_MAX = 4_096;
@@ -25,6 +32,11 @@ export class NativeShared {
   readonly parked: ParkedTotals = { calls: 0, bytes: 0 };
   readonly pendingTotal: PendingTotal = { bytes: 0 };
   readonly #onPendingExceeded: () => void;
+  readonly #watcher: CallWatcher | null;
+  /** Time of the current batch of answers, in ms. */
+  nowMs = 0;
+  /** Beyond this a unary call is slow; of the same batch. */
+  slowMs = Infinity;
   readonly #deadlines = new DeadlineWheel();
   /** A timer runs; it does while any deadline is set. */
   #sweepArmed = false;
@@ -36,6 +48,7 @@ export class NativeShared {
       readonly limits: TransportLimits;
       readonly counters?: GrpcCounters;
       readonly tracer?: CallTracer;
+      readonly watcher?: CallWatcher;
     },
     onPendingExceeded: () => void,
   ) {
@@ -43,6 +56,7 @@ export class NativeShared {
     this.limits = options.limits;
     this.counters = options.counters ?? new Map<string, MethodCounters>();
     this.tracer = options.tracer ?? null;
+    this.#watcher = options.watcher ?? null;
     this.#onPendingExceeded = onPendingExceeded;
   }
 
@@ -57,7 +71,27 @@ export class NativeShared {
     if (this.#freeCalls.length < POOLED_CALLS_MAX) this.#freeCalls.push(call);
   }
 
+  /** Tells of a slow call that is being answered with `answer[start, end)`. */
+  tellSlow(
+    call: NativeCall,
+    startedMs: number,
+    answer: Uint8Array,
+    start: number,
+    end: number,
+    bytes: number,
+  ): void {
+    const endedMs = this.nowMs;
+    this.#watcher?.onSlow(call, { startedMs, endedMs, answer, start, end, answerBytes: bytes });
+  }
+
+  /** A batch of answers begins. */
+  beginBatch(nowMs: number): void {
+    this.nowMs = nowMs;
+    if (this.#watcher !== null) this.slowMs = this.#watcher.thresholdMs();
+  }
+
   markDirty(connection: NativeConnection): void {
+    if (this.#dirty.length === 0) this.beginBatch(performance.now());
     this.#dirty.push(connection);
   }
 

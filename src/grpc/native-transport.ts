@@ -7,7 +7,14 @@ import { CLIENT_PREFACE } from "../http2/http2.ts";
 import { HANDSHAKE_MS_MAX } from "../http2/limits.ts";
 import { NativeConnection } from "./native-connection.ts";
 import { NativeShared } from "./native-shared.ts";
-import type { CallTracer, GrpcCounters, ServerTransport, ServiceTable, TransportLimits } from "./service.ts";
+import type {
+  CallTracer,
+  CallWatcher,
+  GrpcCounters,
+  ServerTransport,
+  ServiceTable,
+  TransportLimits,
+} from "./service.ts";
 import { sniff, SNIFF_HTTP2, SNIFF_MORE } from "./sniff.ts";
 
 /** How often timeouts are looked at, at most and at least, in ms. */
@@ -27,6 +34,8 @@ export interface ListenOptions {
   readonly counters?: GrpcCounters;
   /** Without, no call is traced. */
   readonly tracer?: CallTracer;
+  /** Told of slow calls. */
+  readonly watcher?: CallWatcher;
   readonly listeners: readonly ListenAddress[];
   /** Gets every socket that does not begin with HTTP/2's preface; without it such sockets are closed. */
   readonly http1: HttpServer | null;

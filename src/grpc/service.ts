@@ -125,6 +125,27 @@ export interface TransportLimits {
   readonly keepaliveTimeoutMs: number;
 }
 
+/** How a unary call ended, for {@link CallWatcher}. The answer's bytes are borrowed. */
+export interface EndedCall {
+  /** When its first frame was read (grpc-js: its whole request), and when it was answered: ms of `performance.now()`. */
+  readonly startedMs: number;
+  readonly endedMs: number;
+  /** The answer `answer[start, end)`: empty of a call that failed, or that was answered in parts. */
+  readonly answer: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** Length of the answer, whichever way it was sent. */
+  readonly answerBytes: number;
+}
+
+/** Told of unary calls that took long. */
+export interface CallWatcher {
+  /** Beyond how many ms a call is told of: looked at once a batch. Infinity: none. */
+  thresholdMs(): number;
+  /** A call that took longer has been answered by its handler. */
+  onSlow(call: Call, ended: EndedCall): void;
+}
+
 /** A running server transport (ours or grpc-js). */
 export interface ServerTransport {
   /** Writes out everything queued by `Call` methods since the last flush: one socket write a connection. Called once a batch. */

@@ -47,6 +47,10 @@ export class MemoryRing implements RingWriter, RingReader {
     this.#append(type, flags, requestId, this.bytes.slice(0, length));
   }
 
+  recall(): number {
+    return -1;
+  }
+
   write(
     type: number,
     flags: number,

@@ -35,6 +35,31 @@ function collect(reader: RingReader, max = Infinity): Array<[number, number, num
 
 const text = (s: string): Uint8Array => Buffer.from(s, "latin1");
 
+test("a record is recalled as long as nothing was written over it, and never in part", () => {
+  const { writer, reader } = sharedRing(1024);
+  const prng = new Prng(7);
+  const written: { offset: number; id: number; payload: Uint8Array }[] = [];
+  let recalled = 0;
+  for (let id = 1; id <= 500; id++) {
+    const payload = Uint8Array.from({ length: prng.below(120) }, () => prng.below(256));
+    const offset = writer.reserve(payload.length);
+    writer.bytes.set(payload, offset);
+    writer.commit(3, 0, id, payload.length);
+    writer.publish();
+    collect(reader);
+    written.push({ offset, id, payload });
+    for (const old of written) {
+      const length = writer.recall(old.offset, 3, old.id);
+      equal(writer.recall(old.offset, 4, old.id), -1);
+      if (length < 0) continue;
+      recalled++;
+      deepEqual(Uint8Array.from(writer.bytes.subarray(old.offset, old.offset + length)), old.payload);
+    }
+    equal(writer.recall(offset, 3, id), payload.length, "the newest one is there");
+  }
+  ok(recalled > 2000, `${recalled} found`);
+});
+
 for (const [name, make] of [
   ["shared", sharedRing],
   ["memory", memoryRing],

@@ -36,6 +36,11 @@ export interface RingWriter {
   ): boolean;
   /** Longest payload that {@link write} can ever take. */
   readonly payloadBytesMax: number;
+  /**
+   * Length of the payload at `offset`, as {@link reserve} returned it for this record, or -1 when newer ones have taken its place. For
+   * a look back; the consumer has long freed it.
+   */
+  recall(offset: number, type: number, requestId: number): number;
   /** Makes all committed records visible to the consumer and wakes it if it sleeps. Once a batch, not once a record. */
   publish(): void;
   /** The same without waking it: for records that may wait until it is awake anyway. A wait for room still wakes it. */

@@ -126,6 +126,21 @@ export class SharedRingWriter implements RingWriter {
     this.#recordsSincePublish++;
   }
 
+  recall(offset: number, type: number, requestId: number): number {
+    // Records are written upwards, so one whose header stands is whole; the header stands unless its second half is another's, or
+    // the newest record ends in its first half.
+    const words = this.#words;
+    const unit = (offset - RECORD_HEADER_BYTES) >>> 3;
+    const word = unit << 1;
+    const isThere =
+      (words[word + 1] & 0xffff) === type &&
+      words[word + 2] === requestId >>> 0 &&
+      words[word + 3] === Math.floor(requestId / 0x1_0000_0000) &&
+      (this.#tail & (this.#capacityUnits - 1)) !== unit + 1;
+    // What a client wrote may look like a header.
+    return isThere && offset + words[word] <= this.bytes.length ? words[word] : -1;
+  }
+
   write(
     type: number,
     flags: number,

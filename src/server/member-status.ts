@@ -3,7 +3,6 @@
 import { viewOf } from "../base/bytes.ts";
 import { type AlarmMember, decodeAlarms } from "../apply/alarms.ts";
 import { type Member, membersOfReport, parseMembershipReport } from "../cluster/membership.ts";
-import { formatId } from "../cluster/identity.ts";
 import { RecordType } from "../ring/record-types.ts";
 import type { CompactionHash } from "./corruption-check.ts";
 

@@ -4,6 +4,8 @@ import type { Call } from "../grpc/service.ts";
 const CAPACITY_FIRST = 4096;
 /** Length of the table at most. With more than half as many requests in progress, new ones may be refused. */
 export const PENDING_REQUESTS_MAX = 1 << 20;
+/** No offset in a ring: those are aligned. */
+const NO_PLACE = 0xffff_ffff;
 
 /**
  * Requests that wait for an answer, by request id. Ids grow by one, so a power-of-two array indexed by the id's low bits
@@ -14,6 +16,8 @@ export class PendingRequests {
   #calls: Array<Call | null>;
   #ids: Float64Array;
   #startedMs: Float64Array;
+  /** Where the request lies in the ring that took it; kept until the slot is taken again. */
+  #places: Uint32Array;
   #mask: number;
   /** Every id below has left the table. */
   #oldestId: number;
@@ -25,6 +29,7 @@ export class PendingRequests {
     this.#calls = Array.from({ length: CAPACITY_FIRST }, () => null);
     this.#ids = new Float64Array(CAPACITY_FIRST);
     this.#startedMs = new Float64Array(CAPACITY_FIRST);
+    this.#places = new Uint32Array(CAPACITY_FIRST);
     this.#mask = CAPACITY_FIRST - 1;
     this.#oldestId = firstId;
     this.#nextId = firstId;
@@ -48,8 +53,20 @@ export class PendingRequests {
     this.#calls[slot] = call;
     this.#ids[slot] = id;
     this.#startedMs[slot] = nowMs;
+    this.#places[slot] = NO_PLACE;
     this.#size++;
     return id;
+  }
+
+  /** Notes where the request just added lies in its ring. */
+  notePlace(id: number, offset: number): void {
+    this.#places[this.#slotOf(id)] = offset;
+  }
+
+  /** That place, also when the request has left the table; -1 when it is not known, or not any more. */
+  placeOf(id: number): number {
+    const slot = this.#slotOf(id);
+    return this.#ids[slot] === id && this.#places[slot] !== NO_PLACE ? this.#places[slot] : -1;
   }
 
   /** Gives an id away that is no request's. */
@@ -92,6 +109,7 @@ export class PendingRequests {
     const calls: Array<Call | null> = Array.from({ length: capacity }, () => null);
     const ids = new Float64Array(capacity);
     const startedMs = new Float64Array(capacity);
+    const places = new Uint32Array(capacity).fill(NO_PLACE);
     for (let old = 0; old <= this.#mask; old++) {
       const call = this.#calls[old];
       if (call === null) continue;
@@ -100,10 +118,12 @@ export class PendingRequests {
       calls[slot] = call;
       ids[slot] = this.#ids[old];
       startedMs[slot] = this.#startedMs[old];
+      places[slot] = this.#places[old];
     }
     this.#calls = calls;
     this.#ids = ids;
     this.#startedMs = startedMs;
+    this.#places = places;
     this.#mask = capacity - 1;
     return true;
   }

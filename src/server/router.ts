@@ -123,6 +123,7 @@ export class Router {
     if (offset >= 0) {
       writeRaftRequest(this.#toRaft.ring.bytes, offset, field, bytes, start, end, idLow, idHigh);
       this.#toRaft.commit(RecordType.propose, id, length);
+      this.#pending.notePlace(id, offset);
       return;
     }
     const payload = new Uint8Array(length);
@@ -147,6 +148,22 @@ export class Router {
       this.fail(id, ErrorId.requestTooManyRequests);
   }
 
+  /** What a call's request was, as long as the ring that took it has it still: borrowed until the next request. For log lines. */
+  recall(call: Call): RecalledRecord | null {
+    const id = call.state;
+    const start = typeof id === "number" ? this.#pending.placeOf(id) : -1;
+    if (typeof id !== "number" || start < 0) return null;
+    const raft = this.#toRaft.ring;
+    const apply = this.#toApply.ring;
+    const proposed = raft.recall(start, RecordType.propose, id);
+    if (proposed >= 0) return { bytes: raft.bytes, start, end: start + proposed, isProposal: true };
+    for (const ring of [raft, apply]) {
+      const length = ring.recall(start, RecordType.read, id);
+      if (length >= 0) return { bytes: ring.bytes, start, end: start + length, isProposal: false };
+    }
+    return null;
+  }
+
   /** A new id, as those of requests: unique among all members' for ever. Two unsigned halves. */
   newId(): { readonly low: number; readonly high: number } {
     const id = this.#pending.skipId();
@@ -166,6 +183,7 @@ export class Router {
       target[offset] = kind;
       copyBytes(bytes, start, end, target, offset + 1);
       outbox.commit(RecordType.read, id, length);
+      this.#pending.notePlace(id, offset);
       return;
     }
     const payload = new Uint8Array(length);
@@ -466,6 +484,14 @@ export class Router {
   #flush(): void {
     for (const transport of this.#transports) transport.flush();
   }
+}
+
+/** A record in a ring's memory: a proposal's InternalRaftRequest, or a read's kind and message. */
+export interface RecalledRecord {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly isProposal: boolean;
 }
 
 /** A call that has waited too long. */

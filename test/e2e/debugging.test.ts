@@ -17,10 +17,23 @@ interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
+/** The first line of a put as it was answered, and as it was applied. */
+function slowLines(log: string): Record<"stats" | "apply", Record<string, unknown>> {
+  const find = (...parts: string[]): Record<string, unknown> => {
+    const line = log.split("\n").find((text) => parts.every((part) => text.includes(part)));
+    return JSON.parse(line ?? "{}") as Record<string, unknown>;
+  };
+  return {
+    stats: find('"request stats"', "KV/Put"),
+    apply: find('"apply request took too long"', "put:<"),
+  };
+}
+
 test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap snapshot; the log's level", async (t) => {
   const member = await startMember(t, {
     dataDir: memoryDir(t, "debugging"),
-    args: ["--enable-pprof"],
+    // Everything is slow.
+    args: ["--enable-pprof", "--warning-unary-request-duration=1ns", "--warning-apply-duration=1ns"],
   });
   const base = `${member.clientUrl}/debug/pprof/`;
   const client = new EtcdClient(member.address);
@@ -40,6 +53,7 @@ test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap 
       await Promise.all(Array.from({ length: 20 }, () => client.call(KV.method.put, { key, value })));
     }
   })();
+  await waitFor("lines of slow requests", 5000, () => member.log.includes('"request stats"') || undefined);
   const archive = Buffer.from(await (await fetch(`${base}profile?seconds=1`)).arrayBuffer());
   profiled.abort();
   await load;
@@ -64,6 +78,13 @@ test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap 
     snapshot: { node_count: number };
   };
   assert.ok(sleeping.snapshot.node_count > 1000);
+
+  const { stats, apply } = slowLines(member.log);
+  const { "request content": content, "response size": responseSize } = stats;
+  assert.match(String(content), /^key:"k\d+" value_size:1000 $/);
+  assert.ok(Number(responseSize) > 10, String(responseSize));
+  assert.match(String(apply["request"]), /^header:<ID:\d+ > put:<key:"k\d+" value_size:1000 >$/);
+  assert.deepEqual([apply["expected-duration"], apply["prefix"]], ["1ns", ""]);
 
   const toggled = (): number => member.log.split('"the log level was changed"').length - 1;
   member.process.kill("SIGUSR2");
