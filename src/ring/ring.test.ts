@@ -151,38 +151,58 @@ for (const [name, make] of [
       ok(writer.write(1, 0, 0, payload, 0, 200));
     });
 
-    test("random records of all sizes come out as they went in", () => {
-      const seed = Date.now() >>> 0;
-      const prng = new Prng(seed);
-      const { writer, reader } = make(2048);
-      const sent: string[] = [];
-      const got: string[] = [];
-      for (let step = 0; step < 20_000; step++) {
-        const length = prng.chance(0.05) ? prng.below(writer.payloadBytesMax) : prng.below(60);
-        const payload = new Uint8Array(length).fill(step & 0xff);
-        if (writer.write(step & 0x7f, 0, step, payload, 0, length))
-          sent.push(`${step & 0x7f} ${step} ${length} ${step & 0xff}`);
-        if (prng.chance(0.3)) writer.publish();
-        if (prng.chance(0.3)) {
-          reader.drain(
-            (type, _flags, id, bytes, start, end) => {
-              const fill = end > start ? bytes[end - 1] : id & 0xff;
-              got.push(`${type} ${id} ${end - start} ${fill}`);
-            },
-            1 + prng.below(20),
-          );
+    // The larger one has room to begin anew when it is empty.
+    for (const ringBytes of [2048, 256 * 1024])
+      test(`random records of all sizes come out of ${ringBytes} bytes as they went in`, () => {
+        const seed = Date.now() >>> 0;
+        const prng = new Prng(seed);
+        const { writer, reader } = make(ringBytes);
+        const sent: string[] = [];
+        const got: string[] = [];
+        for (let step = 0; step < 20_000; step++) {
+          const length = prng.chance(0.05) ? prng.below(writer.payloadBytesMax) : prng.below(60);
+          const payload = new Uint8Array(length).fill(step & 0xff);
+          if (writer.write(step & 0x7f, 0, step, payload, 0, length))
+            sent.push(`${step & 0x7f} ${step} ${length} ${step & 0xff}`);
+          if (prng.chance(0.3)) writer.publish();
+          if (prng.chance(0.3)) {
+            reader.drain(
+              (type, _flags, id, bytes, start, end) => {
+                const fill = end > start ? bytes[end - 1] : id & 0xff;
+                got.push(`${type} ${id} ${end - start} ${fill}`);
+              },
+              1 + prng.below(20),
+            );
+          }
         }
-      }
-      writer.publish();
-      while (!reader.isEmpty()) {
-        reader.drain((type, _flags, id, bytes, start, end) => {
-          got.push(`${type} ${id} ${end - start} ${end > start ? bytes[end - 1] : id & 0xff}`);
-        }, 100);
-      }
-      deepEqual(got, sent, `seed ${seed}`);
-    });
+        writer.publish();
+        while (!reader.isEmpty()) {
+          reader.drain((type, _flags, id, bytes, start, end) => {
+            got.push(`${type} ${id} ${end - start} ${end > start ? bytes[end - 1] : id & 0xff}`);
+          }, 100);
+        }
+        deepEqual(got, sent, `seed ${seed}`);
+      });
   });
 }
+
+test("a ring that is emptied again and again takes little of its memory, and still all of it when needed", () => {
+  const { writer, reader, memory } = sharedRing(1 << 20);
+  const payload = new Uint8Array(1000).fill(0xee);
+  for (let i = 0; i < 5000; i++) {
+    ok(writer.write(1, 0, i, payload, 0, payload.length));
+    writer.publish();
+    if (i % 3 === 0) deepEqual(collect(reader).at(-1)?.slice(0, 3), [1, 0, i]);
+  }
+  const touched = new Uint8Array(memory).lastIndexOf(0xee);
+  ok(touched > 60_000 && touched < 80_000, `${touched} bytes of a megabyte were written`);
+  collect(reader);
+  let written = 0;
+  while (writer.write(1, 0, written, payload, 0, payload.length)) written++;
+  writer.publish();
+  ok(written >= Math.floor((1 << 20) / 1016) - 1, `${written} records fill a megabyte`);
+  equal(collect(reader).length, written);
+});
 
 test("reserve and commit write in place", () => {
   const { writer, reader, memory } = sharedRing(1024);

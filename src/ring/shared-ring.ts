@@ -9,9 +9,13 @@
  *    producer consumer producer     producer      u32 length, u16 type, u16 flags, u64 request id; 8-byte aligned
  * ```
  *
- * `tail` and `head` count 8-byte units and wrap at 2^32; their difference is what waits. A record is never split across the
- * end: a filler takes the rest. The producer keeps its own tail and publishes it once a batch; the consumer frees room
- * once a drain. Each side caches the other's position and reads it again only when it must.
+ * `tail` and `head` count 8-byte units and wrap at 2^32; their difference is what waits, and their distance from `base` says where it
+ * lies. A record is never split across the end: a filler takes the rest. The producer keeps its own tail and publishes it once a
+ * batch; the consumer frees room once a drain. Each side caches the other's position and reads it again only when it must.
+ *
+ * When the ring is empty, and more than a little of it has been written, the producer moves `base` to where it is: it goes on at the
+ * start, so that a ring that is never full takes the memory and the cache of what waits in it, and not all that could. The consumer
+ * holds nothing at that moment; it looks at `base` after it has seen a new tail, and the base moves on only when it has taken that.
  */
 
 import { assert } from "../base/assert.ts";
@@ -22,6 +26,7 @@ import type { RecordHandler, RingReader, RingStats, RingWriter } from "./ring.ts
 
 // Positions in the control words; 16 words (a cache line) apart, so that the two sides do not share a line.
 const TAIL = 0;
+const BASE = 1;
 const HEAD = 16;
 const WANTS_ROOM = 32;
 const STAT_DEPTH_MAX = 48;
@@ -38,9 +43,12 @@ export const RING_BYTES_MIN = 1024;
 export const RING_BYTES_MAX = 1 << 30;
 
 const TYPE_FILLER = 0xffff;
+/** Written bytes from which on an empty ring begins anew at its start. */
+const REWIND_BYTES = 64 * 1024;
 // Flags as stored: bits 0..3 belong to the record, bits 4..15 are the number of a part.
 const PART_SHIFT = 4;
 const PARTS_MAX = 1 << 12;
+const REWIND_UNITS = REWIND_BYTES >>> 3;
 
 /** Makes the memory of one ring. `bytes` is rounded up to a power of two. */
 export function createRingMemory(bytes: number): SharedArrayBuffer {
@@ -79,6 +87,8 @@ export class SharedRingWriter implements RingWriter {
   readonly #capacityUnits: number;
   /** Next unit to write; ahead of the published tail until {@link publish}. */
   #tail: number;
+  /** The unit that lies at the start of the data. */
+  #base: number;
   /** The consumer's head as last read; never ahead of the true one. */
   #headSeen: number;
   #publishedTail: number;
@@ -96,6 +106,7 @@ export class SharedRingWriter implements RingWriter {
     // Half a ring: wherever the end lies, that much fits behind a filler once the consumer has caught up.
     this.payloadBytesMax = (this.bytes.length >>> 1) - 8 * RECORD_HEADER_BYTES;
     this.#tail = Atomics.load(this.#control, TAIL) >>> 0;
+    this.#base = Atomics.load(this.#control, BASE) >>> 0;
     this.#publishedTail = this.#tail;
     this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
   }
@@ -103,7 +114,8 @@ export class SharedRingWriter implements RingWriter {
   reserve(length: number): number {
     assert(length <= this.inlineBytesMax, "payload too long for one record", length, this.inlineBytesMax);
     const units = paddedUnits(length);
-    const position = this.#tail & (this.#capacityUnits - 1);
+    let position = this.#position();
+    if (position >= REWIND_UNITS && this.#tail === this.#publishedTail) position = this.#rewind(position);
     const toEnd = this.#capacityUnits - position;
     const needed = units <= toEnd ? units : units + toEnd;
     if (!this.#hasUnits(needed)) return -1;
@@ -114,8 +126,22 @@ export class SharedRingWriter implements RingWriter {
     return RECORD_HEADER_BYTES;
   }
 
+  /** Where the next record lies, in units. */
+  #position(): number {
+    return (this.#tail - this.#base) & (this.#capacityUnits - 1);
+  }
+
+  /** Goes on at the start if the ring is empty; returns the position. */
+  #rewind(position: number): number {
+    this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
+    if (this.#headSeen !== this.#tail) return position;
+    this.#base = this.#tail;
+    Atomics.store(this.#control, BASE, this.#base | 0);
+    return 0;
+  }
+
   commit(type: number, flags: number, requestId: number, length: number): void {
-    const position = this.#tail & (this.#capacityUnits - 1);
+    const position = this.#position();
     const word = position << 1;
     const words = this.#words;
     words[word] = length;
@@ -189,7 +215,7 @@ export class SharedRingWriter implements RingWriter {
 
   #unitsForParts(length: number): number {
     let units = 0;
-    let position = this.#tail & (this.#capacityUnits - 1);
+    let position = this.#position();
     for (let rest = length; rest > 0;) {
       const take = Math.min(this.inlineBytesMax, rest);
       const need = paddedUnits(take);
@@ -245,7 +271,7 @@ export class SharedRingWriter implements RingWriter {
   #fits(length: number): boolean {
     if (length > this.inlineBytesMax) return this.#hasUnits(this.#unitsForParts(length));
     const units = paddedUnits(length);
-    const toEnd = this.#capacityUnits - (this.#tail & (this.#capacityUnits - 1));
+    const toEnd = this.#capacityUnits - this.#position();
     return this.#hasUnits(units <= toEnd ? units : units + toEnd);
   }
 
@@ -295,6 +321,8 @@ export class SharedRingReader implements RingReader {
   readonly #words: Uint32Array;
   readonly #capacityUnits: number;
   #head: number;
+  /** The producer's, as of the last drain. */
+  #base = 0;
   /** Parts of a long payload, until the last one is here. */
   #partial: Uint8Array | null = null;
   #partialBytes = 0;
@@ -315,6 +343,7 @@ export class SharedRingReader implements RingReader {
   drain(handler: RecordHandler, recordsMax: number): number {
     const tail = Atomics.load(this.#control, TAIL) >>> 0;
     if (tail === this.#head) return 0;
+    this.#base = Atomics.load(this.#control, BASE) >>> 0;
     let records = 0;
     try {
       while (this.#head !== tail && records < recordsMax) records += this.#take(handler);
@@ -326,7 +355,7 @@ export class SharedRingReader implements RingReader {
 
   /** Consumes one record or filler; returns 1 if a whole record was handed over. */
   #take(handler: RecordHandler): number {
-    const position = this.#head & (this.#capacityUnits - 1);
+    const position = (this.#head - this.#base) & (this.#capacityUnits - 1);
     const word = position << 1;
     const length = this.#words[word];
     const typeAndFlags = this.#words[word + 1];

@@ -13,11 +13,18 @@ import {
 } from "../../src/ring/shared-ring.ts";
 
 const RECORDS = 200_000;
+const SMALL_BYTES = 4096;
+// Long enough to begin anew when it is empty, short enough to be full now and then.
+const REWINDING_BYTES = 128 * 1024;
 
-for (const mode of ["blocking", "async"] as const) {
-  test(`a ${mode} consumer on its own thread gets ${RECORDS} records in order`, async () => {
+for (const [mode, ringBytes] of [
+  ["blocking", SMALL_BYTES],
+  ["async", SMALL_BYTES],
+  ["blocking", REWINDING_BYTES],
+] as const) {
+  test(`a ${mode} consumer on its own thread gets ${RECORDS} records through ${ringBytes} bytes in order`, async () => {
     const seed = Date.now() >>> 0;
-    const forth = createRingMemory(4096);
+    const forth = createRingMemory(ringBytes);
     const back = createRingMemory(1024);
     const consumerBell = createDoorbellMemory();
     const producerBell = createDoorbellMemory();
@@ -31,12 +38,12 @@ for (const mode of ["blocking", "async"] as const) {
     const prng = new Prng(seed);
     const payload = new Uint8Array(writer.payloadBytesMax);
     for (let i = 0; i < RECORDS; i++) {
-      const length = prng.chance(0.01) ? prng.below(writer.payloadBytesMax) : prng.below(80);
+      const length = prng.chance(0.01) ? prng.below(Math.min(writer.payloadBytesMax, 8192)) : prng.below(80);
       payload[0] = i & 0xff;
       while (!writer.write(1, 0, i, payload, 0, length)) await writer.roomAvailable(length);
       if (prng.chance(0.1)) writer.publish();
       // Now and then the consumer runs dry and sleeps.
-      if (prng.chance(0.0005)) {
+      if (prng.chance(ringBytes === SMALL_BYTES ? 0.0005 : 0.005)) {
         writer.publish();
         await new Promise((resolve) => setImmediate(resolve));
       }
