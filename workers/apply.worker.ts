@@ -26,6 +26,7 @@ import { responseHeader } from "../src/proto/response-header.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
+import { StageLog } from "../src/ring/stage-log.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { type ApplyState, checkMember, closeState, openState } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
@@ -150,6 +151,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     watch,
     storage: sink,
     spans: createSpanReporter(options, toMain),
+    stages: options.tracesSlowRequests ? new StageLog() : null,
     direct: state.direct,
     leaseDuties:
       machine.leases &&

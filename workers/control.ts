@@ -131,6 +131,8 @@ export interface MemberOptions {
   readonly warningApplyDurationMs: number;
   /** Threads report spans of sampled requests. */
   readonly tracing: boolean;
+  /** Threads note their stages, for requests that turn out to be slow. */
+  readonly tracesSlowRequests: boolean;
 }
 
 /** Another member, as a running cluster told it to one that joins. */

@@ -53,6 +53,7 @@ export function memberOptions(
     ...(start ?? FROM_LOG),
     inMemory: config.inMemory,
     tracing: config.enableDistributedTracing,
+    tracesSlowRequests: config.traceSlowRequestsMs > 0,
     databasePath: directory?.databasePath ?? "",
     checkpointPath: directory?.checkpointPath ?? "",
     walDir: directory === null ? "" : walDirectory(config),

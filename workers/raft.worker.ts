@@ -10,6 +10,7 @@ import { Prng } from "../src/base/prng.ts";
 import { PeerTransport } from "../src/peer/peer-transport.ts";
 import type { PeerEvents } from "../src/raft/peer-network.ts";
 import type { RaftLoop } from "../src/raft/raft-loop.ts";
+import { RaftStages } from "../src/raft/raft-stages.ts";
 import { RaftTracer } from "../src/raft/raft-tracer.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
@@ -85,6 +86,7 @@ function start(snapshots: SnapshotService): RaftLoop {
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
     toMain,
     tracer: spans && new RaftTracer(spans),
+    stages: spans && options.tracesSlowRequests ? new RaftStages(spans) : null,
     doorbell: new Doorbell(memory.doorbells.raft),
     callAfter,
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),

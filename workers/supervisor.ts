@@ -189,7 +189,10 @@ class Supervisor {
     const router = this.#createRouter(identity);
     this.#router = router;
     this.#tracing = await startTracing(this.#config, identity.memberId, this.#log);
-    if (this.#tracing !== null) router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
+    if (this.#tracing !== null) {
+      router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
+      if (this.#tracing.slow !== null) router.onSlowCalls(this.#tracing.slow);
+    }
     startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);
     await this.#checkData(router, identity);

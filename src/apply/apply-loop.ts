@@ -16,7 +16,8 @@ import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { FLAG_TRACED, ReadKind, RecordType } from "../ring/record-types.ts";
-import { type SpanReporter, SpanCode, TRACE_PREFIX_BYTES, contextAt } from "../ring/trace.ts";
+import type { StageLog } from "../ring/stage-log.ts";
+import { type SpanReporter, SpanCode, TRACE_PREFIX_BYTES, contextAt, sentMsOf } from "../ring/trace.ts";
 import type { Doorbell } from "../ring/doorbell.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
@@ -88,6 +89,8 @@ export interface ApplyLoopOptions {
   readonly direct: DirectCommits | null;
   /** Follows sampled requests; without, there are none. */
   readonly spans?: SpanReporter | null;
+  /** Notes its batches, for requests that turn out to be slow; without, it does not. */
+  readonly stages?: StageLog | null;
   /** What a primary lessor does by the clock; null on a member without leases. */
   readonly leaseDuties?: LeaseDuties | null;
   /** Milliseconds of a clock that never goes back. */
@@ -156,11 +159,14 @@ export class ApplyLoop {
     this.#timer?.begin();
     records += fromMain.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
     // Values that storage has not committed stay in memory: entries wait in the ring until it has caught up.
+    const { spans, stages } = this.#options;
+    const sinceMs = stages && spans ? spans.nowMs() : 0;
     if (!store.needsCommit) {
       this.#drainsRaft = true;
       records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
       this.#drainsRaft = false;
     } else if (!this.#waitsForCommit) storage.flush(0);
+    if (stages && spans && records > 0) stages.note(this.#appliedIndex, sinceMs, spans.nowMs());
     this.#noteBatch(records);
     this.#waitsForCommit = store.needsCommit;
     this.#runDuties();
@@ -317,6 +323,7 @@ export class ApplyLoop {
   /** A record of a sampled request: does the same, and says how long it took. */
   #onTraced(type: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     const { spans, storage, watch } = this.#options;
+    if (type === RecordType.slowRequest) return this.#onSlow(id, bytes, start);
     if (!spans) return this.#onPlain(type, id, bytes, start + TRACE_PREFIX_BYTES, end);
     const context = contextAt(bytes, start);
     const isEntry = type === RecordType.entry;
@@ -331,6 +338,14 @@ export class ApplyLoop {
     if (!isEntry) return;
     storage.traced?.(id, context, endMs);
     watch?.traced(id, context, endMs);
+  }
+
+  /** A request of the batch of entry `index` was slow: says when that was applied. */
+  #onSlow(index: number, bytes: Uint8Array, start: number): void {
+    const { spans, stages } = this.#options;
+    const stage = index === 0 ? null : stages?.find(index, sentMsOf(bytes, start));
+    if (!spans || !stage) return;
+    spans.report(SpanCode.apply, contextAt(bytes, start), stage.startMs, stage.endMs, index);
   }
 
   #onPlain(type: number, id: number, bytes: Uint8Array, start: number, end: number): void {

@@ -125,6 +125,14 @@ export const CONCORD_FLAGS = [
     help: "Server transport: our own, or the slower one of @grpc/grpc-js to compare with.",
   },
   {
+    name: "trace-slow-requests-ms",
+    type: "uint",
+    default: "0",
+    field: "traceSlowRequestsMs",
+    ours: true,
+    help: "Also trace, after the fact, requests that took longer; 0 = none. Needs --enable-distributed-tracing.",
+  },
+  {
     name: "value-cache-bytes",
     type: "int64",
     default: "134217728",

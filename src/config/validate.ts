@@ -176,7 +176,10 @@ function checkCompactionMode({ config: { autoCompactionMode: mode } }: Checked):
 }
 
 function checkTracing({ config }: Checked): string | undefined {
-  if (!config.enableDistributedTracing) return undefined;
+  if (!config.enableDistributedTracing)
+    return config.traceSlowRequestsMs > 0
+      ? "--trace-slow-requests-ms has no collector to send to without --enable-distributed-tracing"
+      : undefined;
   const rate = config.distributedTracingSamplingRate;
   if (rate < 0) {
     return "distributed tracing configurition is not valid: (tracing sampling rate must be positive)";

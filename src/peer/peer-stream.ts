@@ -50,7 +50,9 @@ export class PeerStream {
     socket.once("close", () => {
       events.closed(this.#isComplete ? null : (failure ?? new Error("unexpected EOF")));
     });
-    const lines = Object.entries({ Host: host, ...headers }).map(([name, value]) => `${name}: ${String(value)}\r\n`);
+    const lines = Object.entries({ Host: host, ...headers }).map(
+      ([name, value]) => `${name}: ${String(value)}\r\n`,
+    );
     socket.write(`GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`, "latin1");
   }
 

@@ -114,6 +114,18 @@ export class ApplyFeed {
     return true;
   }
 
+  /** Puts a record that nobody waits for into the ring, if there is room. */
+  passOn(
+    type: number,
+    flags: number,
+    requestId: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    if (this.#ring.write(type, flags, requestId, bytes, start, end)) this.#written = true;
+  }
+
   /** False if there is no room. */
   leader(term: number, leaderId: bigint, isLeader: boolean): boolean {
     const done = writeLeader(this.#ring, term, leaderId, isLeader);

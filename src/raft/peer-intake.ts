@@ -2,6 +2,7 @@ import { RecordType } from "../ring/record-types.ts";
 import type { MainFeed } from "./main-feed.ts";
 import type { PeerEvents } from "./peer-network.ts";
 import { type Consensus, MessageType, type RaftMessage, type SnapshotMeta } from "./raft.ts";
+import type { RaftStages } from "./raft-stages.ts";
 import type { RaftTracer } from "./raft-tracer.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
@@ -12,6 +13,7 @@ export interface PeerIntakeParts {
   readonly main: MainFeed;
   readonly service: SnapshotService;
   readonly tracer: RaftTracer | null;
+  readonly stages: RaftStages | null;
   /** Made after the network that calls. */
   readonly sender: () => SnapshotSender;
   readonly onRemoved: () => void;
@@ -33,12 +35,14 @@ export class PeerIntake implements PeerEvents {
   }
 
   receive(message: RaftMessage): void {
-    const { consensus, tracer, isOpen, isOverloaded, onChange, onError } = this.#parts;
+    const { consensus, tracer, stages, isOpen, isOverloaded, onChange, onError } = this.#parts;
     if (!isOpen() || (message.type === MessageType.prop && isOverloaded())) return;
     try {
       const { lastIndex } = consensus;
       consensus.step(message);
       tracer?.received(message, consensus, lastIndex);
+      if (stages !== null && message.type === MessageType.appResp && !message.reject)
+        stages.acknowledged(message.from, message.index);
     } catch (error) {
       onError(error);
     }

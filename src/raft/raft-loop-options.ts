@@ -6,6 +6,7 @@ import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage } from "./log-storage.ts";
 import type { PeerEvents, PeerNetwork } from "./peer-network.ts";
 import type { Consensus } from "./raft.ts";
+import type { RaftStages } from "./raft-stages.ts";
 import type { RaftTracer } from "./raft-tracer.ts";
 import type { SnapshotService } from "./snapshot-service.ts";
 
@@ -61,4 +62,6 @@ export interface RaftLoopOptions {
   readonly metrics?: { readonly meters: RaftMeters; readonly slowReadMs: number };
   /** Follows sampled requests; without, there are none. */
   readonly tracer?: RaftTracer | null;
+  /** Notes its stages, for requests that turn out to be slow; without, it does not. */
+  readonly stages?: RaftStages | null;
 }

@@ -36,6 +36,7 @@ import type { PeerNetwork } from "./peer-network.ts";
 import { ProgressSignal } from "./progress-signal.ts";
 import type { ConfChange, Consensus, SnapshotMeta } from "./raft.ts";
 import type { RaftLoopOptions } from "./raft-loop-options.ts";
+import type { RaftStages } from "./raft-stages.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import { RecordIntake, WAITING_READ_BYTES_MAX } from "./record-intake.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
@@ -57,6 +58,7 @@ const REMOVE_NODE = 1;
 export class RaftLoop {
   readonly #options: RaftLoopOptions;
   readonly #consensus: Consensus;
+  readonly #stages: RaftStages | null;
   readonly #storage: LogStorage;
   readonly #entries: EntryLog;
   readonly #network: PeerNetwork;
@@ -89,6 +91,7 @@ export class RaftLoop {
   constructor(options: RaftLoopOptions) {
     const { consensus, entries, appliedIndex, snapshots, tickMs, tracer = null } = options;
     this.#options = options;
+    this.#stages = options.stages ?? null;
     this.#consensus = consensus;
     this.#storage = options.storage;
     this.#entries = entries;
@@ -110,6 +113,7 @@ export class RaftLoop {
       main: this.#main,
       service: snapshots,
       tracer,
+      stages: this.#stages,
       sender: () => this.#outbox.snapshots,
       onRemoved: options.onRemoved,
       isOpen: () => !this.#failed && !this.#stopping,
@@ -131,6 +135,7 @@ export class RaftLoop {
       reads: this.#reads,
       network: this.#network,
       tracer,
+      stages: this.#stages,
       isInstalling: () => this.#snapshotsIn.isBusy,
       drainWorkers: () => this.#inboxes.drainWorkers(),
       // A snapshot that is being installed gets its own marker, and a conf change that is being applied has changed storage already.
@@ -203,6 +208,7 @@ export class RaftLoop {
     try {
       this.#inboxes.drainWorkers();
       if (takesFromMain) this.#inboxes.drainMain();
+      if (this.#stages !== null && this.#consensus.isLeader) this.#stages.taken(this.#entries.lastIndex);
       this.#intake.forwardProposals();
       this.#takeReady();
       this.#startFlush();
@@ -298,7 +304,10 @@ export class RaftLoop {
       const ready = consensus.ready();
       this.#storage.appendHardState(ready.hardState);
       if (ready.snapshot !== null) this.#snapshotsIn.accept(ready.snapshot);
-      if (ready.readStates.length > 0) this.#reads.confirm(ready.readStates);
+      if (ready.readStates.length > 0) {
+        this.#reads.confirm(ready.readStates);
+        this.#stages?.readsConfirmed();
+      }
       if (ready.messages.length > 0) this.#outbox.send(ready.messages);
       const { leaderChanged } = ready;
       const promises = this.#flushes.hold(ready.messagesAfterFlush);
@@ -348,6 +357,7 @@ export class RaftLoop {
   #startFlush(): void {
     const flush = this.#flushes.begin();
     if (flush === null) return;
+    this.#stages?.flushBegins(this.#entries.lastIndex);
     this.#patient = true;
     flush.then(
       (batch) => this.#flushed(batch),
@@ -359,6 +369,7 @@ export class RaftLoop {
     if (this.#failed) return;
     try {
       const { snapshotIndex } = batch;
+      this.#stages?.flushEnded();
       const promises = this.#flushes.end(batch);
       if (promises.length > 0) this.#outbox.deliver(promises);
       // The disk comes first: what has gathered meanwhile goes off before anything else is done.
@@ -383,6 +394,7 @@ export class RaftLoop {
     }
     if (!this.#leaderForApply)
       this.#apply.handOver(Math.min(consensus.commitIndex, this.#entries.storedIndex));
+    this.#stages?.handed(this.#apply.handedIndex);
     this.#apply.publish();
     if (this.#apply.awaitsDurableCommit) this.#storage.appendHardState(consensus.ready().hardState, true);
     this.#noteApplied();

@@ -17,6 +17,7 @@ import type { PeerNetwork } from "./peer-network.ts";
 import { ProposalQueue, propose } from "./proposal-queue.ts";
 import { raftReport } from "./raft-report.ts";
 import { type Consensus, EntryType, StepResult } from "./raft.ts";
+import type { RaftStages } from "./raft-stages.ts";
 import type { RaftTracer } from "./raft-tracer.ts";
 import type { ReadRounds } from "./read-rounds.ts";
 
@@ -33,6 +34,7 @@ export interface RecordIntakeParts {
   readonly reads: ReadRounds;
   readonly network: PeerNetwork;
   readonly tracer: RaftTracer | null;
+  readonly stages: RaftStages | null;
   /** A snapshot takes the place of the state: nothing goes to apply. */
   readonly isInstalling: () => boolean;
   /** Takes what the other threads have sent. */
@@ -88,6 +90,10 @@ export class RecordIntake {
         return;
       case RecordType.membership:
         this.#parts.network.setMembership(new Uint8Array(bytes.subarray(start, end)));
+        return;
+      case RecordType.slowRequest:
+        this.#parts.stages?.report(requestId, bytes, start);
+        this.#parts.apply.passOn(type, FLAG_TRACED, requestId, bytes, start, end);
         return;
       case RecordType.transferLeader:
         this.#parts.consensus.transferLeader(view.getBigUint64(0, true));

@@ -66,6 +66,11 @@ export const RecordType = {
    * entry index. Flagged as traced; no payload behind the prefix.
    */
   traced: 28,
+  /**
+   * main -> raft -> apply. A request was slow: each reports what it did for its batch. Request id = index of an entry of that batch, 0 for a
+   * read. Flagged as traced, sent when the request began; no payload behind the prefix.
+   */
+  slowRequest: 29,
   /** raft -> main. A peer's HTTP request that only main can answer. Request id: raft's own number. Payload: u8 PeerRequestKind, body. */
   peerRequest: 26,
 

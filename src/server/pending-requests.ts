@@ -23,6 +23,8 @@ export class PendingRequests {
   #oldestId: number;
   #nextId: number;
   #size = 0;
+  /** When the call came that {@link remove} gave out last. */
+  removedStartedMs = 0;
 
   /** @param firstId etcd's request id suffix: below 2^48, and beyond every id of earlier lives of this member */
   constructor(firstId: number) {
@@ -81,6 +83,7 @@ export class PendingRequests {
     if (call === null || this.#ids[slot] !== id) return null;
     this.#calls[slot] = null;
     this.#size--;
+    this.removedStartedMs = this.#startedMs[slot];
     return call;
   }
 

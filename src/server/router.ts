@@ -20,6 +20,7 @@ import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
 import { encodePeerAnswer, internalError, type PeerRequestHandler } from "./peer-requests.ts";
 import { PendingRequests } from "./pending-requests.ts";
+import type { SlowCalls } from "./slow-calls.ts";
 import { timeoutCause } from "./timeout-cause.ts";
 
 /** Records taken from one ring before the others and the sockets get their turn. */
@@ -69,6 +70,7 @@ export class Router {
   #transports: ServerTransport[] = [];
   #fullRings = 0;
   #stopped = false;
+  #slowCalls: SlowCalls | null = null;
   /** Clock of the current turn, so that a batch of requests reads the time once. */
   #nowMs = performance.now();
   #clockIsFresh = false;
@@ -243,6 +245,25 @@ export class Router {
     for (const listener of listeners) listener();
   }
 
+  /** Sets who is told of requests that took long. */
+  onSlowCalls(slowCalls: SlowCalls): void {
+    this.#slowCalls = slowCalls;
+  }
+
+  #noteSlow(slowCalls: SlowCalls, call: Call): void {
+    const startedMs = this.#pending.removedStartedMs;
+    if (call instanceof InternalCall) return;
+    if (this.#now() - startedMs > slowCalls.thresholdMs) slowCalls.note(call, startedMs, true);
+  }
+
+  /** The status behind the answers of a batch says up to which entry it went. */
+  #reportSlow(slowCalls: SlowCalls): void {
+    slowCalls.report((context, isRead, sinceMs) => {
+      const trace = { context, nowMs: () => sinceMs, ended: () => {} };
+      this.#toRaft.write(RecordType.slowRequest, isRead ? 0 : this.status.appliedIndex, EMPTY, trace);
+    });
+  }
+
   /** Sets who takes records of this type; the bytes are borrowed. */
   onRecord(type: number, handler: RecordHandler): void {
     this.#recordHandlers.set(type, handler);
@@ -305,6 +326,7 @@ export class Router {
   drainInboxes(): number {
     const records = this.#drain();
     if (records > 0) this.#flush();
+    if (this.#slowCalls !== null) this.#reportSlow(this.#slowCalls);
     return records;
   }
 
@@ -383,6 +405,7 @@ export class Router {
       case RecordType.response: {
         const call = this.#pending.remove(id);
         if (call === null) return;
+        if (this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, call);
         call.sendMessage(bytes, start, end);
         call.end(0, "");
         return;
@@ -412,7 +435,9 @@ export class Router {
     const row = ERRORS[viewOf(bytes).getUint32(bytes.byteOffset + start, true)];
     assert(row !== undefined, "unknown error id from a worker", id);
     const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
-    const call = this.#pending.remove(id) ?? this.#streams.remove(id);
+    const pending = this.#pending.remove(id);
+    if (pending !== null && this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, pending);
+    const call = pending ?? this.#streams.remove(id);
     if (call === null) return;
     call.end(row.grpcCode, text);
   }
@@ -461,6 +486,7 @@ export class Router {
     const late: LateCall[] = [];
     this.#pending.expire(startedBeforeMs, (call, id, startedMs) => {
       this.status.proposalsFailed++;
+      if (!(call instanceof InternalCall)) this.#slowCalls?.note(call, startedMs, false);
       late.push({ call, startedMs });
       if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
     });

@@ -6,6 +6,7 @@ import { MemoryRing } from "../ring/memory-ring.ts";
 import { SpanCode, SpanReporter, readSpanRecord } from "../ring/trace.ts";
 import { type FinishedSpan, RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
+import { SlowRequests } from "./slow-requests.ts";
 import { isHttpAddress } from "./span-export.ts";
 import { SPAN_NAMES } from "./span-names.ts";
 import { parseTraceparent, spanIdText, traceIdText } from "./traceparent.ts";
@@ -136,6 +137,31 @@ function tracerAt(ratePerMillion: number) {
 }
 
 const CALL = { path: "/etcdserverpb.KV/Put", remote: "127.0.0.1:5" } as Call;
+
+test("slow requests: the client's trace if it has one, and a few in a second", () => {
+  const spans: FinishedSpan[] = [];
+  const slow = new SlowRequests({
+    thresholdMs: 5,
+    sink: { add: (span) => spans.push(span) },
+    nowMs: () => performance.now() + 1000,
+    random: random(8),
+  });
+  const call = (traceparent?: string): Call => ({ ...CALL, metadata: () => traceparent });
+  slow.note(call(`00-${TRACE}-${SPAN}-00`), 40, true);
+  slow.note(call(), 50, false);
+  for (let i = 0; i < 100; i++) slow.note(call(), 60, true);
+  const asked: [boolean, number][] = [];
+  slow.report((_context, isRead, sinceMs) => asked.push([isRead, Math.round(sinceMs)]));
+  assert.deepEqual(asked, [[false, 1040], ...Array.from({ length: 8 }, () => [false, 1060])]);
+  assert.equal(spans.length, 10);
+  assert.equal(traceIdText(spans[0].context), TRACE);
+  assert.equal(Buffer.from(spans[0].parentId!).toString("hex"), SPAN);
+  assert.equal(spans[1].parentId, null);
+  assert.equal(spans[1].error, "request timed out");
+  slow.note(call(), 1001, true);
+  slow.report(() => {});
+  assert.equal(spans.length, 11);
+});
 
 describe("request tracer", () => {
   test("does what the parent does, whatever the rate", () => {

@@ -18,6 +18,7 @@
 import type { Logger } from "./logger.ts";
 import { RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
+import { SlowRequests } from "./slow-requests.ts";
 import { createTraceClock } from "./trace-clock.ts";
 
 /** The flags that concern tracing. */
@@ -28,11 +29,15 @@ export interface TracingConfig {
   readonly distributedTracingInstanceId: string;
   /** 0 to 1,000,000 */
   readonly distributedTracingSamplingRate: number;
+  /** 0 = off. */
+  readonly traceSlowRequestsMs: number;
 }
 
 /** Tracing while it is on. */
 export interface Tracing {
   readonly tracer: RequestTracer;
+  /** Null unless slow requests are traced after the fact. */
+  readonly slow: SlowRequests | null;
   /** Sends what waits for the collector, within half a second. */
   stop(): Promise<void>;
 }
@@ -63,5 +68,8 @@ export async function startTracing(
   log.info("distributed tracing setup enabled");
   const sampler = new RootSampler(config.distributedTracingSamplingRate, Math.random);
   const tracer = new RequestTracer({ sampler, sink: spans, nowMs, random: Math.random });
-  return { tracer, stop: () => spans.stop() };
+  const thresholdMs = config.traceSlowRequestsMs;
+  const slow =
+    thresholdMs === 0 ? null : new SlowRequests({ thresholdMs, sink: spans, nowMs, random: Math.random });
+  return { tracer, slow, stop: () => spans.stop() };
 }

@@ -151,11 +151,37 @@ describe("tracing", { concurrency: true }, () => {
       // Nothing of what was not sampled.
       const traceIds = new Set(collector.spans.map(({ traceId }) => traceId));
       assert.deepEqual([...traceIds].sort(), [traceId, read.traceId].sort());
-      const threads = new Set(spans.map(({ attributes }) => attributes["thread.name"]));
+      const threads = new Set(spans.map(({ attributes }) => String(attributes["thread.name"])));
       assert.deepEqual([...threads].sort(), ["apply", "main", "raft", "storage", "watch"]);
       assert.ok(spans.every(({ service, startNs, endNs }) => service === "store" && endNs >= startNs));
     },
   );
+
+  test("what was slow is traced after the fact", { timeout: 120_000 }, async (t) => {
+    const collector = await OtlpCollector.start(t);
+    const args = [
+      "--enable-distributed-tracing",
+      `--distributed-tracing-address=${collector.grpcAddress}`,
+      "--trace-slow-requests-ms=1",
+    ];
+    const member = await startMember(t, { dataDir: tempDir(t, "tracing"), args });
+    // The last of so many waits for the first.
+    const value = Buffer.alloc(10_000);
+    await withClient(member, (client) =>
+      Promise.all(Array.from({ length: 1000 }, () => client.call(KV.method.put, { key: PUT.key, value }))),
+    );
+    await waitFor("a slow put with its stages", SPANS_MS, async () => {
+      const roots = collector.spans.filter(({ attributes }) => attributes["concord.slow"] === "true");
+      const found = roots.some(({ spanId, name }) => {
+        const parts = collector.spans.filter(({ parentId }) => parentId === spanId).map(({ name }) => name);
+        return (
+          name === "etcdserverpb.KV/Put" &&
+          ["apply", "commit", "propose", "ring main-raft", "wal flush"].every((part) => parts.includes(part))
+        );
+      });
+      return found ? true : undefined;
+    });
+  });
 
   test("a collector that is not there costs a line in the log", { timeout: 60_000 }, async (t) => {
     // Nobody listens on the discard port.
