@@ -46,7 +46,7 @@ export async function fill(side: LoadTarget, set: DataSet): Promise<number> {
 
 /** So many puts, each a revision of its own, to the keys of a prefix in turns. */
 export async function writeRevisions(
-  side: LoadTarget,
+  side: Pick<LoadTarget, "address">,
   options: { prefix: string; keys: number; revisions: number },
 ): Promise<void> {
   const { prefix, keys, revisions } = options;

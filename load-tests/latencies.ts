@@ -28,6 +28,11 @@ export class Latencies {
     this.#samples[this.#count++] = milliseconds;
   }
 
+  /** Begins anew, in the space it has. */
+  clear(): void {
+    this.#count = 0;
+  }
+
   /** Nearest-rank percentiles; NaN without samples. */
   percentiles(): Percentiles {
     const sorted = this.#samples.subarray(0, this.#count).sort();

@@ -47,7 +47,8 @@ const COUNTERS = 8;
 export class Watchers {
   readonly #worker: Worker;
   readonly #counters: Int32Array;
-  readonly #failed: Promise<never>;
+  /** Rejects with whatever goes wrong in the thread. */
+  readonly failed: Promise<never>;
   #report: (latencies: Percentiles) => void = () => undefined;
   readonly #connected: Promise<void>;
 
@@ -58,8 +59,8 @@ export class Watchers {
     this.#worker = new Worker(new URL("./watchers-thread.ts", import.meta.url), {
       workerData: { ...task, counters } satisfies WatchersTask,
     });
-    this.#failed = new Promise((_, reject) => this.#worker.once("error", reject));
-    this.#failed.catch(() => undefined);
+    this.failed = new Promise((_, reject) => this.#worker.once("error", reject));
+    this.failed.catch(() => undefined);
     this.#connected = new Promise((resolve) => {
       this.#worker.on("message", (message: WatchersReport) => {
         if (message.kind === "connected") resolve();
@@ -71,7 +72,7 @@ export class Watchers {
   /** Connects; no watcher exists yet. */
   static async connect(task: Omit<WatchersTask, "counters">): Promise<Watchers> {
     const watchers = new Watchers(task);
-    await Promise.race([watchers.#connected, watchers.#failed]);
+    await Promise.race([watchers.#connected, watchers.failed]);
     return watchers;
   }
 
@@ -94,7 +95,7 @@ export class Watchers {
       Atomics.store(this.#counters, Counter.awaitedValue, value);
       if (this.count(counter) >= value) return;
       const { value: woken } = Atomics.waitAsync(this.#counters, Counter.signal, signal, WAIT_MS);
-      await Promise.race([woken, this.#failed]);
+      await Promise.race([woken, this.failed]);
       if (performance.now() > bound) throw new Error(`only ${this.count(counter)} of ${value} came`);
     }
   }
@@ -103,7 +104,7 @@ export class Watchers {
   async latencies(): Promise<Percentiles> {
     const report = new Promise<Percentiles>((resolve) => (this.#report = resolve));
     this.tell("report");
-    return Promise.race([report, this.#failed]);
+    return Promise.race([report, this.failed]);
   }
 
   /** Ends the thread and its connections. */

@@ -1,10 +1,9 @@
 /** What a test of faults does: a cluster, a load, a fault, and the checks of everything afterwards. */
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
 import { ClusterLoad, assertLinearizable, type LoadReport } from "../support/cluster-load.ts";
 import { TestCluster, type ClusterOptions } from "../support/cluster.ts";
-import { EtcdClient } from "../support/etcd-client.ts";
+import { dataHashes } from "../support/member-faults.ts";
 import { Namespaces } from "../support/namespaces.ts";
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
@@ -40,23 +39,9 @@ export async function underLoad(
     `${report.history.length} operations, ${report.acknowledgedWrites} writes; failures: ${JSON.stringify([...report.failures])}`,
   );
   assertLinearizable(report.history);
-  await assertSameData(cluster);
+  const hashes = await dataHashes(cluster);
+  assert.equal(hashes.size, 1, `members differ: ${[...hashes].join(", ")}`);
   return report;
-}
-
-async function assertSameData(cluster: TestCluster): Promise<void> {
-  const states = await cluster.converged();
-  const hashes = await Promise.all(
-    cluster.running.map(async (member) => {
-      const client = new EtcdClient(member.address);
-      const { hash } = await client.call(Maintenance.method.hashKV, {
-        revision: BigInt(states[0]?.revision ?? 0),
-      });
-      client.close();
-      return hash;
-    }),
-  );
-  assert.equal(new Set(hashes).size, 1, `members differ: ${hashes.join(", ")}`);
 }
 
 /** A network a test. */

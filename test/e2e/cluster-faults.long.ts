@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { KV } from "../../src/proto/gen/rpc_pb.ts";
 import { namespacesMissing } from "../support/namespaces.ts";
+import { killMember, pauseMember } from "../support/member-faults.ts";
 import { cannotMount, resizeDisk, smallDisk } from "../support/small-disk.ts";
 import type { TestCluster } from "../support/cluster.ts";
 import { isolated, underLoad } from "./cluster-fault.ts";
@@ -13,19 +14,18 @@ describe("slow faults", { concurrency: 2 }, () => {
     await underLoad(t, { size: 5 }, async (cluster, load) => {
       const leader = await cluster.leader();
       const follower = await cluster.follower();
-      await Promise.all([leader, follower].map((name) => cluster.member(name).kill()));
+      const restarts = await Promise.all([leader, follower].map((name) => killMember(cluster, name)));
       await load.moreWrites(50);
-      await Promise.all([leader, follower].map((name) => cluster.restart(name)));
+      await Promise.all(restarts.map((restart) => restart()));
     });
   });
 
   test("a member's process is paused for 5 s, leader and follower", async (t) => {
     await underLoad(t, { size: 3 }, async (cluster, load) => {
       for (const name of [await cluster.leader(), await cluster.follower()]) {
-        const { process } = cluster.member(name);
-        process.kill("SIGSTOP");
+        const resume = await pauseMember(cluster, name);
         await Promise.all([load.moreWrites(50), new Promise((resolve) => setTimeout(resolve, 5000))]);
-        process.kill("SIGCONT");
+        await resume();
         await load.moreWrites(50);
         await cluster.converged();
       }

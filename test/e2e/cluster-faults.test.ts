@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ELECTION_MS } from "../support/cluster.ts";
+import { killMember, stopMember } from "../support/member-faults.ts";
 import { namespacesMissing } from "../support/namespaces.ts";
 import { isolated, underLoad } from "./cluster-fault.ts";
 
@@ -13,21 +14,21 @@ describe("faults", { concurrency: 3 }, () => {
     await underLoad(t, { size: 3 }, async (cluster, load) => {
       const leader = await cluster.leader();
       const at = performance.now();
-      await cluster.member(leader).kill();
+      const restart = await killMember(cluster, leader);
       await load.moreWrites(50);
       const gap = load.longestGap(at);
       t.diagnostic(`${Math.round(gap)} ms without an acknowledged write`);
       assert.ok(gap < 2 * ELECTION_MS, `${Math.round(gap)} ms without an acknowledged write`);
-      await cluster.restart(leader);
+      await restart();
     });
   });
 
   test("every member is restarted, one after another", async (t) => {
     await underLoad(t, { size: 3 }, async (cluster, load) => {
       for (const name of cluster.names) {
-        await cluster.member(name).stop();
+        const restart = await stopMember(cluster, name);
         await load.moreWrites(30);
-        await cluster.restart(name);
+        await restart();
         await cluster.leader();
       }
     });

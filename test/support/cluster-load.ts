@@ -25,6 +25,10 @@ export interface LoadOptions {
   readonly clients: number;
   /** `host:port` of the members; asked anew for each request, since members come and go. */
   readonly addresses: () => readonly string[];
+  /** Of all keys; loads that follow each other on one cluster need different ones. `load/` unless given. */
+  readonly prefix?: string;
+  /** Rest of a client between an answer and its next request, in ms; none unless given. */
+  readonly restMs?: number;
 }
 
 /** What the load did so far. */
@@ -85,7 +89,7 @@ export class ClusterLoad {
     this.#stopping = true;
     await Promise.all(this.#loops);
     const process = this.#process++;
-    for (let key = 0; key < KEYS; key++) await this.#finalRead(process, `load/${key}`);
+    for (let key = 0; key < KEYS; key++) await this.#finalRead(process, this.#key(key));
     for (const client of this.#clients.values()) client.close();
     return {
       history: this.#history,
@@ -95,12 +99,16 @@ export class ClusterLoad {
   }
 
   async #run(prng: Prng): Promise<void> {
+    const { restMs = 0 } = this.#options;
     let process = this.#process++;
     while (!this.#stopping) {
       const addresses = this.#options.addresses();
       if (addresses.length === 0) return;
       const client = this.#client(addresses[prng.below(addresses.length)]);
-      if (await this.#operate(client, process, prng)) continue;
+      if (await this.#operate(client, process, prng)) {
+        if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+        continue;
+      }
       // What got no answer may still be on its way: the next operation belongs to another process of the history.
       process = this.#process++;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -109,7 +117,7 @@ export class ClusterLoad {
 
   /** False if there was no answer. */
   async #operate(client: EtcdClient, process: number, prng: Prng): Promise<boolean> {
-    const key = `load/${prng.below(KEYS)}`;
+    const key = this.#key(prng.below(KEYS));
     const dice = prng.below(100);
     const invoke = performance.now();
     const operation = { process, key, invoke, input: {} as Operation["input"], op: "get" as Operation["op"] };
@@ -145,6 +153,10 @@ export class ClusterLoad {
     else if (output.succeeded !== false) this.#lastSeen.set(key, input.value ?? null);
     else this.#lastSeen.set(key, output.value ?? null);
     if (op === "put" || (op !== "get" && output.succeeded === true)) this.#writeTimes.push(performance.now());
+  }
+
+  #key(index: number): string {
+    return `${this.#options.prefix ?? "load/"}${index}`;
   }
 
   #value(): string {
