@@ -1,6 +1,6 @@
 /**
  * Jobs of the pool that make and read snapshot files. Each opens what it needs and lets go of it before it ends; none holds up the
- * storage thread: LMDB's readers and its writer do not wait for each other.
+ * storage thread: LMDB's readers and its writer do not wait for each other. Its threads give way to those that serve.
  */
 import { copyDatabase, type DatabaseCopy } from "../../src/storage/copy-database.ts";
 import { digestFile } from "../../src/snapshot/digest-file.ts";
@@ -12,6 +12,9 @@ import {
   verifySnapshot,
 } from "../../src/snapshot/read-snapshot.ts";
 import { type SnapshotDescription, writeSnapshot } from "../../src/snapshot/snapshot.ts";
+import { yieldToOthers } from "./background-thread.ts";
+
+yieldToOthers();
 
 /** A copy works so long between two pauses. */
 const WORK_MS = 2;
