@@ -43,12 +43,16 @@ export const RING_BYTES_MIN = 1024;
 export const RING_BYTES_MAX = 1 << 30;
 
 const TYPE_FILLER = 0xffff;
-/** Written bytes from which on an empty ring begins anew at its start. */
-const REWIND_BYTES = 64 * 1024;
+/**
+ * Part of the ring from which on it begins anew at its start when it is empty. In an eighth of an ordinary ring (1 MiB) the last few
+ * thousand requests can still be recalled.
+ */
+const REWIND_SHARE = 1 / 8;
+/** And not before so many bytes: with less there is nothing to be gained. */
+const REWIND_BYTES_MIN = 64 * 1024;
 // Flags as stored: bits 0..3 belong to the record, bits 4..15 are the number of a part.
 const PART_SHIFT = 4;
 const PARTS_MAX = 1 << 12;
-const REWIND_UNITS = REWIND_BYTES >>> 3;
 
 /** Makes the memory of one ring. `bytes` is rounded up to a power of two. */
 export function createRingMemory(bytes: number): SharedArrayBuffer {
@@ -85,6 +89,7 @@ export class SharedRingWriter implements RingWriter {
   readonly #words: Uint32Array;
   readonly #doorbell: Doorbell;
   readonly #capacityUnits: number;
+  readonly #rewindUnits: number;
   /** Next unit to write; ahead of the published tail until {@link publish}. */
   #tail: number;
   /** The unit that lies at the start of the data. */
@@ -102,6 +107,7 @@ export class SharedRingWriter implements RingWriter {
     this.#words = new Uint32Array(memory, CONTROL_BYTES);
     this.#doorbell = doorbell;
     this.#capacityUnits = this.bytes.length >>> 3;
+    this.#rewindUnits = Math.max(this.bytes.length * REWIND_SHARE, REWIND_BYTES_MIN) >>> 3;
     this.inlineBytesMax = (this.bytes.length >>> 2) - RECORD_HEADER_BYTES;
     // Half a ring: wherever the end lies, that much fits behind a filler once the consumer has caught up.
     this.payloadBytesMax = (this.bytes.length >>> 1) - 8 * RECORD_HEADER_BYTES;
@@ -115,7 +121,8 @@ export class SharedRingWriter implements RingWriter {
     assert(length <= this.inlineBytesMax, "payload too long for one record", length, this.inlineBytesMax);
     const units = paddedUnits(length);
     let position = this.#position();
-    if (position >= REWIND_UNITS && this.#tail === this.#publishedTail) position = this.#rewind(position);
+    if (position >= this.#rewindUnits && this.#tail === this.#publishedTail)
+      position = this.#rewind(position);
     const toEnd = this.#capacityUnits - position;
     const needed = units <= toEnd ? units : units + toEnd;
     if (!this.#hasUnits(needed)) return -1;
@@ -162,7 +169,7 @@ export class SharedRingWriter implements RingWriter {
       (words[word + 1] & 0xffff) === type &&
       words[word + 2] === requestId >>> 0 &&
       words[word + 3] === Math.floor(requestId / 0x1_0000_0000) &&
-      (this.#tail & (this.#capacityUnits - 1)) !== unit + 1;
+      this.#position() !== unit + 1;
     // What a client wrote may look like a header.
     return isThere && offset + words[word] <= this.bytes.length ? words[word] : -1;
   }
