@@ -74,7 +74,7 @@ export function refusesEarlyProgress(version: string): boolean {
   return isAtLeast(version, [3, 6]);
 }
 
-function isAtLeast(version: string, since: readonly [number, number]): boolean {
+export function isAtLeast(version: string, since: readonly [number, number]): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   return major > since[0] || (major === since[0] && minor >= since[1]);
 }
