@@ -20,6 +20,8 @@ import type { Call, CallTrace } from "./service.ts";
 
 /** Bytes of unfinished request messages that one connection may pin. */
 const ASSEMBLY_BYTES_MAX = 268_435_456;
+/** The same of all connections together. */
+const ASSEMBLY_BYTES_TOTAL_MAX = 536_870_912;
 
 const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
@@ -324,9 +326,14 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     }
     const before = assembly.bytes.length;
     start = assembly.takeBytes(bytes, start, end);
-    this.#owner.assemblyBytes += assembly.bytes.length - before;
+    this.#countAssembly(assembly.bytes.length - before);
     if (this.#owner.assemblyBytes > ASSEMBLY_BYTES_MAX) {
       this.#refuse(GrpcCode.resourceExhausted, "too many unfinished request messages on the connection");
+      return end;
+    }
+    const { assemblyBytes, limits } = this.#owner.shared;
+    if (assemblyBytes > (limits.assemblyBytesTotalMax ?? ASSEMBLY_BYTES_TOTAL_MAX)) {
+      this.#refuse(GrpcCode.resourceExhausted, "too many unfinished request messages on the server");
       return end;
     }
     if (assembly.whole && !this.#plan.singleRequest) this.#deliverAssembly();
@@ -362,8 +369,13 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   #dropAssembly(): void {
     if (this.#assembly === null) return;
-    this.#owner.assemblyBytes -= this.#assembly.bytes.length;
+    this.#countAssembly(-this.#assembly.bytes.length);
     this.#assembly = null;
+  }
+
+  #countAssembly(bytes: number): void {
+    this.#owner.assemblyBytes += bytes;
+    this.#owner.shared.assemblyBytes += bytes;
   }
 
   // Responses

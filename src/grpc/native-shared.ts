@@ -31,6 +31,8 @@ export class NativeShared {
   readonly #freeCalls: NativeCall[] = [];
   readonly parked: ParkedTotals = { calls: 0, bytes: 0 };
   readonly pendingTotal: PendingTotal = { bytes: 0 };
+  /** Buffers of unfinished request messages of all connections; written by the calls. */
+  assemblyBytes = 0;
   readonly #onPendingExceeded: () => void;
   readonly #watcher: CallWatcher | null;
   /** Time of the current batch of answers, in ms. */

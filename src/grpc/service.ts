@@ -117,6 +117,8 @@ export interface TransportLimits {
   /** Longest request message; longer ones get RESOURCE_EXHAUSTED `grpc: received message larger than max (%d vs. %d)`. */
   readonly receiveBytesMax: number;
   readonly concurrentStreamsMax: number;
+  /** Bytes of request messages that have not come to their end, of all connections together; 512 MiB unless set. Ours only. */
+  readonly assemblyBytesTotalMax?: number;
   /** `--grpc-keepalive-min-time`: closer pings earn GOAWAY `too_many_pings`. */
   readonly keepaliveMinTimeMs: number;
   /** `--grpc-keepalive-interval`: server ping on an idle connection; 0 = off. */

@@ -31,12 +31,12 @@ export class ByteQueue {
 
   #makeRoom(more: number): void {
     const length = this.length;
-    // Moving down is cheap as long as it at least halves what lies in front.
-    const target = this.start > length && length + more <= this.bytes.length ? this.bytes : undefined;
-    if (target !== undefined) {
-      target.copyWithin(0, this.start, this.end);
+    const capacity = this.bytes.length;
+    // A quarter must have been consumed, so that a byte is moved three times at most, and not with each append.
+    if (length + more <= capacity && this.start * 4 >= capacity) {
+      this.bytes.copyWithin(0, this.start, this.end);
     } else {
-      const grown = new Uint8Array(Math.max(this.bytes.length * 2, length + more));
+      const grown = new Uint8Array(Math.max(capacity * 2, length + more));
       grown.set(this.bytes.subarray(this.start, this.end));
       this.bytes = grown;
     }
