@@ -17,6 +17,8 @@ export class LeaseTable {
   ttlSeconds = new Float64Array(ROWS_FIRST);
   /** As of the last checkpoint; 0 = none, the whole TTL counts. */
   remainingSeconds = new Float64Array(ROWS_FIRST);
+  /** On the primary: 1 while a checkpoint that was handed out has not come back through the log. */
+  isCheckpointing = new Uint8Array(ROWS_FIRST);
   /** When the lease expires, by the primary's clock; Infinity on every other member. */
   expiryMs = new Float64Array(ROWS_FIRST);
   /** Number of leases. */
@@ -56,6 +58,7 @@ export class LeaseTable {
     this.idHigh[row] = high;
     this.ttlSeconds[row] = ttlSeconds;
     this.remainingSeconds[row] = 0;
+    this.isCheckpointing[row] = 0;
     this.expiryMs[row] = Infinity;
     this.size++;
     this.#enter(row);
@@ -87,6 +90,7 @@ export class LeaseTable {
     this.idHigh = copyInto(new Uint32Array(capacity), this.idHigh);
     this.ttlSeconds = copyInto(new Float64Array(capacity), this.ttlSeconds);
     this.remainingSeconds = copyInto(new Float64Array(capacity), this.remainingSeconds);
+    this.isCheckpointing = copyInto(new Uint8Array(capacity), this.isCheckpointing);
     this.expiryMs = copyInto(new Float64Array(capacity), this.expiryMs);
     this.#index = new Uint32Array(capacity * 2);
     for (let row = 1; row < this.used; row++) if (this.isUsed(row)) this.#enter(row);
@@ -124,7 +128,7 @@ export class LeaseTable {
   }
 }
 
-function copyInto<T extends Uint32Array | Float64Array>(target: T, source: T): T {
+function copyInto<T extends Uint8Array | Uint32Array | Float64Array>(target: T, source: T): T {
   target.set(source);
   return target;
 }

@@ -119,6 +119,30 @@ test("a long lease is checkpointed after the interval, and the next primary begi
   equal(lessor.expiryMs(lessor.find(1, 0)), 3_600_000, "nothing is left of the checkpoint");
 });
 
+test("a lease whose checkpoint is on its way is not renewed before that has come and is taken back", () => {
+  const lessor = lessorOf(CHECKPOINT_INTERVAL_MS);
+  const row = lessor.grant(1, 0, 3600, 0);
+  lessor.promote(0, 0);
+  deepEqual(checkpoints(lessor, CHECKPOINT_INTERVAL_MS), [[1, 3300]]);
+  // The next primary would begin with 3,300 s, though the client was told 3,600.
+  equal(lessor.renew(1, 0, 310_000), Renewal.hasCheckpoint, "handed out");
+  lessor.checkpoint(row, 0, 320_000);
+  equal(
+    lessor.renew(1, 0, 330_000),
+    Renewal.hasCheckpoint,
+    "an earlier one was taken back, this one comes behind it",
+  );
+  deepEqual(checkpoints(lessor, 1_000_000), [], "none is handed out beside it");
+  lessor.checkpoint(row, 3300, 1_000_000);
+  equal(lessor.renew(1, 0, 1_000_001), Renewal.hasCheckpoint, "it has come");
+  lessor.checkpoint(row, 0, 1_000_002);
+  equal(lessor.renew(1, 0, 1_000_003), Renewal.renewed);
+  deepEqual(checkpoints(lessor, 1_400_000), [[1, 3201]], "and they go on");
+  lessor.demote();
+  lessor.promote(1_500_000, 0);
+  equal(lessor.renew(1, 0, 1_500_001), Renewal.renewed, "what an old term handed out no longer comes");
+});
+
 test("many leases are restored with their checkpoints, however often the columns grow", () => {
   const lessor = lessorOf(CHECKPOINT_INTERVAL_MS);
   for (let id = 1; id <= 5000; id++) lessor.restore(id, 1, 600, id);

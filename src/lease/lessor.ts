@@ -136,8 +136,8 @@ export class Lessor {
     const row = this.#table.find(low, high);
     if (row === 0) return Renewal.notFound;
     if (nowMs >= this.#table.expiryMs[row]) return Renewal.expired;
-    // The next primary would believe the checkpoint: it must be taken back first.
-    if (this.#checkpointsLeases && this.#table.remainingSeconds[row] > 0) return Renewal.hasCheckpoint;
+    // The next primary would believe the checkpoint, also one that is on its way: it must be taken back first.
+    if (this.#checkpointsLeases && this.#hasCheckpoint(row)) return Renewal.hasCheckpoint;
     this.#setExpiry(row, nowMs + this.#table.ttlSeconds[row] * 1000);
     return Renewal.renewed;
   }
@@ -150,6 +150,8 @@ export class Lessor {
   /** A checkpoint from the log: what counts when the next primary begins. */
   checkpoint(row: number, remainingSeconds: number, nowMs: number): void {
     this.#table.remainingSeconds[row] = remainingSeconds;
+    // One that takes back may have been asked for before the one that is on its way, and says nothing of that.
+    if (remainingSeconds > 0) this.#table.isCheckpointing[row] = 0;
     if (this.#isPrimary) this.#scheduleCheckpoint(row, nowMs);
   }
 
@@ -198,9 +200,11 @@ export class Lessor {
     this.#clearSchedules();
   }
 
+  /** What an earlier term has handed out was applied before this one began, or never will be. */
   #clearSchedules(): void {
     this.#due.clear();
     this.#checkpoints.clear();
+    this.#table.isCheckpointing.fill(0);
   }
 
   /** Hands out up to `leasesMax` expired leases, those first that wait longest; returns how many. */
@@ -214,7 +218,10 @@ export class Lessor {
     return taken;
   }
 
-  /** Hands out up to `leasesMax` leases that are to be checkpointed, with the seconds they have left, rounded up. */
+  /**
+   * Hands out up to `leasesMax` leases that are to be checkpointed, with the seconds they have left, rounded up. Each must come back
+   * by {@link checkpoint} as long as this member stays primary: until then its lease is not renewed, and not handed out again.
+   */
   takeCheckpoints(nowMs: number, leasesMax: number, visit: LeaseVisitor): number {
     const table = this.#table;
     let taken = 0;
@@ -227,6 +234,7 @@ export class Lessor {
         if (left > 0) this.#scheduleCheckpoint(row, nowMs);
         continue;
       }
+      table.isCheckpointing[row] = 1;
       visit(table.idLow[row], table.idHigh[row], left);
       taken++;
     }
@@ -246,6 +254,10 @@ export class Lessor {
       ids[2 * index + 1] = table.idHigh[rows[index]];
     }
     return ids;
+  }
+
+  #hasCheckpoint(row: number): boolean {
+    return this.#table.remainingSeconds[row] > 0 || this.#table.isCheckpointing[row] !== 0;
   }
 
   get #checkpointsLeases(): boolean {
@@ -270,7 +282,8 @@ export class Lessor {
 
   #scheduleCheckpoint(row: number, nowMs: number): void {
     const { checkpointIntervalMs } = this.#options;
-    if (!this.#checkpointsLeases || this.#effectiveSeconds(row) * 1000 <= checkpointIntervalMs) return;
+    if (!this.#checkpointsLeases || this.#table.isCheckpointing[row] !== 0) return;
+    if (this.#effectiveSeconds(row) * 1000 <= checkpointIntervalMs) return;
     this.#checkpoints.set(row, nowMs + checkpointIntervalMs);
   }
 }

@@ -84,7 +84,7 @@ export class SimulatedMain {
     const router = this.#router as unknown as Router;
     this.watch = new WatchService(router, { clusterId, memberId, electionTimeoutMs: 1000 });
     this.leases = new LeasePrimary({ router, requestTimeoutMs: REQUEST_TIMEOUT_MS });
-    startRevoker(router, SILENT);
+    startRevoker(router, SILENT, (ms) => new Promise((done) => scheduler.after(ms, life, () => done(null))));
   }
 
   get memberId(): bigint {
