@@ -176,3 +176,11 @@ test("k6 runs a script that is mounted, against members that are there", () => {
     FOUNDERS.map((name) => `${name}:2379`),
   );
 });
+
+test("the manual names every variable that the compose files take from outside", () => {
+  const manual = readText("docs/OPERATIONS.md");
+  const text = readText("docker-compose.yml") + readText("docker-compose.tls.yml");
+  const names = new Set([...text.matchAll(/\$\{(\w+)/g)].map(([, name]) => name ?? ""));
+  assert.ok(names.size > 0);
+  for (const name of names) assert.ok(manual.includes(`\`${name}\``), name);
+});
