@@ -81,10 +81,10 @@ export class LoadConnection {
     this.#wire = this.#makeWire();
     socket.setNoDelay(true);
     this.closed = new Promise((resolve, reject) => {
-      this.#fail = reject;
-      socket.on("error", (error) => (this.#closing ? resolve() : reject(error)));
+      this.#fail = (error) => reject(new Error(`${authority}: ${error.message}`, { cause: error }));
+      socket.on("error", (error) => (this.#closing ? resolve() : this.#fail(error)));
       socket.on("close", () =>
-        this.#closing ? resolve() : reject(new Error("the server closed the connection")),
+        this.#closing ? resolve() : this.#fail(new Error("the server closed the connection")),
       );
     });
     this.closed.catch(() => undefined);

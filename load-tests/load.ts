@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { CAPACITY } from "./scenarios/capacity.ts";
 import { FAULTS } from "./scenarios/faults.ts";
-import { Flags, UsageError, type Scenario } from "./scenarios/scenario.ts";
+import { Flags, LoadError, UsageError, type Scenario } from "./scenarios/scenario.ts";
 import { SOAK } from "./scenarios/soak.ts";
 
 const SCENARIOS: readonly Scenario[] = [SOAK, FAULTS, CAPACITY];
@@ -56,7 +56,7 @@ try {
 } catch (error) {
   const isUsage =
     error instanceof UsageError || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
-  console.error(isUsage ? (error as Error).message : error);
+  console.error(isUsage || error instanceof LoadError ? (error as Error).message : error);
   process.exitCode = isUsage ? EXIT_USAGE : EXIT_FAILED;
 }
 // What still holds the process open by now (a connection to a member that is gone) is of no use to anybody.

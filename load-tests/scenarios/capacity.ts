@@ -79,7 +79,7 @@ async function runCapacity(flags: Flags): Promise<boolean> {
       const target = await Target.fromFlags(cleanup, flags, program);
       const version = await target.version();
       const search = new CapacityRun({ side, target, cleanup, flags, next, progress, attempts });
-      const rate = await Promise.race([search.run(), target.died]);
+      const rate = await target.whileAlive(search.run());
       found.push({ side, version, rate });
       rows.push(rowOf(`${side} ${version}`, rate, attempts));
       await target.close();

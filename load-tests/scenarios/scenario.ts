@@ -21,6 +21,9 @@ export interface Scenario {
 /** A mistake of the caller: shown without a stack. */
 export class UsageError extends Error {}
 
+/** Who is under load has failed: the run cannot go on. Shown without a stack, too. */
+export class LoadError extends Error {}
+
 /** The options of a run. */
 export class Flags {
   readonly #specs: Readonly<Record<string, FlagSpec>>;

@@ -72,7 +72,7 @@ export class SoakLoad {
     this.#leases = parts.leases;
     this.#firstRevision = parts.firstRevision;
     const broken = new Promise<never>((_, reject) => (this.#fail = reject));
-    const failures = [broken, options.target.died, parts.loop.failed, parts.leases.failed];
+    const failures = [broken, parts.loop.failed, parts.leases.failed];
     this.failed = Promise.race([...failures, ...parts.watchers.map((watchers) => watchers.failed)]);
     this.failed.catch(() => undefined);
     this.#compaction = setInterval(

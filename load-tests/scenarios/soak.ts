@@ -8,7 +8,7 @@ import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { circumstances, Results, withCleanup } from "./results.ts";
 import { UsageError, type Flags, type Scenario } from "./scenario.ts";
-import { SoakLoad } from "./soak-load.ts";
+import { SoakLoad, type SoakLoadOptions } from "./soak-load.ts";
 import { JUDGED_SECONDS_MIN, judgeSoak, type SoakSample } from "./soak-verdict.ts";
 import { renderSvg } from "./svg-chart.ts";
 import { Target, TARGET_FLAGS } from "./target.ts";
@@ -59,25 +59,26 @@ async function runSoak(cleanup: { after(fn: () => unknown): void }, flags: Flags
     compactionSeconds: flags.number("compact-seconds", 1),
   };
   const target = await Target.fromFlags(cleanup, flags);
-  const load = await Promise.race([SoakLoad.start({ target, cleanup, ...options }), target.died]);
   const record = new SoakRecord(target, limits.warmUpSeconds);
+  await target.whileAlive(soak(record, { target, cleanup, ...options }, seconds));
+  await target.close();
+  const names = target.members.map(({ name }) => name);
+  return report(record, judgeSoak(record.samples, names, limits), options);
+}
+
+/** The load itself, for so many seconds, with a sample a second. */
+async function soak(record: SoakRecord, options: SoakLoadOptions, seconds: number): Promise<void> {
+  const load = await SoakLoad.start(options);
   const progress = new ProgressLine();
   const startedAt = performance.now();
   for (let at = SAMPLE_MS; at <= seconds * 1000; at += SAMPLE_MS) {
     await Promise.race([delay(startedAt + at - performance.now()), load.failed]);
-    const sample = await Promise.race([takeSample(target, load, at / 1000), load.failed]);
+    const sample = await Promise.race([takeSample(options.target, load, at / 1000), load.failed]);
     record.add(sample);
     progress.show(describe(sample, seconds));
   }
   progress.finish();
   await load.stop();
-  const judgements = judgeSoak(
-    record.samples,
-    target.members.map(({ name }) => name),
-    limits,
-  );
-  await target.close();
-  return report(record, judgements, options);
 }
 
 function lengthOf(flags: Flags): number {

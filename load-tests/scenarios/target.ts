@@ -1,4 +1,5 @@
 /** Who is under load: members that are started for it, or a cluster that is there already. */
+import { setTimeout as delay } from "node:timers/promises";
 import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
 import { ourMember, type Program } from "../../test/support/binaries.ts";
 import { TestCluster } from "../../test/support/cluster.ts";
@@ -7,9 +8,11 @@ import { rssBytes } from "../../test/support/proc-stats.ts";
 import type { Cleanup } from "../../test/support/temp-dir.ts";
 import { LoadConnection } from "../generator-connection.ts";
 import { MEMBER_FLAGS, revisionOf } from "../side.ts";
-import { UsageError, type Flags, type FlagSpec } from "./scenario.ts";
+import { LoadError, UsageError, type Flags, type FlagSpec } from "./scenario.ts";
 
 const REACH_MS = 5_000;
+/** From the end of a member's connections to the news of its own. */
+const DEATH_MS = 1_000;
 /** Of a member's log in the message that it has ended. */
 const LOG_CHARS = 2_000;
 
@@ -34,27 +37,26 @@ export interface LoadedMember {
 
 export class Target {
   readonly members: readonly LoadedMember[];
-  /** True if nobody else uses the store. */
-  readonly isOwn: boolean;
   /** Rejects when a member that was started here ends before {@link close}. */
-  readonly died: Promise<never>;
+  readonly #died: Promise<never>;
   readonly #cluster: TestCluster | undefined;
   #closing = false;
 
   private constructor(members: readonly LoadedMember[], cluster?: TestCluster) {
     this.members = members;
     this.#cluster = cluster;
-    this.isOwn = cluster !== undefined;
-    this.died = new Promise((_, reject) => {
+    this.#died = new Promise((_, reject) => {
       for (const member of cluster?.running ?? []) {
         void member.exited.then(({ code, signal }) => {
           if (this.#closing) return;
           const name = member.options.name ?? "";
-          reject(new Error(`member ${name} has ended (${signal ?? code})\n${member.log.slice(-LOG_CHARS)}`));
+          reject(
+            new LoadError(`member ${name} has ended (${signal ?? code})\n${member.log.slice(-LOG_CHARS)}`),
+          );
         });
       }
     });
-    this.died.catch(() => undefined);
+    this.#died.catch(() => undefined);
   }
 
   /** By {@link TARGET_FLAGS}. Rejects with UsageError when an endpoint does not answer. */
@@ -103,6 +105,20 @@ export class Target {
       await client.call(Maintenance.method.status, {});
     }
     return new Target(members);
+  }
+
+  /**
+   * The outcome of a load on these members, or a LoadError. A member that has died is blamed for it rather than the connection that broke,
+   * of which one hears first.
+   */
+  async whileAlive<T>(load: Promise<T>): Promise<T> {
+    try {
+      return await Promise.race([load, this.#died]);
+    } catch (error) {
+      if (!(error instanceof Error) || error instanceof LoadError) throw error;
+      await Promise.race([this.#died, delay(DEATH_MS)]);
+      throw new LoadError(error.message, { cause: error });
+    }
   }
 
   /** `count` connections for load, spread over the members. */

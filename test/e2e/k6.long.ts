@@ -14,12 +14,17 @@ const FOLDER = join(PROJECT_ROOT, "k6");
 const SCRIPTS = readdirSync(FOLDER).filter((file) => file.endsWith(".js"));
 /** k6 ends with this when a threshold does not hold. */
 const EXIT_THRESHOLD = 99;
+/** Longer than a run takes on a loaded machine. */
+const RUN_MS = 120_000;
 /** What is tested is the answers and not the machine. */
 const SLOW = "p99=5000,dropped=1";
 
 function run(script: string, addresses: readonly string[], env: Record<string, string>): Promise<ToolResult> {
   const settings = { ENDPOINTS: addresses.join(","), DURATION: "5s", VUS: "6", LIMITS: SLOW, ...env };
-  return runTool(k6 ?? "k6", ["run", "--quiet", "--address", "", join(FOLDER, script)], { env: settings });
+  return runTool(k6 ?? "k6", ["run", "--quiet", "--address", "", join(FOLDER, script)], {
+    env: settings,
+    timeoutMs: RUN_MS,
+  });
 }
 
 describe("k6", { skip: skipWithout("k6", k6) ?? false }, () => {

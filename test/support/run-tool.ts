@@ -1,7 +1,7 @@
 /** Runs a command-line program to its end. */
 import { spawn } from "node:child_process";
 
-// A tool that takes longer hangs.
+// A tool that takes longer hangs, unless its caller knows better.
 const TOOL_MS = 30_000;
 
 /** What a program printed and how it ended. */
@@ -15,10 +15,11 @@ export interface ToolResult {
 export function runTool(
   file: string,
   args: readonly string[],
-  options: { input?: string; env?: Readonly<Record<string, string>> } = {},
+  options: { input?: string; env?: Readonly<Record<string, string>>; timeoutMs?: number } = {},
 ): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env: { ...process.env, ...options.env }, timeout: TOOL_MS });
+    const { env, timeoutMs: timeout = TOOL_MS } = options;
+    const child = spawn(file, args, { env: { ...process.env, ...env }, timeout });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
