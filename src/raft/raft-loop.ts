@@ -50,6 +50,9 @@ export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
 const FLUSH_PATIENCE_MS = 1;
+/** Entries and reads that are handed to apply before messages are sent. */
+const EARLY_ENTRIES_MAX = 16;
+
 /** What an invalid conf change is for the core: it ends the wait for it and changes nothing. */
 const NO_CHANGE: ConfChange = { transition: 0, changes: [{ type: 0, nodeId: 0n }] };
 const REMOVE_NODE = 1;
@@ -302,14 +305,18 @@ export class RaftLoop {
     this.#askForReads();
     while (consensus.hasReady()) {
       const ready = consensus.ready();
+      const { leaderChanged } = ready;
       this.#storage.appendHardState(ready.hardState);
       if (ready.snapshot !== null) this.#snapshotsIn.accept(ready.snapshot);
       if (ready.readStates.length > 0) {
         this.#reads.confirm(ready.readStates);
         this.#stages?.readsConfirmed();
       }
+      const { commitIndex, snapshot } = ready;
+      // Few answers go before the messages, so that nobody's answer waits for sockets; many would hold up the disk.
+      if (commitIndex - this.#apply.handedIndex <= EARLY_ENTRIES_MAX && !leaderChanged && snapshot === null)
+        this.#handOver();
       if (ready.messages.length > 0) this.#outbox.send(ready.messages);
-      const { leaderChanged } = ready;
       const promises = this.#flushes.hold(ready.messagesAfterFlush);
       consensus.advance();
       this.#entries.endLoan();
@@ -392,16 +399,22 @@ export class RaftLoop {
     if (this.#leaderForApply) {
       this.#leaderForApply = !this.#apply.leader(consensus.term, consensus.leaderId, consensus.isLeader);
     }
-    if (!this.#leaderForApply)
-      this.#apply.handOver(Math.min(consensus.commitIndex, this.#entries.storedIndex));
-    this.#stages?.handed(this.#apply.handedIndex);
-    this.#apply.publish();
+    this.#handOver();
     if (this.#apply.awaitsDurableCommit) this.#storage.appendHardState(consensus.ready().hardState, true);
     this.#noteApplied();
     const needed = this.#leaderForApply ? LEADER_BYTES : this.#apply.neededBytes;
     if (needed === 0 || this.#applyWaits) return;
     this.#applyWaits = true;
     this.#resumeWithRoom(this.#options.toApply, needed, () => (this.#applyWaits = false));
+  }
+
+  #handOver(): void {
+    if (this.#snapshotsIn.isBusy) return;
+    // What a leader has committed comes behind the news of who leads.
+    if (!this.#leaderForApply)
+      this.#apply.handOver(Math.min(this.#consensus.commitIndex, this.#entries.storedIndex));
+    this.#stages?.handed(this.#apply.handedIndex);
+    this.#apply.publish();
   }
 
   /** Tells the core what apply has got, and lets go of entries that nobody needs. */

@@ -76,6 +76,7 @@ export function startRaftLoop(start: RaftLoopStart): RaftLoop {
     messageBytesMax: MESSAGE_BYTES_MAX,
     inflightCountMax: INFLIGHT_APPENDS_MAX,
     deferAppends: true,
+    deferNewsAcks: true,
     logger: coreLogger(start.log),
   });
   const loop = new RaftLoop({ ...start, consensus, entries, storage, snapshotIndex });

@@ -106,6 +106,8 @@ function reset(raft: RaftState, term: number): void {
   raft.postponedReads = [];
   raft.appendsPending = false;
   raft.readRoundPending = false;
+  raft.ackedIndex = 0;
+  raft.isAckDue = false;
 }
 
 function drawElectionTicks(raft: RaftState): void {

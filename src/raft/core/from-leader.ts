@@ -21,9 +21,21 @@ function takeAppend(raft: RaftState, message: RaftMessage): void {
     return;
   }
   const previous = { index: message.index, term: message.logTerm };
+  const { committed } = log;
   const last = log.tryAppend(previous, message.entries, message.commit);
-  if (last >= 0) acknowledge(raft, message.from, last);
-  else reject(raft, message);
+  if (last < 0) reject(raft, message);
+  else if (isNewsAlone(raft, message, last) && log.committed > committed) raft.isAckDue = true;
+  else acknowledge(raft, message.from, last);
+}
+
+/** True if the leader was, or is about to be, told already that the logs are equal up to `last`. */
+function isNewsAlone(raft: RaftState, message: RaftMessage, last: number): boolean {
+  return raft.options.deferNewsAcks === true && message.entries.length === 0 && last <= raft.ackedIndex;
+}
+
+/** A tick has passed: an acknowledgement that was put off leaves. */
+export function acknowledgeNews(raft: RaftState): void {
+  if (raft.isAckDue && raft.leader !== NONE) acknowledge(raft, raft.leader, raft.ackedIndex);
 }
 
 /** Promises that everything up to `index` is durable, so it leaves only then. */
@@ -31,6 +43,8 @@ function acknowledge(raft: RaftState, to: bigint, index: number): void {
   const response = newMessage(MessageType.appResp, to);
   response.index = index;
   raft.send(response);
+  raft.ackedIndex = Math.max(raft.ackedIndex, index);
+  raft.isAckDue = false;
 }
 
 /** Says where the logs may agree: the last entry here at or below the leader's index with a term that is not above its. */

@@ -116,6 +116,7 @@ class RandomCluster {
       messageBytesMax: 50,
       inflightCountMax: 4,
       deferAppends: seed % 4 !== 0,
+      deferNewsAcks: seed % 3 !== 0,
     });
     core.start();
     return { core, store };

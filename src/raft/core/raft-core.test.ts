@@ -345,6 +345,33 @@ void test("entries that the store has dropped from memory are replaced by a snap
   assert.equal(core.progress()[2].state, "snapshot");
 });
 
+void test("news of the commit index alone is acknowledged at the next tick, or by another acknowledgement; a probe at once", () => {
+  const { core } = coreOf(confStateOf([1n, 2n]), { deferNewsAcks: true });
+  const append = (index: number, commit: number, text = ""): number[] => {
+    const entries = text === "" ? [] : singleEntry(bytes(text));
+    const batch = entries[0]?.batch;
+    if (batch !== undefined) Object.assign(batch, { firstIndex: index + 1, term: () => 3 });
+    const logTerm = index === 0 ? 0 : 3;
+    core.step(messageTo(core, MessageType.app, { from: 2n, term: 3, logTerm, index, commit, entries }));
+    return acknowledged();
+  };
+  const acknowledged = (): number[] =>
+    flush(core).flatMap(({ type, index }) => (type === MessageType.appResp ? [index] : []));
+  assert.deepEqual(append(0, 0, "a"), [1]);
+  assert.deepEqual(append(1, 1), []);
+  assert.equal(core.commitIndex, 1);
+  core.tick();
+  assert.deepEqual(acknowledged(), [1]);
+  core.tick();
+  assert.deepEqual(acknowledged(), [], "once");
+  assert.deepEqual(append(1, 1), [1], "it brings no news, so the leader wants an answer");
+  assert.deepEqual(append(1, 1, "b"), [2]);
+  assert.deepEqual(append(2, 2), []);
+  assert.deepEqual(append(2, 2, "c"), [3]);
+  core.tick();
+  assert.deepEqual(acknowledged(), [], "the entry's acknowledgement has said it");
+});
+
 void test("options that contradict each other are refused", () => {
   const wrong: Partial<RaftOptions>[] = [
     { nodeId: 0n },

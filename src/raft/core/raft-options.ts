@@ -53,6 +53,11 @@ export interface RaftOptions {
    */
   readonly deferAppends?: boolean;
   /**
+   * An append that brings a follower nothing but a newer commit index is acknowledged at the next tick, or by what is acknowledged
+   * before: the leader knows already how far that log is. Off: at once, as etcd-io/raft does.
+   */
+  readonly deferNewsAcks?: boolean;
+  /**
    * What the snapshot for a follower will cover, null if there is none now. By default what is applied: whoever sends the
    * snapshot says what it really covers.
    */

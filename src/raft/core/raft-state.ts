@@ -49,6 +49,10 @@ export class RaftState {
   /** Leader: reads that wait for the first commitment of the term. */
   postponedReads: ReadRequest[] = [];
 
+  /** Follower: the newest index acknowledged to this term's leader, and whether it waits to hear that again. */
+  ackedIndex = 0;
+  isAckDue = false;
+
   /** Ticks since the leader was heard of; on a leader, since it last checked its quorum. */
   electionElapsed = 0;
   heartbeatElapsed = 0;

@@ -1,4 +1,5 @@
 import { MessageType } from "../raft.ts";
+import { acknowledgeNews } from "./from-leader.ts";
 import { localMessage, NONE } from "./messages.ts";
 import type { RaftState } from "./raft-state.ts";
 import { step } from "./step.ts";
@@ -11,6 +12,7 @@ export function tick(raft: RaftState): void {
 
 /** Campaigns when nothing was heard of a leader for too long. */
 function tickElection(raft: RaftState): void {
+  acknowledgeNews(raft);
   raft.electionElapsed++;
   if (!raft.isPromotable || raft.electionElapsed < raft.randomizedElectionTicks) return;
   raft.electionElapsed = 0;
