@@ -26,6 +26,8 @@ export class MemoryRing implements RingWriter, RingReader {
 
   readonly #capacityBytes: number;
   #usedBytes = 0;
+  /** The drain under way is to end. */
+  #ended = false;
   #committed: StoredRecord[] = [];
   #published: StoredRecord[] = [];
   #roomWaiter: { length: number; resolve: () => void } | null = null;
@@ -106,11 +108,17 @@ export class MemoryRing implements RingWriter, RingReader {
     return this.#published.length === 0;
   }
 
+  endDrain(): void {
+    this.#ended = true;
+  }
+
   drain(handler: RecordHandler, recordsMax: number): number {
     const batch = this.#published.splice(0, recordsMax);
     let taken = 0;
+    this.#ended = false;
     try {
       for (const record of batch) {
+        if (this.#ended) break;
         taken++;
         this.#usedBytes -= record.payload.length + RECORD_OVERHEAD_BYTES;
         handler(record.type, record.flags, record.requestId, record.payload, 0, record.payload.length);

@@ -131,6 +131,21 @@ for (const [name, make] of [
       );
     });
 
+    test("a drain ends behind the record whose handler says so", () => {
+      const { writer, reader } = make(4096);
+      for (let i = 0; i < 5; i++) writer.write(1, 0, i, text("x"), 0, 1);
+      writer.publish();
+      const taken: number[] = [];
+      const handler = (_type: number, _flags: number, id: number): void => {
+        taken.push(id);
+        if (id === 1) reader.endDrain();
+      };
+      equal(reader.drain(handler, 10), 2);
+      deepEqual(taken, [0, 1]);
+      equal(reader.drain(handler, 10), 3);
+      ok(reader.isEmpty());
+    });
+
     test("a throwing handler loses only the record it threw on", () => {
       const { writer, reader } = make(4096);
       for (let i = 0; i < 3; i++) writer.write(1, 0, i, text("x"), 0, 1);

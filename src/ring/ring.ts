@@ -75,6 +75,8 @@ export interface RingReader {
    * If the handler throws, the record it threw on stays consumed.
    */
   drain(handler: RecordHandler, recordsMax: number): number;
+  /** Called by the handler: the drain under way ends behind this record, since it made more work than others. */
+  endDrain(): void;
   /** True when nothing is published that was not drained. */
   isEmpty(): boolean;
 }

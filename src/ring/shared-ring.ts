@@ -330,6 +330,8 @@ export class SharedRingReader implements RingReader {
   #head: number;
   /** The producer's, as of the last drain. */
   #base = 0;
+  /** The drain under way is to end. */
+  #ended = false;
   /** Parts of a long payload, until the last one is here. */
   #partial: Uint8Array | null = null;
   #partialBytes = 0;
@@ -352,12 +354,17 @@ export class SharedRingReader implements RingReader {
     if (tail === this.#head) return 0;
     this.#base = Atomics.load(this.#control, BASE) >>> 0;
     let records = 0;
+    this.#ended = false;
     try {
-      while (this.#head !== tail && records < recordsMax) records += this.#take(handler);
+      while (this.#head !== tail && records < recordsMax && !this.#ended) records += this.#take(handler);
     } finally {
       this.#free();
     }
     return records;
+  }
+
+  endDrain(): void {
+    this.#ended = true;
   }
 
   /** Consumes one record or filler; returns 1 if a whole record was handed over. */

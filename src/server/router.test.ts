@@ -130,6 +130,20 @@ test("an error record becomes etcd's code and text", () => {
   deepEqual(call.status, { code: 11, message: "etcdserver: mvcc: required revision has been compacted" });
 });
 
+test("records that are copied to many clients leave their turn to others", () => {
+  const { router, fromApply } = setUp();
+  let handled = 0;
+  router.onRecord(RecordType.watchEvents, () => {
+    handled++;
+    router.noteCopies(700_000);
+  });
+  for (let i = 0; i < 5; i++) answer(fromApply, RecordType.watchEvents, 0, text("e"));
+  equal(router.drainInboxes(), 2);
+  equal(router.drainInboxes(), 2);
+  equal(router.drainInboxes(), 1);
+  equal(handled, 5);
+});
+
 test("a proposal above --max-request-bytes is refused before raft", () => {
   const { router, toRaft } = setUp({ requestBytesMax: 100 });
   const call = new FakeCall();

@@ -25,6 +25,8 @@ import { timeoutCause } from "./timeout-cause.ts";
 
 /** Records taken from one ring before the others and the sockets get their turn. */
 const RECORDS_PER_DRAIN_MAX = 4096;
+/** Bytes that the records of one ring may have copied for clients before that: about a millisecond of copies and socket writes. */
+const COPIED_BYTES_PER_DRAIN_MAX = 1024 * 1024;
 /** How often requests are looked at for their time-out; a request may live that much longer than `requestTimeoutMs`. */
 const SWEEP_INTERVAL_MS = 250;
 /** Entries that are committed and not applied, beyond which proposals are refused; etcd's number. */
@@ -69,6 +71,9 @@ export class Router {
   readonly #peerHandlers = new Map<number, PeerRequestHandler>();
   #transports: ServerTransport[] = [];
   #fullRings = 0;
+  /** The ring that is being drained, and what its records have copied. */
+  #inbox: RingReader | null = null;
+  #copiedBytes = 0;
   #stopped = false;
   #slowCalls: SlowCalls | null = null;
   /** Clock of the current turn, so that a batch of requests reads the time once. */
@@ -337,8 +342,19 @@ export class Router {
 
   #drain(): number {
     let records = 0;
-    for (const inbox of this.#options.inboxes) records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
+    for (const inbox of this.#options.inboxes) {
+      this.#inbox = inbox;
+      this.#copiedBytes = 0;
+      records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
+    }
+    this.#inbox = null;
     return records;
+  }
+
+  /** For record handlers: one record was copied to many clients, so many bytes in all. After too many others get their turn. */
+  noteCopies(bytes: number): void {
+    this.#copiedBytes += bytes;
+    if (this.#copiedBytes >= COPIED_BYTES_PER_DRAIN_MAX) this.#inbox?.endDrain();
   }
 
   inboxesEmpty(): boolean {

@@ -210,6 +210,7 @@ export class WatchService implements MethodHandler {
       state.call.sendMessage(messages.bytes, messages.start, messages.end);
       this.#windows.received(state, cost);
     }
+    this.#router.noteCopies(targets * cost);
   };
 
   readonly #onAnswer = (bytes: Uint8Array, start: number, end: number, number: number): void => {

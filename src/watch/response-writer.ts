@@ -3,7 +3,13 @@ import { MessageBuilder } from "../proto/message-builder.ts";
 import { RecordType, WatchAnswerKind } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import type { EventBatch } from "./event-batch.ts";
-import { LONG_PIECE_BYTES, SCRATCH_KEPT_BYTES_MAX, SHARED_TARGETS_MAX } from "./watch-limits.ts";
+import {
+  LONG_PIECE_BYTES,
+  RESPONSE_OVERHEAD_BYTES,
+  SCRATCH_KEPT_BYTES_MAX,
+  SHARED_COPIES_BYTES_MAX,
+  SHARED_TARGETS_MAX,
+} from "./watch-limits.ts";
 
 const SHARED_HEAD_BYTES = 16;
 const TARGET_WORDS = 3;
@@ -77,8 +83,10 @@ export class ResponseWriter {
     withPrevious: boolean,
     eventBytes: number,
   ): void {
-    for (let first = 0; first < this.#targetCount; first += SHARED_TARGETS_MAX) {
-      const count = Math.min(SHARED_TARGETS_MAX, this.#targetCount - first);
+    const copies = Math.floor(SHARED_COPIES_BYTES_MAX / (eventBytes + RESPONSE_OVERHEAD_BYTES));
+    const targetsMax = Math.max(1, Math.min(SHARED_TARGETS_MAX, copies));
+    for (let first = 0; first < this.#targetCount; first += targetsMax) {
+      const count = Math.min(targetsMax, this.#targetCount - first);
       this.#writeShared(revision, batch, list, from, withPrevious, eventBytes, first, count);
     }
     this.responses += this.#targetCount;

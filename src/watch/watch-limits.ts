@@ -27,8 +27,9 @@ export const RESPONSE_OVERHEAD_BYTES = 64;
 
 /** Events of a response that travel in one record with its targets; longer ones go alone, in pieces. */
 export const SHARED_EVENTS_BYTES_MAX = 256 * 1024;
-/** Watchers of one record. */
+/** Watchers of one record, and bytes that main copies for all of them: a record is the least that main does at a time. */
 export const SHARED_TARGETS_MAX = 8192;
+export const SHARED_COPIES_BYTES_MAX = 2 * 1024 * 1024;
 /** One piece of a long response. */
 export const LONG_PIECE_BYTES = 256 * 1024;
 /** A buffer that one long response has grown is given back beyond this. */

@@ -97,6 +97,10 @@ export class WatchedEntries implements RingReader {
     return this.#ring.drain(this.#watch, recordsMax);
   }
 
+  endDrain(): void {
+    this.#ring.endDrain();
+  }
+
   isEmpty(): boolean {
     return this.#ring.isEmpty();
   }

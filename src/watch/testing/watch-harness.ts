@@ -18,7 +18,7 @@ import { readCompactRevision } from "../../storage/recover.ts";
 import { writeRevisionKey } from "../../storage/revision-key.ts";
 import { DirectSink } from "../../storage/revision-sink.ts";
 import { DatabaseHistory } from "../event-history.ts";
-import { RESPONSE_OVERHEAD_BYTES, STREAM_CREDIT_FIRST } from "../watch-limits.ts";
+import { RESPONSE_OVERHEAD_BYTES, SHARED_COPIES_BYTES_MAX, STREAM_CREDIT_FIRST } from "../watch-limits.ts";
 import { WATCH_STATE_BYTES } from "../watch-state.ts";
 import { WatchLoop } from "../watch.ts";
 import { AskedHistory } from "../watch-query.ts";
@@ -70,6 +70,8 @@ export class WatchHarness {
   readonly #owed = new Map<number, number>();
   #long: { stream: number; revision: number; length: number; body: number[] } | null = null;
   readonly closed: number[] = [];
+  /** Records of events that went to main. */
+  shared = 0;
 
   constructor(options: HarnessOptions) {
     this.#inMemory = options.inMemory === true;
@@ -240,6 +242,9 @@ export class WatchHarness {
     const eventBytes = view.getUint32(12, true);
     const events = payload.subarray(16 + targets * 12);
     assert.equal(events.length, eventBytes);
+    const copies = targets * (eventBytes + RESPONSE_OVERHEAD_BYTES);
+    assert.ok(targets === 1 || copies <= SHARED_COPIES_BYTES_MAX, `a record of ${copies} bytes of copies`);
+    this.shared++;
     const response = fromBinary(WatchResponseSchema, events);
     for (let i = 0; i < targets; i++) {
       const at = 16 + i * 12;
