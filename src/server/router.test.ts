@@ -264,3 +264,33 @@ test("stopping fails what waits and what still comes", () => {
   for (const call of [waiting, late])
     deepEqual(call.status, { code: 14, message: "etcdserver: server stopped" });
 });
+
+/** Tells main how far apply is, or raft. */
+function tellIndex(ring: MemoryRing, type: number, index: number): void {
+  const payload = new Uint8Array(24);
+  new DataView(payload.buffer).setFloat64(0, index, true);
+  ring.write(type, 0, 0, payload, 0, payload.length);
+  ring.publish();
+}
+
+test("proposals are refused while apply is far behind, and not because its news waits behind its answers", () => {
+  const { router, fromApply } = setUp();
+  const tryPut = (): FakeCall => {
+    const call = new FakeCall();
+    router.propose(call, RaftField.put, text("k"), 0, 1);
+    return call;
+  };
+  tellIndex(fromApply, RecordType.raftStatus, 10_000);
+  tellIndex(fromApply, RecordType.applyStatus, 4999);
+  router.drainInboxes();
+  const { message, grpcCode } = ERRORS[ErrorId.requestTooManyRequests];
+  deepEqual(tryPut().status, { code: grpcCode, message });
+  equal(router.pendingRequests, 0);
+  // More answers than one drain takes, of calls that have gone, and behind them how far apply is.
+  for (let i = 0; i < 10_000; i++) fromApply.write(RecordType.response, 0, 1, text(""), 0, 0);
+  tellIndex(fromApply, RecordType.applyStatus, 5000);
+  router.drainInboxes();
+  equal(router.status.appliedIndex, 4999);
+  equal(tryPut().status, null);
+  equal(router.pendingRequests, 1);
+});

@@ -111,8 +111,7 @@ export class Router {
 
   /** Proposes the client's message bytes (borrowed) as payload `field` of an InternalRaftRequest. */
   propose(call: Call, field: number, bytes: Uint8Array, start: number, end: number): void {
-    const { commitIndex, appliedIndex } = this.status;
-    if (commitIndex - appliedIndex > UNAPPLIED_ENTRIES_MAX && !(call instanceof InternalCall)) {
+    if (this.#isApplyBehind() && !(call instanceof InternalCall)) {
       this.#refuse(call, ErrorId.requestTooManyRequests);
       return;
     }
@@ -338,6 +337,21 @@ export class Router {
   /** Takes them in the middle of other work, so that {@link status} is as new as it can be: its changes alone wake nobody. */
   refreshStatus(): void {
     if (this.#drain() > 0) setImmediate(() => this.#flush());
+  }
+
+  /** True if apply has more entries in front of it than new ones may join. */
+  #isApplyBehind(): boolean {
+    const { status } = this;
+    if (status.commitIndex - status.appliedIndex <= UNAPPLIED_ENTRIES_MAX) return false;
+    // How far apply is stands behind its answers, and after a pause of this thread those may be more than one drain takes.
+    let drained = 0;
+    while (status.commitIndex - status.appliedIndex > UNAPPLIED_ENTRIES_MAX) {
+      const records = this.#drain();
+      if (records === 0) break;
+      drained += records;
+    }
+    if (drained > 0) setImmediate(() => this.#flush());
+    return status.commitIndex - status.appliedIndex > UNAPPLIED_ENTRIES_MAX;
   }
 
   #drain(): number {
