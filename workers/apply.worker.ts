@@ -26,7 +26,6 @@ import { responseHeader } from "../src/proto/response-header.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
-import { StageLog } from "../src/ring/stage-log.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { type ApplyState, checkMember, closeState, openState } from "./apply-state.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
@@ -39,9 +38,9 @@ import {
   threadLogger,
 } from "./control.ts";
 import { IndexCheckpoints } from "./index-checkpoint.ts";
-import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = await receiveWorkerData();
+const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const logger = threadLogger(memory);
 const doorbell = new Doorbell(memory.doorbells.apply);
 const fromRaft = new SharedRingReader(memory.rings.raftToApply);
@@ -150,8 +149,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     feed,
     watch,
     storage: sink,
-    spans: createSpanReporter(options, toMain),
-    stages: options.tracesSlowRequests ? new StageLog() : null,
+    ...tracing?.createApplyTracing(options, toMain),
     direct: state.direct,
     leaseDuties:
       machine.leases &&

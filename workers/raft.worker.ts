@@ -10,8 +10,6 @@ import { Prng } from "../src/base/prng.ts";
 import { PeerTransport } from "../src/peer/peer-transport.ts";
 import type { PeerEvents } from "../src/raft/peer-network.ts";
 import type { RaftLoop } from "../src/raft/raft-loop.ts";
-import { RaftStages } from "../src/raft/raft-stages.ts";
-import { RaftTracer } from "../src/raft/raft-tracer.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
 import { startRaftLoop } from "../src/raft/start-raft-loop.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
@@ -25,9 +23,9 @@ import {
   threadLogger,
 } from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
-import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = await receiveWorkerData();
+const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const logger = threadLogger(memory);
 const log = (
   level: "debug" | "info" | "warn" | "error",
@@ -63,7 +61,6 @@ function joinNetwork(events: PeerEvents): PeerTransport {
 
 function start(snapshots: SnapshotService): RaftLoop {
   const toMain = new SharedRingWriter(memory.rings.raftToMain, new Doorbell(memory.doorbells.main));
-  const spans = createSpanReporter(options, toMain);
   const { electionTicks, preVote, snapshotCount, snapshotCatchupEntries, tickMs } = options;
   const { voters, learners } = recovered;
   return startRaftLoop({
@@ -85,8 +82,7 @@ function start(snapshots: SnapshotService): RaftLoop {
     ],
     toApply: new SharedRingWriter(memory.rings.raftToApply, new Doorbell(memory.doorbells.apply)),
     toMain,
-    tracer: spans && new RaftTracer(spans),
-    stages: spans && options.tracesSlowRequests ? new RaftStages(spans) : null,
+    ...tracing?.createRaftTracing(options, toMain),
     doorbell: new Doorbell(memory.doorbells.raft),
     callAfter,
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),

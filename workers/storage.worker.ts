@@ -11,7 +11,6 @@ import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { ChangeTracker } from "../src/storage/change-tracker.ts";
-import { CommitTracer } from "../src/storage/commit-tracer.ts";
 import { syncDirectory } from "../src/storage/sync-directory.ts";
 import { Defragmentation } from "../src/storage/defragmentation.ts";
 import { nextGeneration } from "../src/storage/database-generation.ts";
@@ -21,9 +20,9 @@ import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type StorageControl, exposeControl, receiveWorkerData } from "./control.ts";
-import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = await receiveWorkerData();
+const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const doorbell = new Doorbell(memory.doorbells.storage);
 const inbound = new SharedRingReader(memory.rings.applyToStorage);
 const toMain = new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main));
@@ -142,10 +141,9 @@ const control: StorageControl = {
   run(recovered): void {
     flushCompileCache(); // a member is more often killed than stopped
     if (backend === null) throw new Error("storage is run before it is open");
-    const spans = createSpanReporter(options, toMain);
     loop = new StorageLoop({
       backend,
-      tracer: spans && new CommitTracer(spans),
+      tracer: tracing?.createCommitTracer(toMain) ?? null,
       inbound,
       outbound,
       batchIntervalMs: options.batchIntervalMs,

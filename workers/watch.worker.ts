@@ -16,9 +16,9 @@ import { WatchLoop } from "../src/watch/watch.ts";
 import { AskedHistory } from "../src/watch/watch-query.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type WatchControl, exposeControl, receiveWorkerData } from "./control.ts";
-import { createSpanReporter } from "./span-reporter.ts";
 
 const { memory, options } = await receiveWorkerData();
+const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const doorbell = new Doorbell(memory.doorbells.watch);
 const toApply = new SharedRingWriter(memory.rings.watchToApply, new Doorbell(memory.doorbells.apply));
 
@@ -38,7 +38,7 @@ const control: WatchControl = {
     flushCompileCache(); // a member is more often killed than stopped
     const toMain = new SharedRingWriter(memory.rings.watchToMain, new Doorbell(memory.doorbells.main));
     loop = new WatchLoop({
-      spans: createSpanReporter(options, toMain),
+      spans: tracing?.createSpanReporter(toMain) ?? null,
       fromApply: new SharedRingReader(memory.rings.applyToWatch),
       fromMain: new SharedRingReader(memory.rings.mainToWatch),
       fromStorage: options.inMemory ? null : new SharedRingReader(memory.rings.storageToWatch),

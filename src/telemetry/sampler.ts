@@ -8,6 +8,8 @@ import { TRACE_CONTEXT_BYTES } from "../ring/trace.ts";
 const PER_MILLION = 1_000_000;
 /** Samplers by trace id compare 63 bits of its second half with the share: `random()` gives the upper 52 of them. */
 const RATIO_BITS = 2 ** 52;
+/** And another draw the rest. */
+const LOWEST_BITS = 2 ** 12;
 const RATIO_AT = 8;
 
 /** Decides for calls without parent. */
@@ -32,7 +34,8 @@ export class RootSampler {
     const context = new Uint8Array(TRACE_CONTEXT_BYTES);
     for (let at = 0; at < TRACE_CONTEXT_BYTES; at++) context[at] = Math.floor(this.#random() * 256);
     // The decision can be read from the id, as samplers elsewhere read it: bits 1 to 63 of the second half.
-    const bits = (BigInt(Math.floor(position * RATIO_BITS)) << 12n) | 1n;
+    const lowest = BigInt(Math.floor(this.#random() * LOWEST_BITS));
+    const bits = (BigInt(Math.floor(position * RATIO_BITS)) << 12n) | lowest;
     new DataView(context.buffer).setBigUint64(RATIO_AT, bits);
     context[TRACE_CONTEXT_BYTES - 1] |= 1;
     return context;
