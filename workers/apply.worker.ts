@@ -22,6 +22,7 @@ import { RingResponseSink } from "../src/apply/ring-response-sink.ts";
 import { HashKvJobs } from "../src/apply/hash-kv-jobs.ts";
 import { WatchAnswers } from "../src/apply/watch-answers.ts";
 import { WatchFeed, WatchedSink } from "../src/apply/watch-feed.ts";
+import type { Clock } from "../src/base/clock.ts";
 import { responseHeader } from "../src/proto/response-header.ts";
 import type { BackendWriter } from "../src/mvcc/backend.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
@@ -38,11 +39,15 @@ import {
   threadLogger,
 } from "./control.ts";
 import { IndexCheckpoints } from "./index-checkpoint.ts";
+import { ThreadVitals } from "./thread-vitals.ts";
 
 const { memory, options } = await receiveWorkerData();
 const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const logger = threadLogger(memory);
 const doorbell = new Doorbell(memory.doorbells.apply);
+const vitals = new ThreadVitals(memory.vitals.apply);
+const meters = openMeters(APPLY_LAYOUT, memory.meters.apply);
+const clock: Clock = { monotonicMs: () => performance.now(), unixMs: () => Date.now() };
 const fromRaft = new SharedRingReader(memory.rings.raftToApply);
 const fromMain = new SharedRingReader(memory.rings.mainToApply);
 const fromStorage = new SharedRingReader(memory.rings.storageToApply);
@@ -118,6 +123,8 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     consistentTerm: recovered.term,
     ids,
     compactionPending: state.compactionPending,
+    meters,
+    clock,
     space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: alarms },
     ...(options.hashesCompactions ? { compactionHashes } : {}),
   });
@@ -130,6 +137,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
       onCompactionHash: (hash) => alarms.compactionHash(hash),
       header: () => responseHeader(identity, store.revision, machine.appliedTerm),
       requestCommit: () => sink.flush(0),
+      timing: { meters, clock },
     },
     store.revision,
   );
@@ -159,7 +167,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
         electionTimeoutMs: options.electionTicks * options.tickMs,
       }),
     nowMs: () => performance.now(),
-    metrics: { meters: openMeters(APPLY_LAYOUT), slowMs: options.warningApplyDurationMs },
+    metrics: { meters, slowMs: options.warningApplyDurationMs },
     onSlow: logSlow,
     onCommitted: () => reader.refresh(),
   });
@@ -222,7 +230,7 @@ const control: ApplyControl = {
       ? null
       : new IndexCheckpoints({ state, loop, path: options.checkpointPath, logger });
     const idle = checkpoints?.idle;
-    ended = runBlockingLoop(doorbell, {
+    ended = runBlockingLoop(doorbell, vitals, {
       turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),
       hasWork: () => !loop.inboxesEmpty(),
       sleepMs: () => {

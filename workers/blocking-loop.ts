@@ -1,9 +1,12 @@
 import type { Doorbell } from "../src/ring/doorbell.ts";
+import type { ThreadVitals } from "./thread-vitals.ts";
 
 /** What a thread that sleeps in `Atomics.wait` does between two sleeps. */
 export interface BlockingLoop {
   /** One round of work. Returns false when there was nothing to do. */
   turn(): boolean;
+  /** After a round with work: the thread may let more of it gather. */
+  gather?(): void;
   /** Checked after the doorbell knows of the sleep: true if a ring or another source has work after all. */
   hasWork(): boolean;
   /** Milliseconds until there is something to do although nobody rings; Infinity if never. */
@@ -21,16 +24,29 @@ function eventLoopTurn(): Promise<void> {
 
 /**
  * Runs `loop` until it is stopped, asleep in `Atomics.wait` while there is nothing to do. The thread sees its event loop only
- * when its control flag was rung (calls through comlink ring it), or while the loop waits for events.
+ * when its control flag was rung (calls through comlink ring it), while the loop waits for events, and once a second with work.
  */
-export async function runBlockingLoop(doorbell: Doorbell, loop: BlockingLoop): Promise<void> {
+export async function runBlockingLoop(
+  doorbell: Doorbell,
+  vitals: ThreadVitals,
+  loop: BlockingLoop,
+): Promise<void> {
   while (!loop.stopped()) {
     const isCalled = doorbell.takeControlRequest();
     if (isCalled || loop.waitsForEvents?.() === true) await eventLoopTurn();
     if (isCalled) continue; // the message may have stopped the loop
-    if (loop.turn()) continue;
+    const beganMs = performance.now();
+    const worked = loop.turn();
+    const nowMs = performance.now();
+    if (worked) vitals.turned(nowMs - beganMs);
+    // The event loop brings the news of garbage collections.
+    if (vitals.untilLookMs(nowMs) === 0 && vitals.lookIfDue(nowMs)) await eventLoopTurn();
+    if (worked) {
+      loop.gather?.();
+      continue;
+    }
     const sequence = doorbell.prepareSleep();
     if (loop.hasWork()) doorbell.awake();
-    else doorbell.sleep(sequence, loop.sleepMs());
+    else doorbell.sleep(sequence, Math.min(loop.sleepMs(), vitals.untilLookMs(nowMs)));
   }
 }

@@ -7,6 +7,7 @@ import * as Comlink from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { ListenUrl } from "../src/config/urls.ts";
+import type { PeerReport } from "../src/peer/peer-report.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import type { FoundingMember } from "../src/raft/bootstrap.ts";
 import type { SnapshotService } from "../src/raft/snapshot-service.ts";
@@ -26,6 +27,9 @@ export interface SharedMemory {
   readonly databaseGeneration: SharedArrayBuffer;
   /** From which level on every thread logs (`LogThreshold`). */
   readonly logThreshold: SharedArrayBuffer;
+  /** What the threads count (src/base/thread-meters.ts): how each is, and what it does. Each writes its own, main reads all. */
+  readonly vitals: Readonly<Record<ThreadName, SharedArrayBuffer>>;
+  readonly meters: Readonly<Record<Exclude<ThreadName, "main">, SharedArrayBuffer>>;
 }
 
 export type ThreadName = "main" | "raft" | "apply" | "storage" | "watch";
@@ -112,6 +116,8 @@ export interface MemberOptions {
   readonly leaseTtlSecondsMin: number;
   /** An expired lease whose revocation was asked for and has not come is asked for again after this. */
   readonly leaseRetryMs: number;
+  /** How long reads and writes may wait for their answer. */
+  readonly requestTimeoutMs: number;
   /** Remaining times of leases go through the log, so that the next leader knows them. */
   readonly leaseCheckpoint: boolean;
   /** They go to the database, too, although members of the cluster may be too old to know them. */
@@ -224,6 +230,8 @@ export interface RaftControl {
   run(snapshots: SnapshotService): void;
   /** Resolves when this member was removed from the cluster: it is to stop a second later. Never otherwise. */
   removed(): Promise<void>;
+  /** What the network has counted of each peer, for metrics. */
+  peers(): Promise<readonly PeerReport[]>;
   /** Flushes what is in flight and closes the WAL. */
   stop(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Comlink from "comlink";
 import type { Defragmenter } from "../src/server/defragment.ts";
+import type { MainMeters } from "../src/base/thread-meters.ts";
 import { removeDatabase } from "../src/storage/remove-database.ts";
 import type { MemberOptions, StorageControl } from "./control.ts";
 import { checkFreeSpace } from "./free-space.ts";
@@ -26,6 +27,7 @@ export interface MemberDefragmentOptions {
   /** Null when nothing is kept on disk: then there is nothing to do. */
   readonly storage: Comlink.Remote<StorageControl> | null;
   readonly pool: SnapshotPool;
+  readonly meters: MainMeters;
 }
 
 export class MemberDefragment implements Defragmenter {
@@ -44,8 +46,9 @@ export class MemberDefragment implements Defragmenter {
   }
 
   async #defragment(inUseBytes: number): Promise<void> {
-    const { options, storage, pool } = this.#options;
+    const { options, storage, pool, meters } = this.#options;
     if (storage === null) return;
+    const startedMs = performance.now();
     checkFreeSpace(options.snapDir, inUseBytes, "a defragmentation");
     const target = join(options.snapDir, TARGET_NAME);
     const old = await open(options.databasePath, "r");
@@ -55,6 +58,7 @@ export class MemberDefragment implements Defragmenter {
       await storage.beginDefragment();
       const { revision } = await pool.copy(options.databasePath, target);
       await storage.finishDefragment(target, revision);
+      meters.defragmentation.observe((performance.now() - startedMs) / 1000);
       release().catch(() => undefined);
     } catch (error) {
       await old.close();

@@ -79,6 +79,7 @@ export function memberOptions(
     learnersMax: config.learnersMax,
     leaseTtlSecondsMin: leaseTtlSecondsMin(config),
     leaseRetryMs: config.requestTimeoutMs,
+    requestTimeoutMs: config.requestTimeoutMs,
     leaseCheckpoint: config.featureGates["LeaseCheckpoint"] ?? false,
     leaseCheckpointPersist: config.featureGates["LeaseCheckpointPersist"] ?? false,
     strictReconfigCheck: config.strictReconfigCheck,

@@ -3,6 +3,8 @@
  * it holds.
  */
 import assert from "node:assert/strict";
+import { openMeters } from "../src/base/meters.ts";
+import { MAIN_LAYOUT } from "../src/base/thread-meters.ts";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -81,6 +83,7 @@ class Threads {
       storage: this.storage,
       watch: this.watch,
       log: LOG as never,
+      meters: openMeters(MAIN_LAYOUT),
     });
   }
 

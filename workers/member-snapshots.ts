@@ -18,6 +18,7 @@ import type { ClientSnapshot, ClientSnapshotSource } from "../src/server/client-
 import { type SnapshotFile, type SnapshotService, snapshotFileName } from "../src/raft/snapshot-service.ts";
 import type { SnapshotExpectation } from "../src/snapshot/read-snapshot.ts";
 import { findPendingInstall, installPath, removeReceived } from "../src/snapshot/received-files.ts";
+import type { MainMeters } from "../src/base/thread-meters.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type {
   ApplyControl,
@@ -37,6 +38,7 @@ export interface MemberSnapshotsOptions {
   readonly storage: Comlink.Remote<StorageControl> | null;
   readonly watch: Pick<WatchControl, "suspend" | "resume">;
   readonly log: Log;
+  readonly meters: MainMeters;
 }
 
 export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
@@ -86,8 +88,10 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     const { apply, storage, options } = this.#options;
     this.#checkOpen();
     const path = join(options.snapDir, `tmp-send-${++this.#filesMade}`);
+    const startedMs = performance.now();
     const made =
       storage === null ? await apply.writeSnapshot(path) : await this.pool.write(options.databasePath, path);
+    this.#observe(startedMs);
     const { index, term, confState, bytes, data } = made;
     return { meta: { index, term, confState }, data, path, bytes };
   }
@@ -97,11 +101,13 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     this.#checkOpen();
     checkFreeSpace(options.snapDir, inUseBytes, "a snapshot");
     const path = join(options.snapDir, `tmp-client-${++this.#filesMade}`);
+    const startedMs = performance.now();
     try {
       const { bytes } =
         storage === null
           ? await apply.writeSnapshot(path)
           : await this.pool.write(options.databasePath, path, signal);
+      this.#observe(startedMs);
       const sha256 = await this.pool.digest(path, signal);
       return { file: await open(path, "r"), bytes, sha256 };
     } finally {
@@ -119,7 +125,17 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     return installing;
   }
 
+  #observe(startedMs: number): void {
+    this.#options.meters.snapshot.observe((performance.now() - startedMs) / 1000);
+  }
+
   async #install(meta: SnapshotMeta): Promise<void> {
+    const { installing } = this.#options.meters;
+    installing.set(1);
+    await this.#replaceAll(meta).finally(() => installing.set(0));
+  }
+
+  async #replaceAll(meta: SnapshotMeta): Promise<void> {
     const { apply, storage, watch, log, options } = this.#options;
     const { index, term } = meta;
     if (this.#opened === null) throw new Error(`snapshot ${index} is to be installed before apply runs`);

@@ -6,7 +6,9 @@
 
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
+import { openMeters } from "../src/base/meters.ts";
 import { Prng } from "../src/base/prng.ts";
+import { RAFT_LAYOUT } from "../src/base/thread-meters.ts";
 import { PeerTransport } from "../src/peer/peer-transport.ts";
 import type { PeerEvents } from "../src/raft/peer-network.ts";
 import type { RaftLoop } from "../src/raft/raft-loop.ts";
@@ -23,6 +25,7 @@ import {
   threadLogger,
 } from "./control.ts";
 import { type OpenedLog, openLog } from "./raft-log.ts";
+import { ThreadVitals } from "./thread-vitals.ts";
 
 const { memory, options } = await receiveWorkerData();
 const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
@@ -35,12 +38,30 @@ const log = (
   logger[level](message, fields);
 };
 
+const vitals = new ThreadVitals(memory.vitals.raft);
+const meters = openMeters(RAFT_LAYOUT, memory.meters.raft);
+
 let opened: OpenedLog;
 let recovered: Recovered;
 let network: PeerTransport;
 let loop: RaftLoop;
 let ticker: NodeJS.Timeout;
+let tickedMs = 0;
 const removed = Promise.withResolvers<void>();
+
+/** Heartbeats that come later than etcd allows them to are counted, one a peer. */
+function tick(): void {
+  const nowMs = performance.now();
+  const tookMs = nowMs - tickedMs;
+  tickedMs = nowMs;
+  vitals.timerLate(tookMs - options.tickMs);
+  vitals.lookIfDue(nowMs);
+  if (tookMs > 2 * options.tickMs && loop.consensus.isLeader) {
+    const { voters, learners } = loop.consensus.confState;
+    meters.lateHeartbeats.add(voters.length + learners.length - 1);
+  }
+  loop.tick();
+}
 
 /** One timer for all short waits: a new one replaces the last. */
 let shortWait: NodeJS.Timeout | undefined;
@@ -88,6 +109,7 @@ function start(snapshots: SnapshotService): RaftLoop {
     yieldToEvents: () => new Promise((resolve) => setImmediate(resolve)),
     onRemoved: () => removed.resolve(),
     log,
+    metrics: { meters, slowReadMs: options.requestTimeoutMs },
   });
 }
 
@@ -98,6 +120,12 @@ const control: RaftControl = {
       unsafeNoFsync: options.unsafeNoFsync,
       segmentsKept: options.walsMax,
       log,
+      onFlush: (tookMs, bytes, entries) => {
+        meters.walFlush.observe(tookMs / 1000);
+        meters.walBytes.add(bytes);
+        meters.flushBytes.observe(bytes);
+        if (entries > 0) meters.flushEntries.observe(entries);
+      },
     });
     const { identity, lastIndex, entries, appliedTerm } = opened;
     network = await PeerTransport.listen({
@@ -106,6 +134,10 @@ const control: RaftControl = {
       snapshotFolder: options.snapDir,
       clock: { monotonicMs: () => performance.now(), unixMs: () => Date.now() },
       log,
+      onSnapshotStored: (tookMs, syncMs) => {
+        meters.snapshotSave.observe(tookMs / 1000);
+        meters.snapshotSync.observe(syncMs / 1000);
+      },
     });
     const newest = entries.at(-1);
     return { identity, lastIndex, lastTerm: newest?.term(newest.count - 1) ?? appliedTerm };
@@ -114,7 +146,8 @@ const control: RaftControl = {
   run(snapshots): void {
     flushCompileCache(); // a member is more often killed than stopped
     loop = start(snapshots);
-    ticker = setInterval(() => loop.tick(), options.tickMs);
+    tickedMs = performance.now();
+    ticker = setInterval(tick, options.tickMs);
     if (options.initialElectionTickAdvance) advanceElection(loop, network, options.electionTicks);
     // A loop that dies ends the thread, and with it the member.
     loop.done.catch((error: unknown) => {
@@ -125,6 +158,8 @@ const control: RaftControl = {
   },
 
   removed: () => removed.promise,
+
+  peers: () => Promise.resolve(network.report()),
 
   async stop(): Promise<void> {
     clearInterval(ticker);

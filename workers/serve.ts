@@ -1,7 +1,6 @@
 /** Opens the member to clients: service table, gRPC transport, HTTP endpoints, metrics. */
 
 import type { Server } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import type * as Comlink from "comlink";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
 import { detectedStorageVersion } from "../src/cluster/version.ts";
@@ -29,28 +28,25 @@ import type { Router } from "../src/server/router.ts";
 import { SlowRequests } from "../src/server/slow-requests.ts";
 import { logQuota, SpaceGuard } from "../src/server/space-guard.ts";
 import { createServiceTable } from "../src/server/services.ts";
-import { addGrpcMetrics, createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
+import { createGrpcCounters } from "../src/telemetry/grpc-metrics.ts";
 import { HealthCheckCounters } from "../src/telemetry/health-metrics.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import { addLeaseMetrics, createLeaseStats, type LeaseStats } from "../src/telemetry/lease-metrics.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
-import { addMaintenanceMetrics } from "../src/telemetry/maintenance-metrics.ts";
-import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
-import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
-import type { ThreadName } from "./control.ts";
+import type { Metrics } from "../src/telemetry/metrics.ts";
+import type { SharedMemory, ThreadName } from "./control.ts";
 import type { Tracing } from "../src/telemetry/tracing.ts";
 import { defragmentAtStart } from "./defragment-at-start.ts";
+import type { MetricsSources } from "./member-metrics.ts";
 import { MaintenanceTasks } from "./maintenance-tasks.ts";
 import { quotaBytes } from "./member-options.ts";
+import { PromotionCounter } from "./promotion-counter.ts";
 import { RECEIVE_OVERHEAD_BYTES } from "./shared-memory.ts";
 import type { ThreadDiagnostics } from "./thread-diagnostics.ts";
+import type { ThreadVitals } from "./thread-vitals.ts";
 
 /** How long calls in progress may take to end when the member stops; then they fail with "server stopped". */
 const DRAIN_GRACE_MS = 1000;
 /** How long after that clients have to take their answers and close. */
 const CLOSE_GRACE_MS = 250;
-/** How long a scrape waits for the numbers of another thread. */
-const SCRAPE_WAIT_MS = 500;
 const EMPTY = new Uint8Array(0);
 
 export interface ServeOptions {
@@ -62,6 +58,10 @@ export interface ServeOptions {
   readonly defragmenter: Defragmenter;
   /** The worker threads, for profiles of them. */
   readonly diagnostics: ReadonlyMap<ThreadName, Comlink.Remote<ThreadDiagnostics>>;
+  /** For metrics: all threads' memory, main's vitals, and what the raft thread has counted of peers. */
+  readonly memory: SharedMemory;
+  readonly vitals: ThreadVitals;
+  readonly peers: MetricsSources["peers"];
   /** Null: no call is traced. */
   readonly tracing: Tracing | null;
   /** Called with every stream of watches that opens. */
@@ -125,10 +125,16 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     stopsOnDefrag: config.featureGates["StopGRPCServiceOnDefrag"],
     log,
   });
-  const counters = createGrpcCounters(services.keys());
-  const metrics = new Metrics();
-  addGrpcMetrics(metrics, counters, services);
-  const deps = httpDeps(options, metrics);
+  const counters = createGrpcCounters(services.keys(), config.metrics === "extensive");
+  const deps = httpDeps({
+    ...options,
+    services,
+    counters,
+    reconfigurer,
+    promotions: new PromotionCounter(router),
+    health: { succeeded: 0, failed: 0 },
+    checks: new HealthCheckCounters(),
+  });
   const http1 = createHttp1Handler(deps);
   const listen = config.grpcTransport === "native" ? listenNative : await loadGrpcJs();
   const separateHttp = config.listenClientHttpUrls.length > 0;
@@ -212,26 +218,9 @@ function listenHttp(server: Server, url: ListenUrl): Promise<Server> {
   });
 }
 
-function httpDeps({ router, identity, config, log, diagnostics }: ServeOptions, metrics: Metrics): HttpDeps {
-  const stats = createServerStats();
-  const checks = new HealthCheckCounters();
-  addProcessMetrics(metrics);
-  addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
-  checks.addTo(metrics);
-  const leases = createLeaseStats();
-  addLeaseMetrics(metrics, leases);
-  metrics.beforeScrape(() => fetchLeaseStats(router, leases));
-  addMaintenanceMetrics(metrics, () => ({
-    alarms: router.status.alarms.map(({ memberId, type }) => ({
-      memberId: memberId.toString(16),
-      type: alarmName(type),
-    })),
-    isDefragmenting: router.status.isDefragmenting,
-  }));
-  metrics.beforeScrape(() => {
-    copyStatus(stats, router, identity);
-    return Promise.resolve();
-  });
+function httpDeps(options: ServeOptions & MetricsSources): HttpDeps {
+  const { router, config, log, diagnostics, health, checks } = options;
+  const loadMetrics = createLoader(options);
   const barrier = async (linearizable: boolean): Promise<void> => {
     await router.request((call) => router.read(call, ReadKind.barrier, linearizable, EMPTY, 0, 0));
   };
@@ -241,7 +230,7 @@ function httpDeps({ router, identity, config, log, diagnostics }: ServeOptions, 
     corsOrigins: config.corsOrigins,
     clusterVersion: () => router.status.clusterVersion || undefined,
     storageVersion: () => detectedStorageVersion(router.status.clusterVersion) || undefined,
-    scrapeMetrics: (accept) => metrics.scrape(accept),
+    scrapeMetrics: async () => (await loadMetrics()).scrape(),
     raftStatus: () => raftStatus(router),
     debugging: config.enablePprof ? debugging(log, diagnostics) : null,
     alarms: () => router.status.alarms.map(({ memberId, type }) => ({ memberId, type: alarmName(type) })),
@@ -250,8 +239,8 @@ function httpDeps({ router, identity, config, log, diagnostics }: ServeOptions, 
     linearizableRead: () => barrier(true),
     serializableRead: () => barrier(false),
     recordHealth: (healthy) => {
-      if (healthy) stats.healthSuccesses++;
-      else stats.healthFailures++;
+      if (healthy) health.succeeded++;
+      else health.failed++;
     },
     recordHealthCheck: (type, name, passed) => checks.record(type, name, passed),
   };
@@ -272,33 +261,18 @@ function alarmName(type: number): ActiveAlarm["type"] {
   return (ALARM_NAMES[type] ?? "NONE") as ActiveAlarm["type"];
 }
 
-/** Keeps what was there when apply is busy: a scrape does not wait for it. */
-async function fetchLeaseStats(router: Router, stats: LeaseStats): Promise<void> {
-  const fetched = router.request((call) => router.read(call, ReadKind.leaseCounters, false, EMPTY, 0, 0));
-  const answer = await Promise.race([fetched.catch(() => null), sleep(SCRAPE_WAIT_MS, null, { ref: false })]);
-  if (answer !== null) Object.assign(stats, JSON.parse(new TextDecoder().decode(answer)));
-  stats.expired = router.status.leasesExpired;
+/** The metrics, from the first scrape on. */
+function createLoader(sources: MetricsSources): () => Promise<Metrics> {
+  let loading: Promise<Metrics> | null = null;
+  const load = async (): Promise<Metrics> => {
+    const { createMetrics } = await import("./member-metrics.ts");
+    return createMetrics(sources);
+  };
+  return () => (loading ??= load());
 }
 
 function raftStatus(router: Router): unknown {
   router.refreshStatus();
   const { term, leaderId, commitIndex, appliedIndex } = router.status;
   return { term, lead: leaderId.toString(16), commit: commitIndex, applied: appliedIndex };
-}
-
-function copyStatus(stats: ServerStats, router: Router, identity: MemberIdentity): void {
-  const { status } = router;
-  stats.memberId = identity.memberId;
-  stats.hasLeader = status.leaderId !== 0n;
-  stats.isLeader = status.isLeader;
-  stats.leaderChangesSeen = status.leaderChanges;
-  stats.committedIndex = status.commitIndex;
-  stats.appliedIndex = status.appliedIndex;
-  stats.proposalsPending = router.pendingRequests;
-  stats.proposalsFailed = status.proposalsFailed;
-  stats.dbBytes = status.dbBytes;
-  stats.dbBytesInUse = status.dbInUseBytes;
-  stats.currentRevision = status.revision;
-  stats.compactRevision = status.compactRevision;
-  stats.clusterVersion = status.clusterVersion.split(".").slice(0, 2).join(".");
 }

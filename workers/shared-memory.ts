@@ -1,3 +1,11 @@
+import { type Layout, meterBytes } from "../src/base/meters.ts";
+import {
+  APPLY_LAYOUT,
+  RAFT_LAYOUT,
+  STORAGE_LAYOUT,
+  VITALS_LAYOUT,
+  WATCH_LAYOUT,
+} from "../src/base/thread-meters.ts";
 import { createDoorbellMemory } from "../src/ring/doorbell.ts";
 import { RING_BYTES_MAX, createRingMemory } from "../src/ring/shared-ring.ts";
 import { createGenerationMemory } from "../src/storage/database-generation.ts";
@@ -62,5 +70,22 @@ export function createSharedMemory(
     watchState: new SharedArrayBuffer(WATCH_STATE_BYTES),
     databaseGeneration: createGenerationMemory(),
     logThreshold,
+    vitals: {
+      main: meters(VITALS_LAYOUT),
+      raft: meters(VITALS_LAYOUT),
+      apply: meters(VITALS_LAYOUT),
+      storage: meters(VITALS_LAYOUT),
+      watch: meters(VITALS_LAYOUT),
+    },
+    meters: {
+      raft: meters(RAFT_LAYOUT),
+      apply: meters(APPLY_LAYOUT),
+      storage: meters(STORAGE_LAYOUT),
+      watch: meters(WATCH_LAYOUT),
+    },
   };
+}
+
+function meters(layout: Layout): SharedArrayBuffer {
+  return new SharedArrayBuffer(meterBytes(layout));
 }

@@ -7,6 +7,8 @@
 import { rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { dirname } from "node:path";
+import { openMeters } from "../src/base/meters.ts";
+import { STORAGE_LAYOUT } from "../src/base/thread-meters.ts";
 import { Membership } from "../src/cluster/membership.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
@@ -20,10 +22,12 @@ import { recover } from "../src/storage/recover.ts";
 import { StorageLoop } from "../src/storage/storage-loop.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type StorageControl, exposeControl, receiveWorkerData } from "./control.ts";
+import { ThreadVitals } from "./thread-vitals.ts";
 
 const { memory, options } = await receiveWorkerData();
 const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const doorbell = new Doorbell(memory.doorbells.storage);
+const vitals = new ThreadVitals(memory.vitals.storage);
 const inbound = new SharedRingReader(memory.rings.applyToStorage);
 const toMain = new SharedRingWriter(memory.rings.storageToMain, new Doorbell(memory.doorbells.main));
 const outbound = [
@@ -37,6 +41,8 @@ let backend: LmdbWriter | null = null;
 let loop: StorageLoop;
 let stopping = false;
 let sleepMs = Infinity;
+/** The last turn took records, and nothing else waits. */
+let mayGather = false;
 /** Notes changes since a defragmentation began; null without one. */
 let tracker: ChangeTracker | null = null;
 /** The second half of a defragmentation, which runs between two turns of the loop. */
@@ -63,13 +69,14 @@ interface CatchUp {
 
 function turn(): boolean {
   const hadRecords = !inbound.isEmpty();
+  mayGather = false;
   sleepMs = loop.turn(performance.now());
   if (sleepMs === 0) return true;
   if (catchUp !== null) {
     runCatchUp(catchUp);
     return true;
   }
-  if (hadRecords) Atomics.wait(gather, 0, 0, GATHER_MS);
+  mayGather = hadRecords;
   return hadRecords;
 }
 
@@ -150,9 +157,13 @@ const control: StorageControl = {
       batchOpsMax: options.batchOpsMax,
       clock: { monotonicMs: () => performance.now(), unixMs: () => Date.now() },
       recovered,
+      meters: openMeters(STORAGE_LAYOUT, memory.meters.storage),
     });
-    ended = runBlockingLoop(doorbell, {
+    ended = runBlockingLoop(doorbell, vitals, {
       turn,
+      gather: () => {
+        if (mayGather) Atomics.wait(gather, 0, 0, GATHER_MS);
+      },
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),
       stopped: () => stopping,

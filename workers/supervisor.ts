@@ -12,6 +12,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
+import { openMeters } from "../src/base/meters.ts";
+import { MAIN_LAYOUT } from "../src/base/thread-meters.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { RecordType } from "../src/ring/record-types.ts";
@@ -42,6 +44,7 @@ import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
 import { type Serving, serve } from "./serve.ts";
 import { type MemberThreads, startThreads } from "./threads.ts";
+import { ThreadVitals } from "./thread-vitals.ts";
 import { WatchThread } from "./watch-thread.ts";
 
 /** A running member. */
@@ -131,6 +134,8 @@ class Supervisor {
   readonly #options: MemberOptions;
   readonly #memory: SharedMemory;
   readonly #threads: MemberThreads;
+  readonly #meters = openMeters(MAIN_LAYOUT);
+  readonly #vitals: ThreadVitals;
   #reject: (error: Error) => void;
   readonly #files: MemberFiles | null;
   #router: Router | null = null;
@@ -150,6 +155,7 @@ class Supervisor {
     this.#log = log;
     this.#threads = threads;
     this.#memory = threads.memory;
+    this.#vitals = new ThreadVitals(this.#memory.vitals.main);
     threads.onLog = (record) => log.write(record);
     this.#files = config.inMemory ? null : openFiles(config);
     for (const warning of this.#files?.directory.warnings ?? []) log.warn(warning, {});
@@ -175,7 +181,14 @@ class Supervisor {
       onFailure: this.fail,
     });
 
-    const snapshots = new MemberSnapshots({ options: this.#options, apply, storage, watch, log: this.#log });
+    const snapshots = new MemberSnapshots({
+      options: this.#options,
+      apply,
+      storage,
+      watch,
+      log: this.#log,
+      meters: this.#meters,
+    });
     this.#snapshots = snapshots;
     const found: Recovered = storage === null ? NOTHING_RECOVERED : await storage.open();
     const recovered = await snapshots.finishInstall(found);
@@ -217,7 +230,15 @@ class Supervisor {
       log: this.#log,
       snapshots,
       tracing: this.#tracing,
-      defragmenter: new MemberDefragment({ options: this.#options, storage, pool: snapshots.pool }),
+      defragmenter: new MemberDefragment({
+        options: this.#options,
+        storage,
+        pool: snapshots.pool,
+        meters: this.#meters,
+      }),
+      memory: this.#memory,
+      vitals: this.#vitals,
+      peers: () => raft.peers(),
       diagnostics: this.#threads.diagnostics,
       onWatchStream: () => watch.want(),
     });
@@ -301,6 +322,8 @@ class Supervisor {
       electionTimeoutMs: this.#config.electionTimeoutMs,
       requestBytesMax: this.#config.requestBytesMax,
       onFailure: this.fail,
+      meters: this.#meters,
+      onSweep: (lateMs) => this.#vitals.timerLate(lateMs),
     });
   }
 

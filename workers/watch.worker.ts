@@ -6,7 +6,9 @@
 
 import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
+import { openMeters } from "../src/base/meters.ts";
 import { Prng } from "../src/base/prng.ts";
+import { WATCH_LAYOUT } from "../src/base/thread-meters.ts";
 import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { openFollowingReader } from "../src/storage/following-reader.ts";
@@ -16,10 +18,12 @@ import { WatchLoop } from "../src/watch/watch.ts";
 import { AskedHistory } from "../src/watch/watch-query.ts";
 import { runBlockingLoop } from "./blocking-loop.ts";
 import { type WatchControl, exposeControl, receiveWorkerData } from "./control.ts";
+import { ThreadVitals } from "./thread-vitals.ts";
 
 const { memory, options } = await receiveWorkerData();
 const tracing = options.tracing ? await import("./worker-tracing.ts") : null;
 const doorbell = new Doorbell(memory.doorbells.watch);
+const vitals = new ThreadVitals(memory.vitals.watch);
 const toApply = new SharedRingWriter(memory.rings.watchToApply, new Doorbell(memory.doorbells.apply));
 
 let loop: WatchLoop;
@@ -49,10 +53,11 @@ const control: WatchControl = {
       fragmentBytes: options.receiveBytesMax,
       progressIntervalMs: options.watchProgressIntervalMs,
       prng: new Prng(randomBytes(4).readUInt32LE()),
+      meters: openMeters(WATCH_LAYOUT, memory.meters.watch),
     });
     history = openHistory();
     loop.setHistory(history);
-    ended = runBlockingLoop(doorbell, {
+    ended = runBlockingLoop(doorbell, vitals, {
       turn: () => loop.turn(performance.now()),
       hasWork: () => !loop.inboxesEmpty(),
       sleepMs: () => loop.sleepMs(performance.now()),

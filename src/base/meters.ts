@@ -59,6 +59,14 @@ export class NumberMeter {
   }
 }
 
+/** What a histogram held at one moment; may be structured-cloned. */
+export interface HistogramCopy {
+  readonly bounds: readonly number[];
+  /** Values of each bucket alone; one more than bounds. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
 /** Counts of values by bucket, and their sum. Cells: the sum, then one a bucket. */
 export class Histogram {
   /** Upper bounds, ascending; the bucket behind the last has none. */
@@ -89,6 +97,11 @@ export class Histogram {
   /** Values in bucket `index` alone; `bounds.length` is the last one. */
   countIn(index: number): number {
     return this.#cells[this.#at + 1 + index];
+  }
+
+  copy(): HistogramCopy {
+    const counts = Array.from({ length: this.bounds.length + 1 }, (_, index) => this.countIn(index));
+    return { bounds: [...this.bounds], counts, sum: this.sum };
   }
 
   get count(): number {

@@ -5,9 +5,9 @@
 import { type Meters, exponentialBounds, histograms } from "./meters.ts";
 
 /** etcd's buckets for disks: 1 ms to 8.192 s. */
-export const DISK_BOUNDS = exponentialBounds(0.001, 2, 14);
+const DISK_BOUNDS = exponentialBounds(0.001, 2, 14);
 /** etcd's buckets for applying and reading: 0.1 ms to 52.4 s. */
-export const APPLY_BOUNDS = exponentialBounds(0.0001, 2, 20);
+const APPLY_BOUNDS = exponentialBounds(0.0001, 2, 20);
 /** etcd's buckets for whole-database hashes: 10 ms to 164 s. */
 const HASH_BOUNDS = exponentialBounds(0.01, 2, 15);
 const COUNT_BOUNDS = exponentialBounds(1, 2, 14);
@@ -110,6 +110,24 @@ export const WATCH_LAYOUT = {
   events: "number",
 } as const;
 
+/** `type` labels of etcd_server_request_duration_seconds: those of {@link APPLY_OPS}, and transactions that only read. */
+export const REQUEST_TYPES = [...APPLY_OPS, "ReadonlyTxn"] as const;
+
+/** What main counts of its requests and of what it has done by others. It alone reads it. */
+export const MAIN_LAYOUT = {
+  /** By position in {@link REQUEST_TYPES}. */
+  answered: histograms(DISK_BOUNDS, REQUEST_TYPES.length),
+  failed: histograms(DISK_BOUNDS, REQUEST_TYPES.length),
+  snapshot: exponentialBounds(0.01, 2, 17),
+  defragmentation: exponentialBounds(0.1, 2, 13),
+  /** 1 while a snapshot of the leader takes the database's place. */
+  installing: "number",
+  watchReceiveFailures: "number",
+  keepAliveReceiveFailures: "number",
+  keepAliveSendFailures: "number",
+} as const;
+
+export type MainMeters = Meters<typeof MAIN_LAYOUT>;
 export type VitalsMeters = Meters<typeof VITALS_LAYOUT>;
 export type RaftMeters = Meters<typeof RAFT_LAYOUT>;
 export type ApplyMeters = Meters<typeof APPLY_LAYOUT>;

@@ -3,7 +3,15 @@ import { copyBytes } from "../base/copy-bytes.ts";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 
 import { GrpcCode } from "../base/errors.ts";
-import type { Call, CallTrace, CallTracer, CallWatcher, MethodCounters, MethodHandler } from "./service.ts";
+import {
+  type Call,
+  type CallTrace,
+  type CallTracer,
+  type CallWatcher,
+  type MethodCounters,
+  type MethodHandler,
+  versionCount,
+} from "./service.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -163,6 +171,7 @@ export class GrpcJsCall implements Call {
     this.#started = true;
     this.#counters.started++;
     if (this.#tracer !== null) this.trace = this.#tracer.begin(this, this.metadata("traceparent"));
+    versionCount(this.#counters, this.metadata("client-api-version")).calls++;
   }
 
   #countSent(bytes: number): void {
@@ -174,6 +183,7 @@ export class GrpcJsCall implements Call {
     if (!this.#started) return;
     this.#counters.handledByCode[grpcCode]++;
     this.trace?.ended(grpcCode);
+    this.#counters.durations?.observe((performance.now() - this.#startedMs) / 1000);
     this.#noteAnswer(EMPTY, 0, 0, 0);
   }
 

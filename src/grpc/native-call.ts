@@ -290,9 +290,11 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   /** The handler is about to see the call. */
   #start(): void {
     this.#delivered = true;
-    this.#plan.counters.started++;
+    const { counters, version, traceparent } = this.#plan;
+    counters.started++;
+    version.calls++;
     const { tracer } = this.#owner.shared;
-    if (tracer !== null) this.trace = tracer.begin(this, this.#plan.traceparent);
+    if (tracer !== null) this.trace = tracer.begin(this, traceparent);
   }
 
   #deliverCompressed(flag: number, bytes: Uint8Array, start: number, end: number): void {
@@ -440,7 +442,9 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   #countEnd(grpcCode: number): void {
-    this.#plan.counters.handledByCode[grpcCode]++;
+    const { handledByCode, durations } = this.#plan.counters;
+    handledByCode[grpcCode]++;
+    durations?.observe((performance.now() - this.#startedMs) / 1000);
     if (this.trace !== null) this.trace.ended(grpcCode);
   }
 

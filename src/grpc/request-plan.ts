@@ -2,11 +2,12 @@
 import { GrpcCode } from "../base/errors.ts";
 import type { HeaderBlock } from "../http2/header-block.ts";
 import { GRPC_CONTENT_TYPE, quote } from "./grpc.ts";
-import { createMethodCounters } from "./service.ts";
-import type { GrpcCounters, MethodCounters, MethodHandler, ServiceTable } from "./service.ts";
+import { createMethodCounters, versionCount } from "./service.ts";
+import type { GrpcCounters, MethodCounters, MethodHandler, ServiceTable, VersionCount } from "./service.ts";
 
 /** For requests that reach no handler, and servers that do not count. */
 const NOT_COUNTED: MethodCounters = createMethodCounters();
+const NO_VERSION_COUNT: VersionCount = versionCount(NOT_COUNTED);
 
 export class RequestPlan {
   /** Null: the request is rejected. */
@@ -24,6 +25,8 @@ export class RequestPlan {
   readonly counters: MethodCounters;
   /** W3C trace context of the request. */
   traceparent: string | undefined = undefined;
+  /** Calls of this client's version. */
+  version: VersionCount = NO_VERSION_COUNT;
   /** Of the answer: 200 unless the request is rejected before gRPC begins. */
   readonly httpStatus: number;
   /** Status of a rejected call. */
@@ -75,6 +78,7 @@ export function planRequest(services: ServiceTable, counters: GrpcCounters, bloc
     );
   }
   const plan = new RequestPlan(method, 200, GrpcCode.ok, "", counters.get(path));
+  plan.version = versionCount(plan.counters, block.get("client-api-version"));
   plan.contentType = contentType;
   plan.traceparent = block.get("traceparent");
   plan.gzipRequest = encoding === "gzip";

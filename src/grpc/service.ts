@@ -3,6 +3,8 @@
  * Both transports call the handler's methods on the main thread, never concurrently.
  */
 
+import { type Histogram, openMeters } from "../base/meters.ts";
+
 /** How many messages each side sends. */
 export type MethodKind = "unary" | "serverStreaming" | "clientStreaming" | "bidi";
 
@@ -98,15 +100,52 @@ export interface MethodCounters {
   bytesSent: number;
   /** Calls that reached the handler and ended, by gRPC code. */
   readonly handledByCode: Float64Array;
+  /** Calls that reached the handler, by the `client-api-version` that they name. */
+  readonly versions: Map<string, VersionCount>;
+  /** Seconds from the start of a call to its end; null = not noted. */
+  readonly durations: Histogram | null;
+}
+
+/** Calls of clients of one version. */
+export interface VersionCount {
+  calls: number;
+}
+
+/** Versions told apart; clients may name any. */
+const VERSIONS_MAX = 32;
+const NO_VERSION = "unknown";
+
+/** Where calls are counted whose `client-api-version` is this. */
+export function versionCount(
+  { versions }: Pick<MethodCounters, "versions">,
+  version = NO_VERSION,
+): VersionCount {
+  const known = versions.get(version);
+  if (known !== undefined) return known;
+  if (versions.size >= VERSIONS_MAX && version !== NO_VERSION) return versionCount({ versions });
+  const count = { calls: 0 };
+  versions.set(version, count);
+  return count;
 }
 
 /** Codes of gRPC: 0 to 16. */
 const GRPC_CODES = 17;
 
-/** Counters that stand at zero. */
-export function createMethodCounters(): MethodCounters {
-  const handledByCode = new Float64Array(GRPC_CODES);
-  return { started: 0, messagesReceived: 0, messagesSent: 0, bytesReceived: 0, bytesSent: 0, handledByCode };
+/** The Prometheus libraries' buckets, in seconds. */
+const DURATION_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+
+/** Counters that stand at zero. With `timed`, durations are noted. */
+export function createMethodCounters(timed = false): MethodCounters {
+  return {
+    started: 0,
+    messagesReceived: 0,
+    messagesSent: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+    handledByCode: new Float64Array(GRPC_CODES),
+    versions: new Map(),
+    durations: timed ? openMeters({ durations: DURATION_BOUNDS }).durations : null,
+  };
 }
 
 /** Counters of the methods of a server, by path. */

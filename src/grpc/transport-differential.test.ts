@@ -220,16 +220,19 @@ for (const [name, listen] of [
     test("calls, messages and bytes are counted by method and code", async () => {
       const ownLog = new TableLog();
       const base = options(ownLog);
-      const counters = new Map([...base.services.keys()].map((path) => [path, createMethodCounters()]));
+      const counters = new Map([...base.services.keys()].map((path) => [path, createMethodCounters(true)]));
       const own = await listen({ ...base, counters });
       const ownClient = new Client(
         `127.0.0.1:${(own.addresses()[0] as { port: number }).port}`,
         credentials.createInsecure(),
       );
       const counted = (path: string) => {
-        const { handledByCode, ...rest } = counters.get(path) as MethodCounters;
+        const { handledByCode, versions, durations, ...rest } = counters.get(path) as MethodCounters;
         return {
           ...rest,
+          // Calls by version, and calls timed.
+          versions: Object.fromEntries([...versions].map(([version, { calls }]) => [version, calls])),
+          timed: durations?.count,
           codes: [...handledByCode].flatMap((count, code) => (count > 0 ? [[code, count]] : [])),
         };
       };
@@ -242,6 +245,8 @@ for (const [name, listen] of [
         bytesReceived: 15,
         bytesSent: 15,
         codes: [[0, 2]],
+        versions: { unknown: 2 },
+        timed: 2,
       });
       await call(ownClient, "/test.T/Fail", [Buffer.from("no")]);
       assert.deepEqual(counted("/test.T/Fail"), {
@@ -251,6 +256,8 @@ for (const [name, listen] of [
         bytesReceived: 2,
         bytesSent: 0,
         codes: [[9, 1]],
+        versions: { unknown: 1 },
+        timed: 1,
       });
       await call(ownClient, "/test.T/Chat", [Buffer.alloc(1), Buffer.alloc(2)]);
       assert.deepEqual(counted("/test.T/Chat"), {
@@ -260,6 +267,8 @@ for (const [name, listen] of [
         bytesReceived: 3,
         bytesSent: 3,
         codes: [[0, 1]],
+        versions: { unknown: 1 },
+        timed: 1,
       });
       await call(ownClient, "/test.T/Big", [Buffer.from("100000")]);
       assert.equal(counted("/test.T/Big").bytesSent, 100_000);

@@ -1,16 +1,8 @@
 /** What main is told of the peers at a scrape: plain numbers, to be structured-cloned. */
 
-import type { Histogram } from "../base/meters.ts";
+import type { HistogramCopy } from "../base/meters.ts";
 import { formatId } from "../cluster/identity.ts";
 import type { PeerCounters } from "./peer-counters.ts";
-
-/** A histogram's state. */
-export interface HistogramCopy {
-  readonly bounds: readonly number[];
-  /** By bucket, each alone; one more than bounds. */
-  readonly counts: readonly number[];
-  readonly sum: number;
-}
 
 /** One peer. */
 export interface PeerReport extends Omit<
@@ -44,14 +36,8 @@ export function reportPeer(id: bigint, isActive: boolean, counters: PeerCounters
     snapshotsReceived,
     snapshotReceiveFailures,
     snapshotsReceiving,
-    roundTrip: copyHistogram(durations.roundTrip),
-    snapshotSend: copyHistogram(durations.snapshotSend),
-    snapshotReceive: copyHistogram(durations.snapshotReceive),
+    roundTrip: durations.roundTrip.copy(),
+    snapshotSend: durations.snapshotSend.copy(),
+    snapshotReceive: durations.snapshotReceive.copy(),
   };
-}
-
-function copyHistogram(histogram: Histogram): HistogramCopy {
-  const bounds = [...histogram.bounds];
-  const counts = Array.from({ length: bounds.length + 1 }, (_, i) => histogram.countIn(i));
-  return { bounds, counts, sum: histogram.sum };
 }

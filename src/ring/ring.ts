@@ -83,6 +83,10 @@ export interface RingReader {
 
 /** Counters of one ring; each side writes its own. */
 export interface RingStats {
+  /** What fits. */
+  capacityBytes: number;
+  /** What waits now. */
+  depthBytes: number;
   /** Most bytes ever waiting. */
   depthBytesMax: number;
   /** How often the producer found no room. */

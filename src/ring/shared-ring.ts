@@ -66,6 +66,8 @@ export function createRingMemory(bytes: number): SharedArrayBuffer {
 export function readRingStats(memory: SharedArrayBuffer): RingStats {
   const control = new Uint32Array(memory, 0, CONTROL_BYTES / 4);
   return {
+    capacityBytes: memory.byteLength - CONTROL_BYTES,
+    depthBytes: ((control[TAIL] - control[HEAD]) >>> 0) * 8,
     depthBytesMax: control[STAT_DEPTH_MAX],
     fullWaits: control[STAT_FULL_WAITS],
     wakeUps: control[STAT_WAKE_UPS],

@@ -208,9 +208,15 @@ class LeaseKeepAlive implements MethodHandler {
     const stream = call.state as KeepAliveStream;
     if (stream.ended) return;
     const view = this.#view;
-    if (!view.decodeId(bytes, start, end)) return this.#fail(stream, ERRORS[ErrorId.malformedRequest]);
-    if (stream.waiting >= KEEP_ALIVES_WAITING_MAX || call.pendingBytes() > UNREAD_BYTES_MAX)
+    const { meters } = this.#router;
+    if (!view.decodeId(bytes, start, end)) {
+      meters.keepAliveReceiveFailures.add(1);
+      return this.#fail(stream, ERRORS[ErrorId.malformedRequest]);
+    }
+    if (stream.waiting >= KEEP_ALIVES_WAITING_MAX || call.pendingBytes() > UNREAD_BYTES_MAX) {
+      meters.keepAliveSendFailures.add(1);
       return this.#fail(stream, ERRORS[ErrorId.requestTooManyRequests]);
+    }
     stream.waiting++;
     const request = new KeepAlive(this, stream, view.low, view.high, this.#router.status.revision);
     if (this.#router.status.isLeader)

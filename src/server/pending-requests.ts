@@ -18,6 +18,9 @@ export class PendingRequests {
   #startedMs: Float64Array;
   /** Where the request lies in the ring that took it; kept until the slot is taken again. */
   #places: Uint32Array;
+  #types: Uint8Array;
+  /** The type of the request that was taken out last. */
+  takenType = 0;
   #mask: number;
   /** Every id below has left the table. */
   #oldestId: number;
@@ -32,6 +35,7 @@ export class PendingRequests {
     this.#ids = new Float64Array(CAPACITY_FIRST);
     this.#startedMs = new Float64Array(CAPACITY_FIRST);
     this.#places = new Uint32Array(CAPACITY_FIRST);
+    this.#types = new Uint8Array(CAPACITY_FIRST);
     this.#mask = CAPACITY_FIRST - 1;
     this.#oldestId = firstId;
     this.#nextId = firstId;
@@ -41,8 +45,11 @@ export class PendingRequests {
     return this.#size;
   }
 
-  /** Takes a call in; returns its request id, or -1 when {@link PENDING_REQUESTS_MAX} is reached. */
-  add(call: Call, nowMs: number): number {
+  /**
+   * Takes a call in; returns its request id, or -1 when {@link PENDING_REQUESTS_MAX} is reached.
+   * @param type any byte, kept for {@link takenType}
+   */
+  add(call: Call, nowMs: number, type = 0): number {
     let id = this.#nextId;
     let slot = this.#slotOf(id);
     while (this.#calls[slot] !== null) {
@@ -56,6 +63,7 @@ export class PendingRequests {
     this.#ids[slot] = id;
     this.#startedMs[slot] = nowMs;
     this.#places[slot] = NO_PLACE;
+    this.#types[slot] = type;
     this.#size++;
     return id;
   }
@@ -84,6 +92,7 @@ export class PendingRequests {
     this.#calls[slot] = null;
     this.#size--;
     this.removedStartedMs = this.#startedMs[slot];
+    this.takenType = this.#types[slot];
     return call;
   }
 
@@ -98,6 +107,8 @@ export class PendingRequests {
       if (!present) continue;
       this.#calls[slot] = null;
       this.#size--;
+      this.removedStartedMs = this.#startedMs[slot];
+      this.takenType = this.#types[slot];
       visit(call, this.#oldestId - 1, this.#startedMs[slot]);
     }
   }
@@ -113,6 +124,7 @@ export class PendingRequests {
     const ids = new Float64Array(capacity);
     const startedMs = new Float64Array(capacity);
     const places = new Uint32Array(capacity).fill(NO_PLACE);
+    const types = new Uint8Array(capacity);
     for (let old = 0; old <= this.#mask; old++) {
       const call = this.#calls[old];
       if (call === null) continue;
@@ -122,11 +134,13 @@ export class PendingRequests {
       ids[slot] = this.#ids[old];
       startedMs[slot] = this.#startedMs[old];
       places[slot] = this.#places[old];
+      types[slot] = this.#types[old];
     }
     this.#calls = calls;
     this.#ids = ids;
     this.#startedMs = startedMs;
     this.#places = places;
+    this.#types = types;
     this.#mask = capacity - 1;
     return true;
   }

@@ -54,6 +54,8 @@ export function failure(errorId: number): CallFailure {
 }
 
 export class Reconfigurer {
+  /** Promotions that this member refused as the leader, by the reason given. */
+  readonly promotionsRefused = new Map<string, number>();
   readonly #options: ReconfigurerOptions;
 
   constructor(options: ReconfigurerOptions) {
@@ -90,6 +92,17 @@ export class Reconfigurer {
 
   /** On the leader: checks a promotion. Rejects with {@link CallFailure}, with `not leader` on other members. */
   async promote(id: bigint): Promise<Change> {
+    try {
+      return await this.#checkPromotion(id);
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== ERRORS[ErrorId.notLeader].message)
+        this.promotionsRefused.set(message, (this.promotionsRefused.get(message) ?? 0) + 1);
+      throw error;
+    }
+  }
+
+  async #checkPromotion(id: bigint): Promise<Change> {
     const { router, strict } = this.#options;
     if (!router.status.isLeader) throw failure(ErrorId.notLeader);
     const facts = await this.#report();

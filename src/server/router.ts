@@ -7,7 +7,10 @@
 import { assert } from "../base/assert.ts";
 import { viewOf } from "../base/bytes.ts";
 import { copyBytes } from "../base/copy-bytes.ts";
+import { applyOp } from "../apply/apply-ops.ts";
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
+import { openMeters } from "../base/meters.ts";
+import { MAIN_LAYOUT, type MainMeters, REQUEST_TYPES } from "../base/thread-meters.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import type { GroupReport } from "../cluster/reconfig.ts";
 import { type ConfChangeMessage, encodeConfChange } from "../proto/conf-change.ts";
@@ -31,6 +34,12 @@ const COPIED_BYTES_PER_DRAIN_MAX = 1024 * 1024;
 const SWEEP_INTERVAL_MS = 250;
 /** Entries that are committed and not applied, beyond which proposals are refused; etcd's number. */
 const UNAPPLIED_ENTRIES_MAX = 5000;
+/** By ReadKind, a position in REQUEST_TYPES. */
+const READ_TYPES: readonly (number | undefined)[] = [
+  undefined,
+  REQUEST_TYPES.indexOf("Range"),
+  REQUEST_TYPES.indexOf("ReadonlyTxn"),
+];
 const TERM_BYTES = 8;
 /** How long requests that have timed out wait for raft to say why. */
 const REPORT_WAIT_MS = 500;
@@ -51,6 +60,10 @@ export interface RouterOptions {
   readonly requestBytesMax: number;
   /** Called with what can only be a defect; ends the process. */
   readonly onFailure: (error: unknown) => void;
+  /** Where it counts; without, nobody reads the counts. */
+  readonly meters?: MainMeters;
+  /** Told at each sweep how late it was, and the time: a sample of how long the event loop is held up. */
+  readonly onSweep?: (lateMs: number, nowMs: number) => void;
 }
 
 /** Takes the payload of one record, `bytes[start, end)`, and its request id. */
@@ -58,6 +71,8 @@ export type RecordHandler = (bytes: Uint8Array, start: number, end: number, id: 
 
 export class Router {
   readonly status: MemberStatus;
+  /** What main counts; services count here, too. */
+  readonly meters: MainMeters;
   readonly #options: RouterOptions;
   readonly #pending: PendingRequests;
   /** Bits 32..63 of every request id but the id's own: the member's prefix. */
@@ -79,9 +94,13 @@ export class Router {
   /** Clock of the current turn, so that a batch of requests reads the time once. */
   #nowMs = performance.now();
   #clockIsFresh = false;
+  /** When the answers that are being taken came. */
+  #drainedMs = 0;
+  #sweptMs = performance.now();
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.meters = options.meters ?? openMeters(MAIN_LAYOUT);
     this.#pending = new PendingRequests(options.firstRequestId);
     this.status = new MemberStatus(options.memberId);
     this.#prefixHigh = Number(options.memberId & 0xffffn) * 0x1_0000;
@@ -115,7 +134,7 @@ export class Router {
       this.#refuse(call, ErrorId.requestTooManyRequests);
       return;
     }
-    const id = this.#admit(call, false);
+    const id = this.#admit(call, false, applyOp(field));
     if (id < 0) return;
     const idLow = id >>> 0;
     const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
@@ -178,7 +197,7 @@ export class Router {
 
   /** Sends a read (see ReadKind): through raft when it must be linearizable, else straight to apply. */
   read(call: Call, kind: number, linearizable: boolean, bytes: Uint8Array, start: number, end: number): void {
-    const id = this.#admit(call, kind === ReadKind.range && !linearizable);
+    const id = this.#admit(call, kind === ReadKind.range && !linearizable, READ_TYPES[kind] ?? 0);
     if (id < 0) return;
     const outbox = linearizable ? this.#toRaft : this.#toApply;
     const length = 1 + end - start;
@@ -323,7 +342,10 @@ export class Router {
   fail(id: number, errorId: number): void {
     const row = ERRORS[errorId];
     assert(row !== undefined, "unknown error id", errorId);
-    this.#pending.remove(id)?.end(row.grpcCode, row.message);
+    const call = this.#pending.remove(id);
+    if (call === null) return;
+    this.#noteTaken(this.meters.failed);
+    call.end(row.grpcCode, row.message);
   }
 
   /** Takes what the other threads have sent. Returns the number of records; 0 = all inboxes were empty. */
@@ -356,6 +378,7 @@ export class Router {
 
   #drain(): number {
     let records = 0;
+    this.#drainedMs = performance.now();
     for (const inbox of this.#options.inboxes) {
       this.#inbox = inbox;
       this.#copiedBytes = 0;
@@ -394,13 +417,20 @@ export class Router {
     return ErrorId.none;
   }
 
-  #admit(call: Call, forLearner: boolean): number {
+  /** @param type position in REQUEST_TYPES; 0 = its duration is not noted */
+  #admit(call: Call, forLearner: boolean, type = 0): number {
     const errorId = this.#admissionError(call, forLearner);
     if (errorId !== ErrorId.none) return this.#refuse(call, errorId);
-    const id = this.#pending.add(call, this.#now());
+    const id = this.#pending.add(call, this.#now(), type);
     if (id < 0) return this.#refuse(call, ErrorId.requestTooManyRequests);
     call.state = id;
     return id;
+  }
+
+  /** Notes how long the request took that was taken out of the pending ones last. */
+  #noteTaken(durations: MainMeters["answered"]): void {
+    const { takenType, removedStartedMs } = this.#pending;
+    if (takenType !== 0) durations[takenType].observe(Math.max(0, this.#drainedMs - removedStartedMs) / 1000);
   }
 
   #refuse(call: Call, errorId: number): -1 {
@@ -436,6 +466,7 @@ export class Router {
         const call = this.#pending.remove(id);
         if (call === null) return;
         if (this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, call);
+        this.#noteTaken(this.meters.answered);
         call.sendMessage(bytes, start, end);
         call.end(0, "");
         return;
@@ -467,6 +498,7 @@ export class Router {
     const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
     const pending = this.#pending.remove(id);
     if (pending !== null && this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, pending);
+    if (pending !== null) this.#noteTaken(this.meters.failed);
     const call = pending ?? this.#streams.remove(id);
     if (call === null) return;
     call.end(row.grpcCode, text);
@@ -484,6 +516,7 @@ export class Router {
     // From here on the client sets the pace: the request time-out no longer applies.
     const call = this.#pending.remove(id);
     if (call === null) return;
+    this.#noteTaken(this.meters.answered);
     this.#streams.add(id, call, viewOf(bytes).getFloat64(bytes.byteOffset + start, true), this.#now());
   }
 
@@ -497,6 +530,8 @@ export class Router {
   #sweep(): void {
     this.drainInboxes();
     const nowMs = performance.now();
+    this.#options.onSweep?.(nowMs - this.#sweptMs - SWEEP_INTERVAL_MS, nowMs);
+    this.#sweptMs = nowMs;
     for (const id of this.#streams.stalled(nowMs)) {
       this.#streams.remove(id)?.end(GrpcCode.unavailable, "etcdserver: the client does not read its answer");
       this.#toApply.write(RecordType.cancel, id, EMPTY);
@@ -517,6 +552,7 @@ export class Router {
     this.#pending.expire(startedBeforeMs, (call, id, startedMs) => {
       this.status.proposalsFailed++;
       if (!(call instanceof InternalCall)) this.#slowCalls?.note(call, startedMs, false);
+      this.#noteTaken(this.meters.failed);
       late.push({ call, startedMs });
       if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
     });

@@ -109,7 +109,10 @@ export class WatchService implements MethodHandler {
         request.advance(length);
       } else request.skip(tag);
     }
-    if (request.failed) return this.#end(state, ErrorId.malformedRequest);
+    if (request.failed) {
+      this.#router.meters.watchReceiveFailures.add(1);
+      return this.#end(state, ErrorId.malformedRequest);
+    }
     if (last === TAG_CREATE) this.#create(state, bytes, from, to);
     else if (last === TAG_CANCEL) this.#cancel(state, bytes, from, to);
     else if (last === TAG_PROGRESS) this.#tell(state, RecordType.watchProgress, EMPTY);

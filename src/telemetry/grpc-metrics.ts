@@ -11,9 +11,9 @@ const TYPE_LABELS: Readonly<Record<MethodKind, string>> = {
   bidi: "bidi_stream",
 };
 
-/** Counters for these methods, all zero. Every method is shown from the start. */
-export function createGrpcCounters(paths: Iterable<string>): GrpcCounters {
-  return new Map([...paths].map((path) => [path, createMethodCounters()]));
+/** Counters for these methods, all zero. Every method is shown from the start. With `timed`, durations are noted. */
+export function createGrpcCounters(paths: Iterable<string>, timed = false): GrpcCounters {
+  return new Map([...paths].map((path) => [path, createMethodCounters(timed)]));
 }
 
 interface Method {
@@ -59,6 +59,37 @@ export function addGrpcMetrics(
     type: "counter",
     collect: () => list.flatMap(samplesByCode),
   });
+  metrics.add({
+    name: "etcd_server_client_requests_total",
+    help: "Calls by the version of the client's API.",
+    type: "counter",
+    collect: () => samplesByVersion(list),
+  });
+  if (list.some(({ counters: { durations } }) => durations !== null)) addDurations(metrics, list);
+}
+
+/** `--metrics=extensive`: how long calls took. */
+function addDurations(metrics: Metrics, list: readonly Method[]): void {
+  metrics.addHistogram("grpc_server_handling_seconds", "From the start of an RPC to its end.", () =>
+    list.flatMap(({ labels, counters: { durations } }) =>
+      durations === null ? [] : [{ values: durations.copy(), labels }],
+    ),
+  );
+}
+
+/** Calls by kind and by the version that clients say they have. */
+function samplesByVersion(list: readonly Method[]): Sample[] {
+  const sums = new Map<string, { value: number; labels: Record<string, string> }>();
+  for (const { labels, counters } of list) {
+    const type = labels["grpc_type"] === "unary" ? "unary" : "stream";
+    for (const [version, { calls }] of counters.versions) {
+      const key = `${type} ${version}`;
+      const sum = sums.get(key) ?? { value: 0, labels: { type, client_api_version: version } };
+      sum.value += calls;
+      sums.set(key, sum);
+    }
+  }
+  return [...sums.values()].filter(({ value }) => value > 0);
 }
 
 function samplesByCode({ labels, counters }: Method): Sample[] {

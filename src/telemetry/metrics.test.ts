@@ -8,8 +8,8 @@ import { Metrics } from "./metrics.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
 import { addServerMetrics, createServerStats } from "./server-metrics.ts";
 
-async function scrapeLines(metrics: Metrics, accept = ""): Promise<string[]> {
-  return (await metrics.scrape(accept)).body.split("\n");
+async function scrapeLines(metrics: Metrics): Promise<string[]> {
+  return (await metrics.scrape()).body.split("\n");
 }
 
 test("a scrape reads the numbers as they are at that moment", async () => {
@@ -40,7 +40,7 @@ test("a scrape reads the numbers as they are at that moment", async () => {
 test("families added after a scrape are in the next one", async () => {
   const metrics = new Metrics();
   metrics.addGauge("first", "First.", () => 1);
-  await metrics.scrape("");
+  await metrics.scrape();
   metrics.addGauge("second", "Second.", () => 2);
   assert.ok((await scrapeLines(metrics)).includes("second 2"));
 });
@@ -55,15 +55,36 @@ test("numbers of other threads are fetched before the scrape", async () => {
   assert.ok((await scrapeLines(metrics)).includes("fetched 42"));
 });
 
-test("OpenMetrics is spoken to those who ask for it", async () => {
+test("names stay as they are, and the text is that of Prometheus", async () => {
   const metrics = new Metrics();
-  metrics.addCounter("calls_total", "Calls.", () => 3);
-  const { contentType, body } = await metrics.scrape(
-    "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
-  );
-  assert.match(contentType, /^application\/openmetrics-text/);
-  assert.equal(body, "# HELP calls Calls.\n# TYPE calls counter\ncalls_total 3\n# EOF\n");
-  assert.match((await metrics.scrape("*/*")).contentType, /^text\/plain; version=0\.0\.4/);
+  metrics.addCounter("etcd_server_health_success", "Calls.", () => 3);
+  const { contentType, body } = await metrics.scrape();
+  assert.equal(contentType, "text/plain; version=0.0.4; charset=utf-8");
+  const lines = ["# HELP etcd_server_health_success Calls.", "# TYPE etcd_server_health_success counter"];
+  assert.equal(body.trimEnd(), [...lines, "etcd_server_health_success 3"].join("\n"));
+});
+
+test("a histogram counts what is below each bound, and writes bounds as Go does", async () => {
+  const metrics = new Metrics();
+  const values = { bounds: [0.00005, 0.25, 1_048_576], counts: [1, 2, 0, 4], sum: 12.5 };
+  metrics.addHistogram("took", "Durations.", () => [{ values, labels: { op: "x" } }]);
+  assert.deepEqual((await scrapeLines(metrics)).slice(2, 8), [
+    'took_bucket{op="x",le="5e-05"} 1',
+    'took_bucket{op="x",le="0.25"} 3',
+    'took_bucket{op="x",le="1.048576e+06"} 3',
+    'took_bucket{op="x",le="+Inf"} 7',
+    'took_sum{op="x"} 12.5',
+    'took_count{op="x"} 7',
+  ]);
+});
+
+test("scrapes are counted by their outcome", async () => {
+  const metrics = new Metrics();
+  metrics.addGauge("in_flight", "Now.", () => metrics.inFlight);
+  assert.ok((await scrapeLines(metrics)).includes("in_flight 1"));
+  metrics.beforeScrape(() => Promise.reject(new Error("boom")));
+  await assert.rejects(metrics.scrape(), /boom/);
+  assert.deepEqual([metrics.inFlight, metrics.succeeded, metrics.failed], [0, 1, 1]);
 });
 
 test("calls are shown by method and code, all of them from the start", async () => {

@@ -26,7 +26,7 @@ function createDeps(changes: Partial<HttpDeps> = {}): HttpDeps & { recorded: Rec
     serializableRead: () => Promise.resolve(),
     recordHealth: (healthy) => recorded.push(["health", "", healthy]),
     recordHealthCheck: (type, name, passed) => recorded.push([type, name, passed]),
-    scrapeMetrics: (accept) => Promise.resolve({ contentType: "text/plain", body: `accept=${accept}` }),
+    scrapeMetrics: () => Promise.resolve({ contentType: "text/plain; version=0.0.4", body: "x 1" }),
     raftStatus: () => ({ id: 0xabcn }),
     debugging: null,
     ...changes,
@@ -87,9 +87,11 @@ describe("client surface", () => {
     }
   });
 
-  test("/metrics passes the Accept header on", async () => {
+  test("/metrics is what a scrape gives, with its content type", async () => {
     const { url } = await listen(createDeps());
-    assert.deepEqual(await get(url, "/metrics", { headers: { accept: "x/y" } }), [200, "accept=x/y"]);
+    const response = await fetch(`${url}/metrics`);
+    assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4");
+    assert.equal(await response.text(), "x 1");
   });
 
   test("/debug/vars is JSON with IDs in hex", async () => {

@@ -25,7 +25,7 @@ export interface HttpDeps extends HealthDeps, AccessRules {
   clusterVersion(): string | undefined;
   /** Schema version of the database; undefined until it is known. */
   storageVersion(): string | undefined;
-  scrapeMetrics(accept: string): Promise<Scrape>;
+  scrapeMetrics(): Promise<Scrape>;
   /** Shown as `raft.status` in `/debug/vars`; plain JSON. */
   raftStatus(): unknown;
   /** `--enable-pprof`: what `/debug/pprof/` and `/config/local/log` need; null = they do not exist. */
@@ -173,6 +173,6 @@ async function serveMetrics(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { contentType, body } = await deps.scrapeMetrics(request.headers.accept ?? "");
+  const { contentType, body } = await deps.scrapeMetrics();
   sendText(response, 200, body, contentType);
 }

@@ -1,0 +1,122 @@
+/** `etcd_network_*` of other members. The raft thread counts; main fetches a copy before each scrape. */
+import type { HistogramCopy } from "../base/meters.ts";
+import type { PeerReport } from "../peer/peer-report.ts";
+import type { Metrics, Sample } from "./metrics.ts";
+
+/** What is read at a scrape. */
+export interface PeerStats {
+  /** This member's id, hex. */
+  readonly local: string;
+  /** Ids of the other members, hex. */
+  readonly known: readonly string[];
+  readonly peers: readonly PeerReport[];
+}
+
+type CountField = {
+  [K in keyof PeerReport]: PeerReport[K] extends number ? K : never;
+}[keyof PeerReport];
+
+/** Families with one number a peer: name, type, label of the peer, field, help. */
+const FAMILIES: readonly (readonly [string, "gauge" | "counter", "From" | "To", CountField, string])[] = [
+  ["peer_sent_bytes_total", "counter", "To", "sentBytes", "Bytes sent to a peer."],
+  ["peer_received_bytes_total", "counter", "From", "receivedBytes", "Bytes received from a peer."],
+  ["peer_sent_failures_total", "counter", "To", "sentFailures", "Messages that did not reach a peer."],
+  [
+    "peer_received_failures_total",
+    "counter",
+    "From",
+    "receivedFailures",
+    "Messages of a peer that were dropped.",
+  ],
+  ["snapshot_send_success", "counter", "To", "snapshotsSent", "Snapshots sent."],
+  ["snapshot_send_failures", "counter", "To", "snapshotSendFailures", "Snapshots that could not be sent."],
+  ["snapshot_send_inflights_total", "gauge", "To", "snapshotsSending", "Snapshots being sent."],
+  ["snapshot_receive_success", "counter", "From", "snapshotsReceived", "Snapshots received."],
+  [
+    "snapshot_receive_failures",
+    "counter",
+    "From",
+    "snapshotReceiveFailures",
+    "Snapshots that failed to arrive.",
+  ],
+  ["snapshot_receive_inflights_total", "gauge", "From", "snapshotsReceiving", "Snapshots being received."],
+];
+
+/** Adds the families. */
+export function addPeerMetrics(metrics: Metrics, read: () => PeerStats): void {
+  for (const [name, type, label, field, help] of FAMILIES) {
+    const collect = (): Sample[] =>
+      read().peers.map((peer) => ({ value: peer[field], labels: { [label]: peer.id } }));
+    metrics.add({ name: `etcd_network_${name}`, help, type, collect });
+  }
+  addPairs(metrics, read);
+  addDurations(metrics, read);
+}
+
+/** Labelled with both ends. */
+function addPairs(metrics: Metrics, read: () => PeerStats): void {
+  metrics.add({
+    name: "etcd_network_known_peers",
+    help: "1 for each other member.",
+    type: "gauge",
+    collect: () => {
+      const { local, known } = read();
+      return known.map((Remote) => ({ value: 1, labels: { Local: local, Remote } }));
+    },
+  });
+  metrics.add({
+    name: "etcd_network_active_peers",
+    help: "1 for each other member that can be reached.",
+    type: "gauge",
+    collect: () => {
+      const { local, peers } = read();
+      return peers.map(({ id, isActive }) => ({
+        value: Number(isActive),
+        labels: { Local: local, Remote: id },
+      }));
+    },
+  });
+  metrics.add({
+    name: "etcd_network_disconnected_peers_total",
+    help: "How often a peer was lost.",
+    type: "counter",
+    collect: () => {
+      const { local, peers } = read();
+      return peers.map(({ id, disconnects }) => ({
+        value: disconnects,
+        labels: { Local: local, Remote: id },
+      }));
+    },
+  });
+}
+
+function addDurations(metrics: Metrics, read: () => PeerStats): void {
+  const add = (
+    name: string,
+    help: string,
+    label: "From" | "To",
+    values: (peer: PeerReport) => HistogramCopy,
+  ): void => {
+    metrics.addHistogram(name, help, () =>
+      read().peers.map((peer) => ({ values: values(peer), labels: { [label]: peer.id } })),
+    );
+  };
+  add(
+    "etcd_network_peer_round_trip_time_seconds",
+    "Round trips to a peer.",
+    "To",
+    ({ roundTrip }) => roundTrip,
+  );
+  add(
+    "etcd_network_snapshot_send_total_duration_seconds",
+    "Sending a snapshot.",
+    "To",
+    ({ snapshotSend }) => snapshotSend,
+  );
+  add(
+    "etcd_network_snapshot_receive_total_duration_seconds",
+    "Receiving a snapshot.",
+    "From",
+    ({ snapshotReceive }) => snapshotReceive,
+  );
+}
