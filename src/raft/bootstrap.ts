@@ -3,15 +3,11 @@
  * Every founding member writes the same bytes, so they must be etcd's to the byte (raftpb.ConfChange is proto2: zeros are written).
  */
 
-import { varint64Bytes, varintBytes, writeVarint, writeVarint64 } from "../proto/wire.ts";
+import { ConfChangeType, encodeConfChange } from "../proto/conf-change.ts";
 import type { HardState } from "./raft.ts";
 
 /** Term of the bootstrap entries. */
 export const BOOTSTRAP_TERM = 1;
-
-/** raftpb.ConfChangeType. */
-export const ADD_NODE = 0;
-export const REMOVE_NODE = 1;
 
 export interface FoundingMember {
   readonly id: bigint;
@@ -31,22 +27,8 @@ export function bootstrapHardState(memberCount: number): HardState {
 }
 
 function encodeAddNode(member: FoundingMember): Uint8Array {
-  return encodeConfChange(ADD_NODE, member.id, new TextEncoder().encode(memberJson(member)));
-}
-
-/** raftpb.ConfChange {1 ID = 0, 2 Type, 3 NodeID, 4 Context}: as the start of a member makes them, without a proposer's id. */
-export function encodeConfChange(type: number, nodeId: bigint, context: Uint8Array | null): Uint8Array {
-  const low = Number(nodeId & 0xffff_ffffn);
-  const high = Number(nodeId >> 32n);
-  const contextBytes = context === null ? 0 : 1 + varintBytes(context.length) + context.length;
-  const data = new Uint8Array(5 + varint64Bytes(low, high) + contextBytes);
-  data.set([0x08, 0, 0x10, type, 0x18]);
-  let at = writeVarint64(data, 5, low, high);
-  if (context === null) return data;
-  data[at++] = 0x22;
-  at = writeVarint(data, at, context.length);
-  data.set(context, at);
-  return data;
+  const context = new TextEncoder().encode(memberJson(member));
+  return encodeConfChange({ id: 0n, type: ConfChangeType.addNode, nodeId: member.id, context });
 }
 
 /** Go's JSON of a membership.Member: 64-bit numbers as they are, keys in etcd's order, empty name left out. */

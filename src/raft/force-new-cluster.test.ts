@@ -1,11 +1,11 @@
 import { test } from "node:test";
 import { deepEqual, throws } from "node:assert/strict";
 import { WalBatch } from "../wal/wal-batch.ts";
-import { ADD_NODE, REMOVE_NODE, encodeConfChange } from "./bootstrap.ts";
+import { ConfChangeType, encodeConfChange } from "../proto/conf-change.ts";
 import { encodeRemovals, replayConfChanges } from "./force-new-cluster.ts";
 import { EntryType } from "./raft.ts";
 
-const ADD_LEARNER = 3;
+const { addNode, removeNode, addLearnerNode } = ConfChangeType;
 const BIG = 0xfedc_ba98_7654_3210n;
 
 function batchOf(firstIndex: number, entries: ReadonlyArray<readonly [type: number, data: Uint8Array]>) {
@@ -15,7 +15,10 @@ function batchOf(firstIndex: number, entries: ReadonlyArray<readonly [type: numb
 }
 
 const change = (type: number, id: bigint) =>
-  [EntryType.confChange, encodeConfChange(type, id, new Uint8Array([1]))] as const;
+  [
+    EntryType.confChange,
+    encodeConfChange({ id: 0n, type, nodeId: id, context: new Uint8Array([1]) }),
+  ] as const;
 
 test("conf changes count up to the commit index, whatever stands between them", () => {
   const roles = new Map([
@@ -25,10 +28,10 @@ test("conf changes count up to the commit index, whatever stands between them", 
   const batches = [
     batchOf(5, [
       [EntryType.normal, new Uint8Array([0xff])],
-      change(ADD_LEARNER, BIG),
-      change(REMOVE_NODE, 2n),
+      change(addLearnerNode, BIG),
+      change(removeNode, 2n),
     ]),
-    batchOf(8, [change(ADD_NODE, BIG), change(ADD_NODE, 9n)]),
+    batchOf(8, [change(addNode, BIG), change(addNode, 9n)]),
   ];
   replayConfChanges(roles, batches, 7);
   deepEqual(
@@ -60,8 +63,8 @@ test("everybody else leaves, learners too, ascending by id", () => {
     [7n, true],
   ]);
   deepEqual(encodeRemovals(roles, 1n), [
-    encodeConfChange(REMOVE_NODE, 7n, null),
-    encodeConfChange(REMOVE_NODE, BIG, null),
+    encodeConfChange({ id: 0n, type: removeNode, nodeId: 7n, context: new Uint8Array(0) }),
+    encodeConfChange({ id: 0n, type: removeNode, nodeId: BIG, context: new Uint8Array(0) }),
   ]);
   deepEqual(encodeRemovals(new Map([[1n, false]]), 1n), []);
 });

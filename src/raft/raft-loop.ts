@@ -21,6 +21,7 @@
  * ways out: `outbox.ts` (peers), `apply-feed.ts`, `main-feed.ts`; `read-rounds.ts`, `proposal-queue.ts`, `snapshot-receiver.ts`.
  */
 
+import { ConfChangeType } from "../proto/conf-change.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import { ApplyFeed, LEADER_BYTES } from "./apply-feed.ts";
 import type { EntryLog } from "./entry-log.ts";
@@ -55,7 +56,6 @@ const EARLY_ENTRIES_MAX = 16;
 
 /** What an invalid conf change is for the core: it ends the wait for it and changes nothing. */
 const NO_CHANGE: ConfChange = { transition: 0, changes: [{ type: 0, nodeId: 0n }] };
-const REMOVE_NODE = 1;
 
 /** Made by `startRaftLoop` of `start-raft-loop.ts`. */
 export class RaftLoop {
@@ -285,7 +285,7 @@ export class RaftLoop {
     this.#noteApplied();
     if (consensus.leaderId === 0n && this.#shape.isSoleVoter) consensus.campaign();
     const isRemoved = held.change.changes.some(
-      (change) => change.type === REMOVE_NODE && change.nodeId === nodeId,
+      (change) => change.type === ConfChangeType.removeNode && change.nodeId === nodeId,
     );
     // A sole voter that has not heard of the commit would need this member's vote: it goes when that one turns it away.
     if (isValid && isRemoved && !this.#shape.hasSoleVoter) this.#options.onRemoved();

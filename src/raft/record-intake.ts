@@ -11,7 +11,7 @@ import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import type { RecordHandler } from "../ring/ring.ts";
 import { TRACE_PREFIX_BYTES, contextAt } from "../ring/trace.ts";
 import type { ApplyFeed } from "./apply-feed.ts";
-import { singleEntry } from "./core/packed-batch.ts";
+import { singleEntry } from "./core/entry-slices.ts";
 import type { MainFeed } from "./main-feed.ts";
 import type { PeerNetwork } from "./peer-network.ts";
 import { ProposalQueue, propose } from "./proposal-queue.ts";

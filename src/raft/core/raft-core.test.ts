@@ -9,7 +9,7 @@ import { countEntries } from "./entry-size.ts";
 import { MemoryEntryStore } from "./memory-entry-store.ts";
 import { newMessage } from "./messages.ts";
 import type { MutableMessage } from "./messages.ts";
-import { copyData, singleEntry } from "./packed-batch.ts";
+import { copyData, singleEntry } from "./entry-slices.ts";
 import { createRaft } from "./raft-core.ts";
 import type { RaftCore } from "./raft-core.ts";
 import type { RaftOptions } from "./raft-options.ts";

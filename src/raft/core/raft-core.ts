@@ -25,7 +25,7 @@ import type { ConfChange, ConfState, Consensus, MemberProgress, RaftMessage, Rea
 import { becomeFollower, hup } from "./election.ts";
 import { applyConfChange, restoreConfiguration } from "./membership.ts";
 import { isResponse, localMessage, NONE } from "./messages.ts";
-import { singleEntry } from "./packed-batch.ts";
+import { singleEntry } from "./entry-slices.ts";
 import { appendProposal, takeProposal } from "./proposals.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { hex } from "./raft-logger.ts";

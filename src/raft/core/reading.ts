@@ -1,7 +1,7 @@
 import { MessageType } from "../raft.ts";
 import type { RaftMessage } from "../raft.ts";
 import { NONE, newMessage } from "./messages.ts";
-import { copyData, singleEntry } from "./packed-batch.ts";
+import { copyData, singleEntry } from "./entry-slices.ts";
 import { hex } from "./raft-logger.ts";
 import type { RaftState } from "./raft-state.ts";
 import { READS_WAITING_MAX } from "./read-confirmations.ts";

@@ -3,7 +3,7 @@ import type { RaftMessage } from "../raft.ts";
 import { hup } from "./election.ts";
 import { takeFromLeader } from "./from-leader.ts";
 import { NONE } from "./messages.ts";
-import { copySlices } from "./packed-batch.ts";
+import { copySlices } from "./entry-slices.ts";
 import { hex } from "./raft-logger.ts";
 import type { RaftState } from "./raft-state.ts";
 import { takeReadAnswer } from "./reading.ts";

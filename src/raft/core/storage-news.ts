@@ -1,6 +1,6 @@
 import { EntryType, StepResult } from "../raft.ts";
 import { takeProposal } from "./proposals.ts";
-import { singleEntry } from "./packed-batch.ts";
+import { singleEntry } from "./entry-slices.ts";
 import type { EntryId } from "./raft-log.ts";
 import { hex } from "./raft-logger.ts";
 import type { RaftState } from "./raft-state.ts";

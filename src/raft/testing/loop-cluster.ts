@@ -8,7 +8,7 @@ import { RecordType } from "../../ring/record-types.ts";
 import { MemoryFileSystem } from "../../wal/memory-file-system.ts";
 import { type Wal, createWal, openWal } from "../../wal/wal.ts";
 import { BOOTSTRAP_TERM, bootstrapHardState, encodeBootstrapEntries } from "../bootstrap.ts";
-import { copySlices } from "../core/packed-batch.ts";
+import { copySlices } from "../core/entry-slices.ts";
 import type { PeerEvents, PeerNetwork } from "../peer-network.ts";
 import type { RaftLoop } from "../raft-loop.ts";
 import { EntryType, type RaftMessage, type SnapshotMeta } from "../raft.ts";

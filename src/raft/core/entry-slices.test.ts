@@ -5,7 +5,7 @@ import { EntrySchema } from "../../proto/gen/raft_pb.ts";
 import { EntryType } from "../raft.ts";
 import { countEntries, encodedBytesOf, entryEncodedBytes, payloadBytesOf } from "./entry-size.ts";
 import { MemoryBatch } from "./memory-entry-store.ts";
-import { copyData, copySlices, singleEntry } from "./packed-batch.ts";
+import { copyData, copySlices, singleEntry } from "./entry-slices.ts";
 
 const ENTRIES = ["", "one", "", "three", "4"].map((text, i) => ({
   type: i === 3 ? EntryType.confChange : EntryType.normal,
