@@ -24,6 +24,7 @@ const IO_FOLDERS = [
   "telemetry",
   "config",
   "client",
+  "embed",
   "cli",
 ];
 
@@ -81,8 +82,8 @@ function importPatterns(folder: string): { regex: string; message: string }[] {
       regex: "^node:",
       message: "pure folders use no Node API: time, chance and I/O are arguments",
     });
-  if (folder !== "cli") {
-    patterns.push({ regex: "^(\\.\\./)+workers/", message: "only src/cli starts threads" });
+  if (folder !== "cli" && folder !== "embed") {
+    patterns.push({ regex: "^(\\.\\./)+workers/", message: "only src/cli and src/embed start threads" });
   }
   for (const [name, homes] of Object.entries(PACKAGE_HOMES)) {
     if (homes.includes(folder)) continue;

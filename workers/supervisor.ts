@@ -353,8 +353,11 @@ class Supervisor {
 
   /** A thread that dies meanwhile answers no more calls: then the stop fails, and does not wait for it. */
   async #stop(threads: Threads): Promise<void> {
-    // It has failed before.
-    if (this.#stopping) return this.failed;
+    if (this.#stopping) {
+      // It has failed before.
+      await this.abandon();
+      return this.failed;
+    }
     this.#stopping = true;
     this.#threads.expectEnd();
     this.#log.info("closing etcd server", { name: this.#config.name, "data-dir": this.#config.dataDir });
