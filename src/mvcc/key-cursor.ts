@@ -4,7 +4,7 @@
  */
 import { COUNT, ENTRIES, NEXT } from "./key-tree.ts";
 import { READ_THROUGH, type MvccState, type Pin } from "./mvcc-state.ts";
-import { compareProbes } from "./probe.ts";
+import { compareProbes, isUnbounded } from "./probe.ts";
 import type { KeyMeta, KeyRange, RangeCursor } from "./store.ts";
 
 /**
@@ -12,11 +12,6 @@ import type { KeyMeta, KeyRange, RangeCursor } from "./store.ts";
  * lookups; behind them a walk would only flush what is really hot.
  */
 export const CURSOR_PROMOTED_KEYS_MAX = 64;
-
-/** Whether `end` means "every key from the start on". An empty end that is not null means the same to etcd. */
-export function isUnbounded(end: Uint8Array): boolean {
-  return end.length === 0 || (end.length === 1 && end[0] === 0);
-}
 
 export class KeyCursor implements RangeCursor, Pin {
   readonly main: number;

@@ -30,8 +30,8 @@ import {
 } from "./key-table.ts";
 import { KeyTree } from "./key-tree.ts";
 import { KeyValueReader } from "./key-value.ts";
-import { Probe } from "./probe.ts";
-import type { KeyMeta, RevisionSink, RevisionSource } from "./store.ts";
+import { isUnbounded, Probe } from "./probe.ts";
+import type { KeyMeta, KeyRange, RevisionSink, RevisionSource } from "./store.ts";
 import type { ValueArena } from "./value-arena.ts";
 
 /** Sees every change of its main. */
@@ -291,5 +291,14 @@ export class MvccState {
       revision = Math.min(revision, pin.subEnd === ALL_SUBS ? pin.main : pin.main - 1);
     }
     return revision;
+  }
+
+  /** {@link probe} := start; {@link endProbe} := end, unless the range has none (false). */
+  setBounds(range: KeyRange): boolean {
+    const end = range.end as Uint8Array;
+    this.probe.set(range.key, 0, range.key.length);
+    if (isUnbounded(end)) return false;
+    this.endProbe.set(end, 0, end.length);
+    return true;
   }
 }

@@ -4,7 +4,7 @@
  * checks no request: the caller validates, then calls. A write hands its revisions to the sink in order, inside the call.
  *
  * Parts, in the order to read them: store.ts (the contract), key-table.ts (a record a key), key-hash.ts and key-tree.ts (from
- * key bytes to records), history.ts (older revisions), mvcc-state.ts (reading one key as of a revision), key-cursor.ts,
+ * key bytes to records), history.ts (older revisions), mvcc-writer.ts, mvcc-state.ts (reading one key as of a revision), key-cursor.ts,
  * value-arena.ts, compactor.ts, restore.ts and checkpoint.ts (starting again), hash-kv.ts.
  */
 import { assert } from "../base/assert.ts";
@@ -17,38 +17,15 @@ import {
   type CheckpointRefusal,
 } from "./checkpoint.ts";
 import { Compactor } from "./compactor.ts";
+import { MvccWriter, UNCOMMITTED_BYTES_MAX } from "./mvcc-writer.ts";
 import { sortRevisions, type KeepSet } from "./hash-kv.ts";
-import { isUnbounded, KeyCursor } from "./key-cursor.ts";
-import { keyValueBytes, writeKeyValue, type KeyValueFields } from "./key-value.ts";
-import { varintBytes, writeVarint } from "../proto/wire.ts";
-import {
-  CREATE_REVISION,
-  ENCODED_BYTES,
-  KEY_DOUBLES,
-  KEY_LENGTH,
-  KEY_MASK,
-  KEY_SHIFT,
-  KEY_WORDS,
-  LEASE_HIGH,
-  LEASE_LOW,
-  LENGTH_MASK,
-  LOCATION,
-  MOD_REVISION,
-  SUB,
-  VERSION,
-} from "./key-table.ts";
-import { COUNT, ENTRIES, NEXT } from "./key-tree.ts";
-import { sortKeyIds } from "./key-sort.ts";
+import { KeyCursor } from "./key-cursor.ts";
+import { KEY_MASK, KEY_SHIFT, KEY_WORDS, LEASE_HIGH, LEASE_LOW } from "./key-table.ts";
 import { ALL_SUBS, LATEST, MvccState, READ_THROUGH } from "./mvcc-state.ts";
 import { compareProbes } from "./probe.ts";
 import { Restorer, type RestoredRevisions } from "./restore.ts";
 import type { KeyMeta, KeyRange, MvccStore, RangeCursor, RevisionSink, RevisionSource } from "./store.ts";
-import { NOT_IN_MEMORY, VALUE_CHUNK_BYTES, ValueArena } from "./value-arena.ts";
-
-/** From here on {@link Mvcc.needsCommit} asks the apply loop to wait for storage. */
-export const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024;
-/** An apply loop that ignores needsCommit fills memory: no txn begins beyond this. */
-const UNCOMMITTED_BYTES_BROKEN = 16 * UNCOMMITTED_BYTES_MAX;
+import { VALUE_CHUNK_BYTES, ValueArena } from "./value-arena.ts";
 
 export interface MvccOptions {
   /** Must see every revision up to the last {@link MvccStore.committed}. */
@@ -86,21 +63,15 @@ export function createMvccStore(options: MvccOptions): Mvcc {
 export class Mvcc implements MvccStore {
   readonly #options: MvccOptions;
   #state: MvccState;
+  #writer: MvccWriter;
   #compactor: Compactor;
   #restorer: Restorer;
   readonly #uncommittedBytesMax: number;
-  readonly #fields: KeyValueFields = {
-    createRevision: 0,
-    modRevision: 0,
-    version: 0,
-    leaseLow: 0,
-    leaseHigh: 0,
-  };
-  #tombstone = new Uint8Array(256);
 
   constructor(options: MvccOptions) {
     this.#options = options;
     this.#state = this.#newState(options.hashSeed ?? 0x9747_b28c);
+    this.#writer = new MvccWriter(this.#state);
     this.#compactor = new Compactor(this.#state);
     this.#restorer = new Restorer(this.#state);
     this.#uncommittedBytesMax = options.uncommittedBytesMax ?? UNCOMMITTED_BYTES_MAX;
@@ -130,23 +101,11 @@ export class Mvcc implements MvccStore {
   }
 
   beginTxn(): void {
-    const state = this.#state;
-    assert(state.txnMain === 0, "a write txn is open already", state.txnMain);
-    assert(
-      state.values.uncommittedBytes <= UNCOMMITTED_BYTES_BROKEN,
-      "uncommitted values fill the memory: heed needsCommit",
-      state.values.uncommittedBytes,
-    );
-    state.txnMain = state.revision + 1;
-    state.txnSub = 0;
+    this.#writer.beginTxn();
   }
 
   endTxn(): number {
-    const state = this.#state;
-    assert(state.txnMain !== 0, "no write txn is open");
-    if (state.txnSub > 0) state.revision = state.txnMain;
-    state.txnMain = 0;
-    return state.revision;
+    return this.#writer.endTxn();
   }
 
   put(
@@ -159,84 +118,15 @@ export class Mvcc implements MvccStore {
     leaseLow: number,
     leaseHigh: number,
   ): number {
-    const state = this.#state;
-    const main = state.txnMain;
-    assert(main !== 0, "put outside a write txn");
-    const sub = state.txnSub++;
-    const fields = this.#fields;
-    let id = state.find(kb, ks, ke);
-    if (id === 0) id = this.#addKey(main);
-    else this.#supersede(id, main);
-    const words = state.table.pool.words[id >>> KEY_SHIFT];
-    const doubles = state.table.pool.doubles[id >>> KEY_SHIFT];
-    const at = (id & KEY_MASK) * KEY_WORDS;
-    const double = (id & KEY_MASK) * KEY_DOUBLES;
-    fields.createRevision = doubles[double + CREATE_REVISION];
-    fields.modRevision = main;
-    fields.version = doubles[double + VERSION] + 1;
-    fields.leaseLow = leaseLow >>> 0;
-    fields.leaseHigh = leaseHigh >>> 0;
-    const bytes = keyValueBytes(ke - ks, ve - vs, fields);
-    const location = state.values.allocate(bytes, main);
-    const memory = state.values.memory;
-    const start = state.values.offset;
-    writeKeyValue(memory, start, kb, ks, ke, vb, vs, ve, fields);
-    doubles[double + MOD_REVISION] = main;
-    doubles[double + VERSION] = fields.version;
-    doubles[double + LOCATION] = location;
-    words[at + SUB] = sub;
-    words[at + LEASE_LOW] = leaseLow;
-    words[at + LEASE_HIGH] = leaseHigh;
-    words[at + ENCODED_BYTES] = bytes;
-    state.sink.putRevision(main, sub, memory, start, start + bytes);
-    return id;
-  }
-
-  /** A record for the key in the probe, born at `main`, with version 0 still. */
-  #addKey(main: number): number {
-    const { table, hash, tree, log, probe } = this.#state;
-    const id = table.add(probe);
-    hash.add(id, probe.hash);
-    tree.insert(id, 1, probe);
-    log.add(main, id, 1);
-    table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + CREATE_REVISION] = main;
-    return id;
-  }
-
-  /** Makes way for a new revision of the key in the probe; a tombstoned one is born again. */
-  #supersede(id: number, main: number): void {
-    const state = this.#state;
-    state.pushHistory(id);
-    const doubles = state.table.pool.doubles[id >>> KEY_SHIFT];
-    const double = (id & KEY_MASK) * KEY_DOUBLES;
-    if (doubles[double + VERSION] !== 0) return;
-    doubles[double + CREATE_REVISION] = main;
-    state.tree.setLive(state.probe, 1);
-    state.log.add(main, id, 1);
+    return this.#writer.put(kb, ks, ke, vb, vs, ve, leaseLow, leaseHigh);
   }
 
   deleteRange(range: KeyRange): number {
-    const state = this.#state;
-    assert(state.txnMain !== 0, "deleteRange outside a write txn");
-    if (range.end !== null) return this.#deleteInRange(range);
-    const id = state.find(range.key, 0, range.key.length);
-    if (id === 0 || state.sizeAt(id, LATEST, ALL_SUBS) === 0) return 0;
-    state.tree.setLive(state.probe, 0);
-    this.#buryKey(id);
-    return 1;
+    return this.#writer.deleteRange(range);
   }
 
   deleteKeys(keyIds: Uint32Array): void {
-    const { table, tree, probe, txnMain } = this.#state;
-    assert(txnMain !== 0, "deleteKeys outside a write txn");
-    sortKeyIds(table, keyIds);
-    for (const id of keyIds) {
-      const version = table.pool.doubles[id >>> KEY_SHIFT][(id & KEY_MASK) * KEY_DOUBLES + VERSION];
-      assert(version !== 0, "only live keys are deleted by their ids", id);
-      table.fillProbe(id, probe);
-      tree.setLive(probe, 0);
-      this.#buryKey(id);
-    }
+    this.#writer.deleteKeys(keyIds);
   }
 
   /** Hands all live keys that were put with a lease to `visit`, in no order. O(keys), a few nanoseconds each. */
@@ -250,68 +140,6 @@ export class Mvcc implements MvccStore {
       // Tombstones and free records have none.
       if ((low | high) !== 0) visit(id, low, high);
     }
-  }
-
-  #deleteInRange(range: KeyRange): number {
-    const { tree } = this.#state;
-    const bounded = this.#setBounds(range);
-    if (bounded && compareProbes(this.#state.probe, this.#state.endProbe) >= 0) return 0;
-    let endLeaf = 0;
-    let endPosition = 0;
-    if (bounded) {
-      tree.seek(this.#state.endProbe);
-      endLeaf = tree.leaf;
-      endPosition = tree.position;
-    }
-    tree.seek(this.#state.probe);
-    let position = tree.position;
-    let deleted = 0;
-    for (let leaf = tree.leaf; leaf !== 0; position = 0) {
-      const words = tree.leafWords(leaf);
-      const at = tree.leafAt(leaf);
-      const stop = leaf === endLeaf ? endPosition : words[at + COUNT];
-      let buried = 0;
-      for (; position < stop; position++) {
-        const entry = words[at + ENTRIES + position];
-        if ((entry & 1) === 0) continue;
-        words[at + ENTRIES + position] = (entry ^ 1) >>> 0;
-        this.#buryKey(entry >>> 1);
-        buried++;
-      }
-      if (buried > 0) tree.addLive(leaf, -buried);
-      deleted += buried;
-      leaf = leaf === endLeaf ? 0 : words[at + NEXT];
-    }
-    return deleted;
-  }
-
-  /** Writes the tombstone of a live key whose bit in the tree is off already. */
-  #buryKey(id: number): void {
-    const state = this.#state;
-    const main = state.txnMain;
-    const sub = state.txnSub++;
-    state.pushHistory(id);
-    state.log.add(main, id, 0);
-    const words = state.table.pool.words[id >>> KEY_SHIFT];
-    const doubles = state.table.pool.doubles[id >>> KEY_SHIFT];
-    const at = (id & KEY_MASK) * KEY_WORDS;
-    const double = (id & KEY_MASK) * KEY_DOUBLES;
-    const length = words[at + KEY_LENGTH] & LENGTH_MASK;
-    const bytes = length === 0 ? 0 : 1 + varintBytes(length) + length;
-    if (bytes > this.#tombstone.length) this.#tombstone = new Uint8Array(bytes * 2);
-    if (length > 0) {
-      this.#tombstone[0] = 0x0a;
-      state.table.copyKey(id, this.#tombstone, writeVarint(this.#tombstone, 1, length));
-    }
-    doubles[double + CREATE_REVISION] = 0;
-    doubles[double + MOD_REVISION] = main;
-    doubles[double + VERSION] = 0;
-    doubles[double + LOCATION] = NOT_IN_MEMORY;
-    words[at + SUB] = sub;
-    words[at + LEASE_LOW] = 0;
-    words[at + LEASE_HIGH] = 0;
-    words[at + ENCODED_BYTES] = bytes;
-    state.sink.putTombstone(main, sub, this.#tombstone, 0, bytes);
   }
 
   lookup(kb: Uint8Array, ks: number, ke: number, revision: number, meta: KeyMeta): boolean {
@@ -330,7 +158,7 @@ export class Mvcc implements MvccStore {
       return this.measure(range, revision, LATEST, { keys: 0, encodedBytes: 0 }).keys;
     }
     const { tree, probe, endProbe } = state;
-    const bounded = this.#setBounds(range);
+    const bounded = state.setBounds(range);
     if (bounded && compareProbes(probe, endProbe) >= 0) return 0;
     const now = (bounded ? tree.rank(endProbe) : tree.live) - tree.rank(probe);
     return main >= state.newestMain ? now : now - state.log.growth(main, probe, bounded ? endProbe : null);
@@ -357,15 +185,6 @@ export class Mvcc implements MvccStore {
     }
     cursor.close();
     return into;
-  }
-
-  /** Probe := start; endProbe := end, unless the range has none (false). */
-  #setBounds(range: KeyRange): boolean {
-    const end = range.end as Uint8Array;
-    this.#state.probe.set(range.key, 0, range.key.length);
-    if (isUnbounded(end)) return false;
-    this.#state.endProbe.set(end, 0, end.length);
-    return true;
   }
 
   /** Inside a write txn a cursor at revision 0 sees what the txn has written so far, and nothing it writes later. */
@@ -462,6 +281,7 @@ export class Mvcc implements MvccStore {
     const state = this.#newState(read.hashSeed);
     if (!loadState(state, read.header, chunks)) return { refusal: "lengths" };
     this.#state = state;
+    this.#writer = new MvccWriter(state);
     this.#compactor = new Compactor(state);
     this.#restorer = new Restorer(state);
     this.#restorer.startAfter(state.revision);

@@ -73,3 +73,8 @@ export function compareWords(x: number, y: number): number {
 export function bigEndian(word: number): number {
   return (((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
 }
+
+/** Whether `end` means "every key from the start on". An empty end that is not null means the same to etcd. */
+export function isUnbounded(end: Uint8Array): boolean {
+  return end.length === 0 || (end.length === 1 && end[0] === 0);
+}
