@@ -111,7 +111,7 @@ function draw(trace: JaegerTrace): string {
     const width = Math.max(1.5, span.duration * scale);
     const took = span.duration < 1000 ? `${span.duration} µs` : `${(span.duration / 1000).toFixed(1)} ms`;
     lines.push(
-      `<text x="${12 + depth * 14}" y="${y + 12}">${escapeText(span.operationName)}<tspan fill="#888888"> ${escapeText(thread)}</tspan></text>`,
+      `<text x="${12 + depth * 14}" y="${y + 12}">${escapeText(span.operationName)}<tspan dx="6" fill="#888888">${escapeText(thread)}</tspan></text>`,
       `<rect x="${x.toFixed(1)}" y="${y + 2}" width="${width.toFixed(1)}" height="${ROW - 5}" rx="2" fill="${colourOf(members.indexOf(member))}"/>`,
       `<text x="${(x + width + 4).toFixed(1)}" y="${y + 12}" fill="#666666">${took}</text>`,
     );

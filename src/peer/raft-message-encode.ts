@@ -92,7 +92,7 @@ export function encodeMessage(
   if (message.traces !== undefined) encodeTraces(out, message.traces);
 }
 
-/** In a field that etcd does not know, and which is therefore sent only to those who do (decision 009). */
+/** In a field that etcd does not know, and which is therefore sent only to those who do (decision 008). */
 function encodeTraces(out: OutputBuffer, traces: readonly MessageTrace[]): void {
   const count = Math.min(traces.length, MESSAGE_TRACES_MAX);
   const length = count * TRACE_ENTRY_BYTES;

@@ -7,7 +7,7 @@ import type { Call, CallTrace, CallTracer } from "../grpc/service.ts";
 import { type SpanRecord, SPAN_ID_BYTES, SpanCode, TRACE_ID_BYTES, readSpanRecord } from "../ring/trace.ts";
 import { type RootSampler, childContext } from "./sampler.ts";
 import { SPAN_NAMES, type SpanName } from "./span-names.ts";
-import { parseTraceparent, traceIdText } from "./traceparent.ts";
+import { parseTraceparent, saysSampled, traceIdText } from "./traceparent.ts";
 
 /** A span that has ended, for the exporter. Times are of the clock that all threads share. */
 export interface FinishedSpan {
@@ -54,13 +54,15 @@ export class RequestTracer implements CallTracer {
 
   begin(call: Call, traceparent: string | undefined): CallTrace | null {
     const { sampler, random } = this.#options;
-    const parent = traceparent === undefined ? null : parseTraceparent(traceparent);
-    if (parent !== null) {
-      if (!parent.sampled) return null;
-      return this.#start(call, childContext(parent.context, random), spanIdOf(parent.context));
+    if (traceparent !== undefined && saysSampled(traceparent)) {
+      const parent = parseTraceparent(traceparent);
+      if (parent !== null)
+        return this.#start(call, childContext(parent.context, random), spanIdOf(parent.context));
     }
     const context = sampler.sample();
-    return context === null ? null : this.#start(call, context, null);
+    // Whether the header is valid matters only now: reading it takes longer than all the rest, and most have no say in anything.
+    const isRoot = context !== null && (traceparent === undefined || parseTraceparent(traceparent) === null);
+    return isRoot ? this.#start(call, context, null) : null;
   }
 
   #start(call: Call, context: Uint8Array, parentId: Uint8Array | null): CallTrace {

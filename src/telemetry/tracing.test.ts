@@ -9,7 +9,7 @@ import { RootSampler } from "./sampler.ts";
 import { SlowRequests } from "./slow-requests.ts";
 import { isHttpAddress } from "./span-export.ts";
 import { SPAN_NAMES } from "./span-names.ts";
-import { parseTraceparent, spanIdText, traceIdText } from "./traceparent.ts";
+import { parseTraceparent, saysSampled, spanIdText, traceIdText } from "./traceparent.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";
@@ -21,6 +21,8 @@ describe("traceparent", () => {
     // Only the lowest bit of the flags has a meaning that is known.
     [`00-${TRACE}-${SPAN}-03`, true],
     [`00-${TRACE}-${SPAN}-fe`, false],
+    [`00-${TRACE}-${SPAN}-0b`, true],
+    [`00-${TRACE}-${SPAN}-08`, false],
     // A later version may have more behind what is known.
     [`01-${TRACE}-${SPAN}-01`, true],
     [`cc-${TRACE}-${SPAN}-01-what-the-future-will-be-like`, true],
@@ -30,6 +32,7 @@ describe("traceparent", () => {
       assert.equal(parent && traceIdText(parent.context), TRACE);
       assert.equal(parent && spanIdText(parent.context), SPAN);
       assert.equal(parent?.sampled, sampled);
+      assert.equal(saysSampled(text), sampled);
     });
   }
 
@@ -174,6 +177,8 @@ describe("request tracer", () => {
     // No valid parent: a root.
     assert.notEqual(always.begin(CALL, "nonsense"), null);
     assert.equal(never.begin(CALL, "nonsense"), null);
+    assert.notEqual(always.begin(CALL, `00-${"0".repeat(32)}-${SPAN}-00`), null);
+    assert.equal(never.begin(CALL, `00-${"0".repeat(32)}-${SPAN}-01`), null);
   });
 
   test("a call's span covers it until its answer is written, under the client's", async () => {
