@@ -201,8 +201,6 @@ export class ApplyMachine {
       case ReadKind.txn:
         this.#error = this.#txns.read(requestId, bytes, start, end);
         return;
-      case ReadKind.barrier:
-        return sink.respond(requestId, bytes, start, start);
       case ReadKind.commit:
         return this.#compactions.waitForCommit(requestId);
       default:

@@ -3,7 +3,7 @@
  * it is believed before it was checked: the file may come from anywhere.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 
 import {
   type BoltMeta,
@@ -12,6 +12,7 @@ import {
   PAGE_BYTES_MAX,
   PAGE_BYTES_MIN,
 } from "./bolt-format.ts";
+import { readAt } from "../storage/read-at.ts";
 import { describeFileError, SnapshotFileError } from "./snapshot-file-error.ts";
 
 /** What `snapshot save` puts behind the database: its SHA-256. */
@@ -80,11 +81,7 @@ export class BoltFile {
   read(position: number, target: Uint8Array, length: number): void {
     let done = 0;
     try {
-      while (done < length) {
-        const count = readSync(this.#fd, target, done, length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
+      done = readAt(this.#fd, target, length, position);
     } catch (error) {
       throw describeFileError(this.path, `cannot read offset ${position} of`, error);
     }

@@ -3,9 +3,10 @@
  * a system call, but every page touched through a map counts as memory of this process, and reading all of a database
  * made it as large as the database. The page cache under both is the same one, so both see the same bytes.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 
 import { describeError } from "./io-error.ts";
+import { readAt } from "./read-at.ts";
 
 /** A page that is not what the tree says it is. The message names the file, the page and what was found. */
 export class DamagedPageError extends Error {
@@ -38,11 +39,7 @@ export class PageFile {
     if (position + length > Number.MAX_SAFE_INTEGER) throw this.missing(pageNumber);
     let done = 0;
     try {
-      while (done < length) {
-        const count = readSync(this.#fd, target, done, length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
+      done = readAt(this.#fd, target, length, position);
     } catch (error) {
       throw describeError(this.path, `cannot read page ${pageNumber} of database file`, error);
     }
