@@ -96,6 +96,9 @@ export class SimulatedRouter {
     this.#options.proposeAsLeader(term, field, bytes, (answer) => endCall(call, answer));
   }
 
+  /** Main ends its turn for the sake of others; here each record is a turn. */
+  noteCopies(): void {}
+
   flush(): void {}
 }
 
