@@ -155,8 +155,8 @@ export class RaftTracer {
       const index = message.index + 1 + position;
       const term = termInMessage(message, position);
       const known = this.#entries.get(index);
-      // Refused, or sent again.
-      if (consensus.termAt(index) !== term || known?.term === term) continue;
+      // No such entry, refused, or sent again.
+      if (term === 0 || consensus.termAt(index) !== term || known?.term === term) continue;
       this.#follow(index, term, this.#spans.child(context), context);
     }
   }
