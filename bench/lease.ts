@@ -4,28 +4,11 @@
 import { Lessor } from "../src/lease/lessor.ts";
 import { encodeId, LeaseView } from "../src/lease/lease-codec.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../src/lease/lease-limits.ts";
+import { measure, once } from "./cpu-time.ts";
 
 const LEASES = Number(process.argv[2] ?? 1_000_000);
 
 const scatter = (index: number): number => 1 + ((index * 7919) % LEASES);
-
-function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-}
-
-function measure(name: string, count: number, work: (index: number) => void): void {
-  const start = cpuMs();
-  for (let index = 0; index < count; index++) work(index);
-  const nanoseconds = ((cpuMs() - start) * 1e6) / count;
-  console.log(`${name.padEnd(44)} ${nanoseconds.toFixed(0).padStart(8)} ns`);
-}
-
-function once(name: string, work: () => void): void {
-  const start = cpuMs();
-  work();
-  console.log(`${name.padEnd(44)} ${(cpuMs() - start).toFixed(1).padStart(8)} ms`);
-}
 
 const HIGH = 0x694d_7de3;
 const before = process.memoryUsage();

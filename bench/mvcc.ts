@@ -3,6 +3,7 @@
  * which making the key costs the first figure; values of 256 bytes. CPU time of this thread, as other work may share the machine.
  */
 import { createKeyMeta, createMvccStore } from "../src/mvcc/mvcc.ts";
+import { measure, once } from "./cpu-time.ts";
 
 const KEYS = Number(process.argv[2] ?? 1_000_000);
 const RANDOM = process.argv[3] !== "ascending";
@@ -39,24 +40,6 @@ function setKey(number: number): void {
 }
 
 const scatter = (number: number): number => (number * 7919) % KEYS;
-
-function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-}
-
-function measure(name: string, count: number, work: (index: number) => void): void {
-  const start = cpuMs();
-  for (let index = 0; index < count; index++) work(index);
-  const nanoseconds = ((cpuMs() - start) * 1e6) / count;
-  console.log(`${name.padEnd(34)} ${nanoseconds.toFixed(0).padStart(8)} ns`);
-}
-
-function once(name: string, work: () => void): void {
-  const start = cpuMs();
-  work();
-  console.log(`${name.padEnd(34)} ${(cpuMs() - start).toFixed(1).padStart(8)} ms`);
-}
 
 function put(number: number): void {
   setKey(number);

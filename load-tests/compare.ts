@@ -2,13 +2,13 @@
  * `npm run compare -- --etcd <binary>`: the same loads on our member and on an etcd, in turns on one machine, as one report.
  * Reading order: this file, loads.ts and figures.ts (what is run), measure.ts, then generator.ts and h2load.ts.
  */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ourMember, PROJECT_ROOT, referenceMember, type Program } from "../test/support/binaries.ts";
+import { ourMember, referenceMember, type Program } from "../test/support/binaries.ts";
 import type { Cleanup } from "../test/support/temp-dir.ts";
+import { circumstances, withCleanup } from "./circumstances.ts";
 import type { Series } from "./figure.ts";
 import { BIG_RANGE, MILLION_KEYS, RESTART, START, type Extent, type FigureLoad } from "./figures.ts";
 import { hasH2load } from "./h2load.ts";
@@ -63,9 +63,7 @@ const { values: flags } = parseArgs({
     help: { type: "boolean" },
   },
 });
-async function compare(): Promise<void> {
-  const undo: Array<() => unknown> = [];
-  const cleanup: Cleanup = { after: (fn) => undo.push(fn) };
+async function compare(cleanup: Cleanup): Promise<void> {
   const folder = mkdtempSync(join(flags.data, "concord-compare-"));
   cleanup.after(() => rmSync(folder, { recursive: true, force: true }));
   const makeSide = (name: string, program: Program): Side => new Side({ name, program, folder, cleanup });
@@ -83,7 +81,6 @@ async function compare(): Promise<void> {
     if (report.failures.length > 0) process.exitCode = 1;
   } finally {
     await comparison.stop();
-    for (const fn of undo.reverse()) await fn();
   }
 }
 
@@ -100,14 +97,7 @@ abstract class Comparison {
 
   protected report(ours: string, theirs: string): Report {
     return {
-      command: `npm run compare -- ${process.argv
-        .slice(2)
-        .map((word) => word.replace(/^.*\//, ""))
-        .join(" ")}`,
-      commit: execFileSync("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"], {
-        encoding: "utf8",
-      }).trim(),
-      machine: machine(),
+      ...circumstances("compare"),
       versions: { ours, theirs },
       seconds: Number(flags.seconds),
       rounds: Number(flags.rounds),
@@ -244,10 +234,6 @@ function theirsProgram(): Program {
   return program;
 }
 
-function machine(): string {
-  return `${cpus().length} cores, ${Math.round(totalmem() / 1e9)} GB, ${process.platform}, Node ${process.version}`;
-}
-
 function progress(what: string, ours: number | undefined, theirs: number | undefined): void {
   console.error(`${what}: ours ${ours?.toFixed(1)}, theirs ${theirs?.toFixed(1)}`);
 }
@@ -255,4 +241,4 @@ function progress(what: string, ours: number | undefined, theirs: number | undef
 if (flags.help) console.log(USAGE);
 else if (flags.list)
   console.log([...LOADS, ...CLUSTER_LOADS, START, ...FIGURES].map(({ name }) => name).join("\n"));
-else await compare();
+else await withCleanup(compare);

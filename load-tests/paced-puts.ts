@@ -30,8 +30,8 @@ export class StampingWriter {
     return this.#puts;
   }
 
-  /** Puts a key, and resolves when that is answered. */
-  put(key: Buffer): Promise<void> {
+  /** Puts a key, and resolves when that is answered. Its latency counts from `dueAt` (`sharedNow`): from now, unless given. */
+  put(key: Buffer, dueAt = sharedNow()): Promise<void> {
     const value = Buffer.alloc(VALUE_BYTES, "v");
     const sentAt = sharedNow();
     value.writeDoubleLE(sentAt);
@@ -41,7 +41,7 @@ export class StampingWriter {
         onEnd: (status) => {
           if (status !== "0") return this.#fail(new Error(`a Put ended with grpc-status ${status}`));
           this.#puts++;
-          this.#latencies.add(sharedNow() - sentAt);
+          this.#latencies.add(sharedNow() - dueAt);
           resolve();
         },
       });
@@ -61,13 +61,14 @@ export class StampingWriter {
   }): Promise<Percentiles> {
     const { perSecond, seconds, key, signal } = options;
     this.#latencies = new Latencies();
-    const startedAt = performance.now();
+    const startedAt = sharedNow();
     const answers: Promise<void>[] = [];
     for (let index = 0; index < perSecond * seconds; index++) {
-      const dueIn = startedAt + (index * 1000) / perSecond - performance.now();
+      const dueAt = startedAt + (index * 1000) / perSecond;
+      const dueIn = dueAt - sharedNow();
       if (dueIn > 0) await delay(dueIn);
       if (signal?.aborted) break;
-      answers.push(this.put(key(index)));
+      answers.push(this.put(key(index), dueAt));
     }
     await Promise.all(answers);
     return this.#latencies.percentiles();

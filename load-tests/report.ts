@@ -1,4 +1,5 @@
 /** The result of a comparison as JSON and as Markdown. */
+import type { Circumstances } from "./circumstances.ts";
 import type { Figure, Series } from "./figure.ts";
 import type { LoadSample } from "./measure.ts";
 
@@ -18,10 +19,7 @@ export interface FigureRow {
 }
 
 /** Everything that a run found, and how. */
-export interface Report {
-  readonly command: string;
-  readonly commit: string;
-  readonly machine: string;
+export interface Report extends Circumstances {
   readonly versions: { readonly ours: string; readonly theirs: string };
   readonly seconds: number;
   readonly rounds: number;

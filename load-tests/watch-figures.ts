@@ -51,10 +51,7 @@ async function measureFanout(side: Side, extent: Extent, of: "one key" | "one pr
     connections: CONNECTIONS,
     watchers: count,
     key,
-    distinctKeys: false,
     rangeEnd: of === "one key" ? NO_BYTES : prefixRange(key).rangeEnd,
-    startRevision: 0,
-    goal: 0,
     timed: true,
   });
   const writer = await StampingWriter.connect(side.address);
@@ -126,10 +123,6 @@ async function measureIdle(side: Side, extent: Extent): Promise<Figure[]> {
       watchers,
       key: "idle/",
       distinctKeys: true,
-      rangeEnd: NO_BYTES,
-      startRevision: 0,
-      goal: 0,
-      timed: false,
     });
   const first = await connect(extent.scaled(IDLE_WARM_UP_WATCHERS));
   first.tell("create");
@@ -165,11 +158,9 @@ async function measureCatchUp(side: Side, extent: Extent): Promise<Figure[]> {
     connections: CONNECTIONS,
     watchers: count,
     key,
-    distinctKeys: false,
     rangeEnd: prefixRange(key).rangeEnd,
     startRevision: FIRST_REVISION,
     goal: events,
-    timed: false,
   });
   const stop = new AbortController();
   // Into the history's own keys: who has caught up goes on with what is new, and nothing may be lost in between.
@@ -218,10 +209,6 @@ async function measureChurn(side: Side, extent: Extent): Promise<Figure[]> {
     watchers: count,
     key: "churn/",
     distinctKeys: true,
-    rangeEnd: NO_BYTES,
-    startRevision: 0,
-    goal: 0,
-    timed: false,
   });
   const rows: number[][] = [];
   try {

@@ -22,6 +22,12 @@ export interface WatchersTask {
   readonly counters: SharedArrayBuffer;
 }
 
+/** A task with what is usual left out: the key alone, all watchers alike, what comes, neither goal nor latencies. */
+export type WatchersRequest = Pick<WatchersTask, "address" | "connections" | "watchers" | "key"> &
+  Partial<Omit<WatchersTask, "counters">>;
+
+const USUAL = { distinctKeys: false, rangeEnd: new Uint8Array(0), startRevision: 0, goal: 0, timed: false };
+
 /** Places in `counters`, 32 bit each. */
 export const Counter = {
   created: 0,
@@ -52,12 +58,12 @@ export class Watchers {
   #report: (latencies: Percentiles) => void = () => undefined;
   readonly #connected: Promise<void>;
 
-  private constructor(task: Omit<WatchersTask, "counters">) {
+  private constructor(task: WatchersRequest) {
     const counters = new SharedArrayBuffer(COUNTERS * Int32Array.BYTES_PER_ELEMENT);
     this.#counters = new Int32Array(counters);
     this.#counters[Counter.awaitedValue] = 0x7fff_ffff;
     this.#worker = new Worker(new URL("./watchers-thread.ts", import.meta.url), {
-      workerData: { ...task, counters } satisfies WatchersTask,
+      workerData: { ...USUAL, ...task, counters } satisfies WatchersTask,
     });
     this.failed = new Promise((_, reject) => this.#worker.once("error", reject));
     this.failed.catch(() => undefined);
@@ -70,7 +76,7 @@ export class Watchers {
   }
 
   /** Connects; no watcher exists yet. */
-  static async connect(task: Omit<WatchersTask, "counters">): Promise<Watchers> {
+  static async connect(task: WatchersRequest): Promise<Watchers> {
     const watchers = new Watchers(task);
     await Promise.race([watchers.#connected, watchers.failed]);
     return watchers;

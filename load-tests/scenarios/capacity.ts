@@ -9,7 +9,8 @@ import { keyName, putRequest, requestBody, type RequestBody } from "../requests.
 import { searchCapacity } from "./capacity-search.ts";
 import { OpenLoop, type OpenLoopSample } from "./open-loop.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { circumstances, Results, textTable, withCleanup } from "./results.ts";
+import { circumstances, withCleanup } from "../circumstances.ts";
+import { Results, textTable } from "./results.ts";
 import { UsageError, type Flags, type Scenario } from "./scenario.ts";
 import { Target, TARGET_FLAGS } from "./target.ts";
 
@@ -87,7 +88,7 @@ async function runCapacity(flags: Flags): Promise<boolean> {
   await measure("ours");
   if (etcd !== undefined) await measure("etcd", { file: etcd, args: [] });
   progress.finish();
-  const { command, commit, machine } = circumstances();
+  const { command, commit, machine } = circumstances("load");
   console.log(`\n${command}\ncommit ${commit}, ${machine}\n\n${textTable(rows)}\n`);
   if (found.length === 2) console.log(`ours / etcd: ${(found[0].rate / found[1].rate).toFixed(2)}`);
   console.log(`all tries: ${results.writeJson({ goalP99Ms: flags.number("goal-p99-ms"), found, attempts })}`);

@@ -18,7 +18,8 @@ import { ResumedWatch } from "../../test/support/resumed-watch.ts";
 import { MEMBER_FLAGS } from "../side.ts";
 import { acknowledgedWrites, lostWrites } from "./lost-writes.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { circumstances, Results, textTable, withCleanup } from "./results.ts";
+import { circumstances, withCleanup } from "../circumstances.ts";
+import { Results, textTable } from "./results.ts";
 import type { Flags, Scenario } from "./scenario.ts";
 
 type Role = "leader" | "follower";
@@ -208,7 +209,7 @@ function report(
   outcomes: readonly FaultOutcome[],
   { gapMaxMs, results }: { gapMaxMs: number; results: Results },
 ): boolean {
-  const { command, commit, machine } = circumstances();
+  const { command, commit, machine } = circumstances("load");
   const header = [
     "fault",
     "member",

@@ -1,9 +1,8 @@
 /** Where scenarios leave what they have found. */
-import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { PROJECT_ROOT } from "../../test/support/binaries.ts";
+import { circumstances } from "../circumstances.ts";
 
 /** Not kept by git. */
 const FOLDER = join(PROJECT_ROOT, "load-tests/results/tmp");
@@ -29,22 +28,8 @@ export class Results {
 
   /** The findings with what is needed to judge and repeat them. */
   writeJson(findings: object): string {
-    return this.write("json", `${JSON.stringify({ ...circumstances(), ...findings }, undefined, 2)}\n`);
+    return this.write("json", `${JSON.stringify({ ...circumstances("load"), ...findings }, undefined, 2)}\n`);
   }
-}
-
-/** Command, commit and machine of this run. */
-export function circumstances() {
-  return {
-    command: `npm run load -- ${process.argv
-      .slice(2)
-      .map((word) => word.replace(/^.*\//, ""))
-      .join(" ")}`,
-    commit: execFileSync("git", ["-C", PROJECT_ROOT, "rev-parse", "--short", "HEAD"], {
-      encoding: "utf8",
-    }).trim(),
-    machine: `${cpus().length} cores, ${Math.round(totalmem() / 1e9)} GB, ${process.platform}, Node ${process.version}`,
-  };
 }
 
 /** Columns of equal width; all but the first are right-aligned. */
@@ -53,16 +38,4 @@ export function textTable(rows: ReadonlyArray<readonly string[]>): string {
   const pad = (cell: string, column: number): string =>
     column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]);
   return rows.map((cells) => cells.map(pad).join("  ").trimEnd()).join("\n");
-}
-
-/** Undoes what a run has set up, the last first, whatever its outcome. */
-export async function withCleanup<T>(
-  work: (cleanup: { after(fn: () => unknown): void }) => Promise<T>,
-): Promise<T> {
-  const undo: Array<() => unknown> = [];
-  try {
-    return await work({ after: (fn) => undo.push(fn) });
-  } finally {
-    for (const fn of undo.reverse()) await fn();
-  }
 }

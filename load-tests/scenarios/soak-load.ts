@@ -138,8 +138,8 @@ export class SoakLoad {
 /** `count` watchers of everything, on one member. They check the revisions themselves. */
 async function watch(address: string, count: number, startRevision: number): Promise<Watchers> {
   const { rangeEnd } = prefixRange(PREFIX);
-  const task = { address, connections: 1, watchers: count, key: PREFIX, distinctKeys: false, rangeEnd };
-  const watchers = await Watchers.connect({ ...task, startRevision, goal: 0, timed: false });
+  const task = { address, connections: 1, watchers: count, key: PREFIX, rangeEnd, startRevision };
+  const watchers = await Watchers.connect(task);
   watchers.tell("create");
   await watchers.reached(Counter.created, count);
   return watchers;

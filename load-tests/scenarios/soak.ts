@@ -6,7 +6,8 @@ import { appendFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { circumstances, Results, withCleanup } from "./results.ts";
+import { circumstances, withCleanup } from "../circumstances.ts";
+import { Results } from "./results.ts";
 import { UsageError, type Flags, type Scenario } from "./scenario.ts";
 import { SoakLoad, type SoakLoadOptions } from "./soak-load.ts";
 import { JUDGED_SECONDS_MIN, judgeSoak, type SoakSample } from "./soak-verdict.ts";
@@ -147,7 +148,7 @@ class SoakRecord {
   /** Returns the drawing's path. */
   draw(): string {
     const { samples } = this;
-    const { command, commit } = circumstances();
+    const { command, commit } = circumstances("load");
     const line = (name: string, reduce: "mean" | "max", pick: (sample: SoakSample) => number) => ({
       name,
       reduce,
@@ -190,15 +191,12 @@ class SoakRecord {
 }
 
 function report(record: SoakRecord, judgements: ReturnType<typeof judgeSoak>, options: object): boolean {
-  const { command, commit, machine } = circumstances();
+  const { command, commit, machine } = circumstances("load");
   console.log(`\n${command}\ncommit ${commit}, ${machine}\n`);
   for (const { what, passed } of judgements)
     console.log(`${passed === null ? "NOT JUDGED" : passed ? "passed" : "FAILED"}  ${what}`);
   console.log("passed  every request answered, every change told to every watcher once, no lease lost");
-  const files = [
-    record.draw(),
-    record.results.write("json", JSON.stringify({ ...circumstances(), options, judgements }, undefined, 2)),
-  ];
+  const files = [record.draw(), record.results.writeJson({ options, judgements })];
   console.log(`samples, drawing and verdict: ${files.join(", ").replace(/\.svg.*/, ".{csv,svg,json}")}`);
   if (judgements.some(({ passed }) => passed === null))
     console.log(

@@ -2,13 +2,14 @@
 import type { Client, ClientOptions } from "../../client/client.ts";
 import { EtcdError } from "../../client/etcd-error.ts";
 import { CliError, ExitCode } from "../common/cli-error.ts";
+import type { CommandContext } from "../common/command.ts";
 import type { FlagSpec } from "../common/flags.ts";
 import { goQuote } from "../common/go-quote.ts";
 import { encodeOsString } from "../common/os-string.ts";
 import { flush, printLine } from "../common/terminal.ts";
 import { keyRange } from "./key-range.ts";
 import type { LoadReport } from "./load-report.ts";
-import { connect } from "./session.ts";
+import { connect, openSession } from "./session.ts";
 
 const MODELS: Readonly<Record<string, "s" | "m" | "l" | "xl">> = {
   s: "s",
@@ -50,13 +51,35 @@ export function selectLoad<T>(load: string, models: Readonly<Record<"s" | "m" | 
   return models[model];
 }
 
+/**
+ * Runs a check with many clients, after a look that no keys below `--prefix` are somebody's (`deletion` is the command that the refusal
+ * names). Throws CliError; errors of the cluster become one.
+ */
+export async function withLoadClients(
+  context: CommandContext,
+  { count, deletion }: { readonly count: number; readonly deletion: (prefix: string) => string },
+  check: (load: { clients: readonly Client[]; prefix: string; options: ClientOptions }) => Promise<void>,
+): Promise<void> {
+  const prefix = context.flags.string("prefix");
+  const { client: options } = await openSession(context);
+  const clients = await connectMany(options, count);
+  try {
+    await checkPrefixEmpty(clients[0], prefix, deletion(prefix));
+    await check({ clients, prefix, options });
+  } catch (error) {
+    throw error instanceof EtcdError ? new CliError(ExitCode.error, error.message) : error;
+  } finally {
+    for (const client of clients) client.close();
+  }
+}
+
 /** Connects that many clients, each with a connection of its own: a cluster has to cope with those, too. */
-export async function connectMany(options: ClientOptions, count: number): Promise<Client[]> {
+async function connectMany(options: ClientOptions, count: number): Promise<Client[]> {
   return Promise.all(Array.from({ length: count }, () => connect({ ...options, ownConnection: true })));
 }
 
 /** Refuses to write among keys that are somebody's. Throws CliError. */
-export async function checkPrefixEmpty({ kv }: Client, prefix: string, command: string): Promise<void> {
+async function checkPrefixEmpty({ kv }: Client, prefix: string, command: string): Promise<void> {
   const { kvs } = await kv.range(
     { ...keyRange(prefix, { prefix: true, fromKey: false }), limit: 1n },
     { timeoutMs: Infinity },

@@ -1,14 +1,11 @@
 /** `etcdctl check datascale` */
 import type { Client } from "../../../client/client.ts";
-import { EtcdError } from "../../../client/etcd-error.ts";
 import { CliError, ExitCode } from "../../common/cli-error.ts";
 import type { Command } from "../../common/command.ts";
 import { flush, printLine } from "../../common/terminal.ts";
 import { ProgressBar } from "../../common/progress-bar.ts";
 import {
-  checkPrefixEmpty,
   compactTo,
-  connectMany,
   defragmentAll,
   deletePrefix,
   loadCheckFlags,
@@ -16,10 +13,10 @@ import {
   printErrors,
   randomKey,
   selectLoad,
+  withLoadClients,
 } from "../load-check.ts";
 import { LoadReport } from "../load-report.ts";
 import { readResidentMemory } from "../member-memory.ts";
-import { openSession } from "../session.ts";
 import { withInterrupt } from "../signals.ts";
 
 /** How much is written, by how many clients. */
@@ -48,26 +45,23 @@ the first member of --endpoints takes then. The keys are deleted afterwards.
   async run(context) {
     const { flags } = context;
     const workload = selectLoad(flags.string("load"), WORKLOADS);
-    const prefix = flags.string("prefix");
-    const { client: options } = await openSession(context);
-    const clients = await connectMany(options, workload.clients);
-    try {
-      await checkPrefixEmpty(clients[0], prefix, `etcdctl del --prefix ${prefix}`);
-      const memory = (when: string): Promise<number> =>
-        readMemory(options.endpoints[0], options.tls, `${when} the put operations`);
-      const before = await memory("before");
-      const errors = await withInterrupt((signal) => fill(clients, workload, prefix, signal));
-      const after = await memory("after");
-      const revision = await deletePrefix(clients[0], prefix, Infinity);
-      if (flags.bool("auto-compact")) await compactTo(clients[0], revision);
-      if (flags.bool("auto-defrag")) await defragmentAll(clients[0], options.endpoints);
-      if (!printErrors(errors)) throw new CliError(ExitCode.error, "");
-      printLine(`PASS: Approximate system memory used : ${((after - before) / MEBIBYTE).toFixed(2)} MB.`);
-    } catch (error) {
-      throw error instanceof EtcdError ? new CliError(ExitCode.error, error.message) : error;
-    } finally {
-      for (const client of clients) client.close();
-    }
+    const deletion = (prefix: string): string => `etcdctl del --prefix ${prefix}`;
+    await withLoadClients(
+      context,
+      { count: workload.clients, deletion },
+      async ({ clients, prefix, options }) => {
+        const memory = (when: string): Promise<number> =>
+          readMemory(options.endpoints[0], options.tls, `${when} the put operations`);
+        const before = await memory("before");
+        const errors = await withInterrupt((signal) => fill(clients, workload, prefix, signal));
+        const after = await memory("after");
+        const revision = await deletePrefix(clients[0], prefix, Infinity);
+        if (flags.bool("auto-compact")) await compactTo(clients[0], revision);
+        if (flags.bool("auto-defrag")) await defragmentAll(clients[0], options.endpoints);
+        if (!printErrors(errors)) throw new CliError(ExitCode.error, "");
+        printLine(`PASS: Approximate system memory used : ${((after - before) / MEBIBYTE).toFixed(2)} MB.`);
+      },
+    );
   },
 };
 

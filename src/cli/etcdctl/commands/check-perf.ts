@@ -6,9 +6,7 @@ import type { Command } from "../../common/command.ts";
 import { flush, printLine } from "../../common/terminal.ts";
 import { ProgressBar } from "../../common/progress-bar.ts";
 import {
-  checkPrefixEmpty,
   compactTo,
-  connectMany,
   defragmentAll,
   deletePrefix,
   loadCheckFlags,
@@ -16,9 +14,9 @@ import {
   printErrors,
   randomKey,
   selectLoad,
+  withLoadClients,
 } from "../load-check.ts";
 import { LoadReport, type LoadStats } from "../load-report.ts";
-import { openSession } from "../session.ts";
 import { whenAborted, withInterrupt } from "../signals.ts";
 
 /** How much is written: so many a second, by so many clients. */
@@ -54,20 +52,17 @@ and says whether the cluster keeps up. The keys are deleted afterwards.
   async run(context) {
     const { flags } = context;
     const workload = selectLoad(flags.string("load"), WORKLOADS);
-    const prefix = flags.string("prefix");
-    const session = await openSession(context);
-    const clients = await connectMany(session.client, workload.clients);
-    try {
-      await checkPrefixEmpty(clients[0], prefix, `'etcdctl del --prefix ${prefix}'`);
-      const stats = await withInterrupt((signal) => load(clients, workload, prefix, signal));
-      await cleanUp(clients[0], prefix, flags.bool("auto-compact"));
-      if (flags.bool("auto-defrag")) await defragmentAll(clients[0], session.client.endpoints);
-      if (!judge(stats, workload)) throw new CliError(ExitCode.error, "");
-    } catch (error) {
-      throw error instanceof EtcdError ? new CliError(ExitCode.error, error.message) : error;
-    } finally {
-      for (const client of clients) client.close();
-    }
+    const deletion = (prefix: string): string => `'etcdctl del --prefix ${prefix}'`;
+    await withLoadClients(
+      context,
+      { count: workload.clients, deletion },
+      async ({ clients, prefix, options }) => {
+        const stats = await withInterrupt((signal) => load(clients, workload, prefix, signal));
+        await cleanUp(clients[0], prefix, flags.bool("auto-compact"));
+        if (flags.bool("auto-defrag")) await defragmentAll(clients[0], options.endpoints);
+        if (!judge(stats, workload)) throw new CliError(ExitCode.error, "");
+      },
+    );
   },
 };
 
