@@ -23,7 +23,7 @@ export const RETAINED_BYTES_MAX = 64 * 1024 * 1024;
 /** The same while a snapshot is on its way: its receiver needs what comes behind it, or it would need another snapshot. */
 export const RETAINED_BYTES_SNAPSHOT_MAX = 256 * 1024 * 1024;
 /** Merged batches that lie idle for their next use: memory that came and went with each would keep the garbage collector busy. */
-const FREE_MERGED_MAX = 8;
+const FREE_MERGED_MAX = 16;
 /** One that a long entry made longer than this is not kept. */
 const FREE_MERGED_BYTES_MAX = 2 * MERGED_BYTES;
 /** A batch that fills less than this part of its buffer is merged with others when it is retained. */

@@ -38,8 +38,11 @@ import {
 } from "./wal-format.ts";
 import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
 
-/** Batches that lie idle for the next use; more are left to the garbage collector. */
-const FREE_BATCHES_MAX = 4;
+/**
+ * Bytes of batches that lie idle for their next use; more are left to the garbage collector. In a cluster the log lets go of
+ * --snapshot-count entries at once: with less than what those take, each flush would get new memory, and V8 would collect for it.
+ */
+const FREE_BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** etcd warns about a sync that takes longer. */
 const SLOW_SYNC_MS = 1000;
 /** etcd's default of --max-wals. */
@@ -215,7 +218,8 @@ export class Wal implements LogStorage {
   #durableCommit: number;
   #open = new WalBatch();
   #inFlight: WalBatch | null = null;
-  #free: WalBatch[] = [];
+  readonly #free: WalBatch[] = [];
+  #freeBytes = 0;
   #failure: WalError | null = null;
   #releasing = false;
 
@@ -343,7 +347,7 @@ export class Wal implements LogStorage {
     const batch = this.#open;
     const position = this.#position;
     this.#inFlight = batch;
-    this.#open = this.#free.pop() ?? new WalBatch();
+    this.#open = this.#takeFree();
     this.#position = position + batch.usedBytes;
     this.#voidAbove = Number.POSITIVE_INFINITY;
     this.#flushedCommit = this.#hardState.commit;
@@ -355,9 +359,18 @@ export class Wal implements LogStorage {
 
   /** Takes back a batch that {@link flush} gave out; its bytes are no longer valid. */
   recycle(batch: WalBatch): void {
-    if (this.#free.length >= FREE_BATCHES_MAX) return;
     batch.reset();
+    const { length } = batch.bytes;
+    if (this.#freeBytes + length > FREE_BATCH_BYTES_MAX) return;
+    this.#freeBytes += length;
     this.#free.push(batch);
+  }
+
+  #takeFree(): WalBatch {
+    const batch = this.#free.pop();
+    if (batch === undefined) return new WalBatch();
+    this.#freeBytes -= batch.bytes.length;
+    return batch;
   }
 
   /**
