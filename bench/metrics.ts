@@ -86,5 +86,7 @@ for (const extensive of [false, true]) {
     const { user, system } = process.cpuUsage(before);
     best = Math.min(best, (user + system) / 1000);
   }
-  console.log(`a scrape${extensive ? " with --metrics=extensive" : ""}: ${best.toFixed(1)} ms, ${length} bytes`);
+  console.log(
+    `a scrape${extensive ? " with --metrics=extensive" : ""}: ${best.toFixed(1)} ms, ${length} bytes`,
+  );
 }

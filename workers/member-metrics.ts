@@ -157,10 +157,7 @@ function addPeers(metrics: Metrics, { router, identity, peers }: MetricsSources)
   let reports: readonly PeerReport[] = [];
   addPeerMetrics(metrics, () => ({
     local: formatId(identity.memberId),
-    known: router.status.members
-      .map(({ id }) => id)
-      .filter((id) => id !== identity.memberId)
-      .map(formatId),
+    known: router.status.members.map(({ id }) => formatId(id)),
     peers: reports,
   }));
   metrics.beforeScrape(async () => {

@@ -391,6 +391,7 @@ class Supervisor {
     this.#threads.expectEnd();
     this.#router?.stop();
     this.#pumping = false;
+    this.#vitals.close();
     new Doorbell(this.#memory.doorbells.main).requestControl();
     await this.#serving?.stop();
     await this.#snapshots?.close();

@@ -17,6 +17,7 @@ const LOOK_INTERVAL_MS = 1000;
 
 export class ThreadVitals {
   readonly #meters: VitalsMeters;
+  readonly #collections: PerformanceObserver;
   #lookedMs = -Infinity;
   /** Work was done since the last look. */
   #isStale = false;
@@ -24,9 +25,10 @@ export class ThreadVitals {
   /** Of the thread that calls this, into `memory`. */
   constructor(memory: SharedArrayBuffer) {
     this.#meters = openMeters(VITALS_LAYOUT, memory);
-    new PerformanceObserver((list) => {
+    this.#collections = new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) this.#collected(entry as GcEntry);
-    }).observe({ entryTypes: ["gc"] });
+    });
+    this.#collections.observe({ entryTypes: ["gc"] });
   }
 
   /** A timer of the thread's event loop ran `lateMs` after its time. */
@@ -51,6 +53,11 @@ export class ThreadVitals {
   /** Milliseconds until a look is due that shows what was done last; Infinity if it is shown already. */
   untilLookMs(nowMs: number): number {
     return this.#isStale ? Math.max(0, this.#lookedMs + LOOK_INTERVAL_MS - nowMs) : Infinity;
+  }
+
+  /** Counts no more collections: for a thread that goes on without what this belongs to. */
+  close(): void {
+    this.#collections.disconnect();
   }
 
   look(): void {

@@ -5,7 +5,8 @@
  * somebody scrapes: a request never calls into this folder. prom-client puts the text together; it is loaded at the first
  * scrape, and only its registry, because the whole of it costs 45 ms and 21 MB.
  *
- * Read next: `server-metrics.ts` and `grpc-metrics.ts` (etcd's names), `process-metrics.ts`.
+ * Read next: `thread-metrics.ts` (what the other threads count), `server-metrics.ts` and `grpc-metrics.ts`, and what puts all of it
+ * together, `workers/member-metrics.ts`.
  */
 import { createRequire } from "node:module";
 import type { Registry } from "prom-client";

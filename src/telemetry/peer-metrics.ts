@@ -7,7 +7,7 @@ import type { Metrics, Sample } from "./metrics.ts";
 export interface PeerStats {
   /** This member's id, hex. */
   readonly local: string;
-  /** Ids of the other members, hex. */
+  /** Ids of all members, hex, this one's too. */
   readonly known: readonly string[];
   readonly peers: readonly PeerReport[];
 }
@@ -57,7 +57,7 @@ export function addPeerMetrics(metrics: Metrics, read: () => PeerStats): void {
 function addPairs(metrics: Metrics, read: () => PeerStats): void {
   metrics.add({
     name: "etcd_network_known_peers",
-    help: "1 for each other member.",
+    help: "1 for each member.",
     type: "gauge",
     collect: () => {
       const { local, known } = read();

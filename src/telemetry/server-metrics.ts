@@ -1,9 +1,6 @@
 /**
  * etcd's metrics of the server: names and labels exactly etcd's. The numbers come from a {@link ServerStats}, an object of plain
- * numbers that the owner keeps up to date.
- *
- * Here is the place for the rest of etcd's list: histograms are families of type `histogram` whose `collect` reads an array of
- * bucket counts; families of other threads read what a `beforeScrape` fetched.
+ * numbers that the owner keeps up to date. What the other threads count: `thread-metrics.ts`.
  */
 import { SERVER_VERSION } from "../base/version.ts";
 import type { Metrics, Sample } from "./metrics.ts";

@@ -14,7 +14,7 @@ import { memoryDir } from "../support/temp-dir.ts";
 
 /** Families that have samples only in a cluster, or after something rare: their labels are tested beside their source. */
 const WITHOUT_SAMPLES =
-  /^etcd_network_(peer|snapshot)_|^etcd_network_(active|known|disconnected)_peers|_alarms$|promote_failures$/;
+  /^etcd_network_(peer|snapshot)_|^etcd_network_(active|disconnected)_peers|_alarms$|promote_failures$/;
 
 interface Fact {
   readonly name: string;
