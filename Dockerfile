@@ -15,7 +15,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 COPY workers workers
-RUN npm run build && find dist -name '*.map' -delete
+RUN npm run build && find dist -type f ! -name '*.js' -delete
 
 # No install scripts: lmdb brings a prebuilt library for glibc on amd64 and arm64, and nothing here could compile another.
 FROM ${NODE_IMAGE} AS dependencies
