@@ -12,7 +12,7 @@ import { generate } from "./generator.ts";
 import { keyName, putRequest } from "./requests.ts";
 import { Side } from "./side.ts";
 
-const PUTS_A_TURN = 5000;
+const PUTS_A_TURN = 2000;
 const CONNECTIONS = 10;
 const STREAMS = 50;
 const KEYS = 1000;
@@ -27,7 +27,7 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   "on, slow ones after the fact": [...TRACING, "--trace-slow-requests-ms=10000"],
 };
 
-const rounds = Number(process.argv[2] ?? 60);
+const rounds = Number(process.argv[2] ?? 150);
 const folder = mkdtempSync(join(tmpdir(), "concord-tracing-cost-"));
 const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
 try {
@@ -45,16 +45,26 @@ async function measure(): Promise<void> {
     sides.push(side);
   }
   const micros = new Map(sides.map(({ name }) => [name, [] as number[]]));
+  const onMain = new Map(sides.map(({ name }) => [name, [] as number[]]));
   // The first two rounds warm up.
   for (let round = -2; round < rounds; round++) {
     const shift = (round + 2) % sides.length;
     for (const side of [...sides.slice(shift), ...sides.slice(0, shift)]) {
-      const before = cpuNanoseconds(side.pid);
+      const before = cpuOf(side.pid);
       await puts(side.address);
-      const took = (cpuNanoseconds(side.pid) - before) / 1000 / PUTS_A_TURN;
-      if (round >= 0) micros.get(side.name)?.push(took);
+      const after = cpuOf(side.pid);
+      if (round < 0) continue;
+      micros.get(side.name)?.push((after.all - before.all) / 1000 / PUTS_A_TURN);
+      onMain.get(side.name)?.push((after.main - before.main) / 1000 / PUTS_A_TURN);
     }
   }
+  report("all threads", micros);
+  report("main, which decides", onMain);
+}
+
+/** Each variant beside the first, turn by turn. */
+function report(what: string, micros: ReadonlyMap<string, readonly number[]>): void {
+  console.log(what);
   const base = micros.get("off") ?? [];
   for (const [name, values] of micros) {
     const ratios = values.map((value, i) => (value / base[i] - 1) * 100);
@@ -76,13 +86,12 @@ async function puts(address: string): Promise<void> {
   });
 }
 
-/** CPU time of all threads. */
-function cpuNanoseconds(pid: number): number {
-  const tasks = readdirSync(`/proc/${pid}/task`);
-  const times = tasks.map(
-    (task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0],
-  );
-  return times.reduce((sum, time) => sum + Number(time), 0);
+/** CPU time in nanoseconds, of all threads and of main. */
+function cpuOf(pid: number): { readonly all: number; readonly main: number } {
+  const of = (task: string): number =>
+    Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
+  const all = readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + of(task), 0);
+  return { all, main: of(String(pid)) };
 }
 
 function quartiles(values: readonly number[]): [number, number, number] {

@@ -24,7 +24,7 @@ import { publishMember } from "../src/server/publish.ts";
 import { Router } from "../src/server/router.ts";
 import { VersionMonitor } from "../src/server/version-monitor.ts";
 import type { Log } from "../src/telemetry/log.ts";
-import { type Tracing, startTracing } from "../src/telemetry/tracing.ts";
+import type { Tracing } from "../src/telemetry/tracing.ts";
 import {
   type ApplyControl,
   type ApplyOpened,
@@ -201,8 +201,9 @@ class Supervisor {
     snapshots.running(log);
     const router = this.#createRouter(identity);
     this.#router = router;
-    this.#tracing = await startTracing(this.#config, identity.memberId, this.#log);
-    if (this.#tracing !== null) {
+    if (this.#config.enableDistributedTracing) {
+      const { startTracing } = await import("../src/telemetry/tracing.ts");
+      this.#tracing = await startTracing(this.#config, identity.memberId, this.#log);
       router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
       if (this.#tracing.slow !== null) router.onSlowCalls(this.#tracing.slow);
     }

@@ -19,11 +19,11 @@ import type { Logger } from "./logger.ts";
 import { RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
 import { SlowRequests } from "./slow-requests.ts";
+import { startSpanExport } from "./span-export.ts";
 import { createTraceClock } from "./trace-clock.ts";
 
-/** The flags that concern tracing. */
+/** The flags that concern tracing, once it is on. */
 export interface TracingConfig {
-  readonly enableDistributedTracing: boolean;
   readonly distributedTracingAddress: string;
   readonly distributedTracingServiceName: string;
   readonly distributedTracingInstanceId: string;
@@ -42,14 +42,8 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
-/** Turns tracing on if it is asked for; null if not. No collector need be there. */
-export async function startTracing(
-  config: TracingConfig,
-  memberId: bigint,
-  log: Logger,
-): Promise<Tracing | null> {
-  if (!config.enableDistributedTracing) return null;
-  const { startSpanExport } = await import("./span-export.ts");
+/** Turns tracing on. No collector need be there. */
+export async function startTracing(config: TracingConfig, memberId: bigint, log: Logger): Promise<Tracing> {
   const nowMs = createTraceClock();
   const spans = await startSpanExport({
     address: config.distributedTracingAddress,

@@ -168,7 +168,7 @@ describe("tracing", { concurrency: true }, () => {
     // The last of so many waits for the first.
     const value = Buffer.alloc(10_000);
     await withClient(member, (client) =>
-      Promise.all(Array.from({ length: 1000 }, () => client.call(KV.method.put, { key: PUT.key, value }))),
+      Promise.all(Array.from({ length: 300 }, () => client.call(KV.method.put, { key: PUT.key, value }))),
     );
     await waitFor("a slow put with its stages", SPANS_MS, async () => {
       const roots = collector.spans.filter(({ attributes }) => attributes["concord.slow"] === "true");
