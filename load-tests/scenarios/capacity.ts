@@ -82,7 +82,8 @@ async function runCapacity(flags: Flags): Promise<boolean> {
       const search = new CapacityRun({ side, target, cleanup, flags, next, progress, attempts });
       const rate = await target.whileAlive(search.run());
       found.push({ side, version, rate });
-      rows.push(rowOf(`${side} ${version}`, rate, attempts));
+      const own = attempts.filter((attempt) => attempt.side === side);
+      rows.push(rowOf(`${side} ${version}`, rate, own));
       await target.close();
     });
   await measure("ours");
@@ -90,14 +91,19 @@ async function runCapacity(flags: Flags): Promise<boolean> {
   progress.finish();
   const { command, commit, machine } = circumstances("load");
   console.log(`\n${command}\ncommit ${commit}, ${machine}\n\n${textTable(rows)}\n`);
-  if (found.length === 2) console.log(`ours / etcd: ${(found[0].rate / found[1].rate).toFixed(2)}`);
+  if (found.length === 2 && found[1].rate > 0)
+    console.log(`ours / etcd: ${(found[0].rate / found[1].rate).toFixed(2)}`);
   console.log(`all tries: ${results.writeJson({ goalP99Ms: flags.number("goal-p99-ms"), found, attempts })}`);
   return found.every(({ rate }) => rate > 0);
 }
 
 function rowOf(name: string, rate: number, attempts: readonly Attempt[]): string[] {
   const last = attempts.at(-1);
-  if (last === undefined || rate === 0) return [name, "0", "-", "-", "-", "no rate holds the goal"];
+  if (last === undefined || rate === 0) {
+    const heldOnce = attempts.some(({ holds }) => holds);
+    const remark = heldOnce ? "what held once did not hold again" : "no rate holds the goal";
+    return [name, "0", "-", "-", "-", remark];
+  }
   const { p50, p99, p999, isGeneratorBusy } = last;
   const remark = isGeneratorBusy ? "the generator was at its own limit: this is a lower bound" : "";
   return [name, rate.toLocaleString("en-US"), ...[p50, p99, p999].map((ms) => ms.toFixed(2)), remark];

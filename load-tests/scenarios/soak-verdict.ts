@@ -30,8 +30,8 @@ export interface Judgement {
   readonly passed: boolean | null;
 }
 
-/** A garbage collector's saw teeth are minutes long: below this any slope could be one of them. */
-export const JUDGED_SECONDS_MIN = 600;
+/** Saw teeth of a garbage collector, and shared memory that is touched for the first time: over less time any slope could be one of them. */
+export const JUDGED_SECONDS_MIN = 1800;
 /** A drift below this many ms is what the scheduler of a machine does. */
 const DRIFT_MS_MIN = 1;
 /** Memory is looked at as medians of so many stretches, so that single samples do not count. */
