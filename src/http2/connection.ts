@@ -4,10 +4,11 @@
  * {@link Connection.onWritable} when the socket took it and {@link Connection.tick} now and then.
  *
  * A stream: idle -> open -> half-closed (remote) -> closed, or -> half-closed (local) -> closed; a stream that we finish first is
- * reset with NO_ERROR at once (section 8.1), so half-closed (local) never lasts.
+ * reset with NO_ERROR at once (section 8.1), so half-closed (local) never lasts. Frames that carry no request: `control-frames.ts`.
  */
 import { AbuseGuard } from "./abuse-guard.ts";
 import { readUint32 } from "./bytes.ts";
+import { ControlFrames, type ControlledConnection } from "./control-frames.ts";
 import { ClosedStreams, ENDED_BY_CLIENT, ENDED_BY_RESET } from "./closed-streams.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { FrameSink } from "./frame-reader.ts";
@@ -27,15 +28,9 @@ import {
   FLOW_CONTROL_ERROR,
   FRAME_CONTINUATION,
   FRAME_DATA,
-  FRAME_GOAWAY,
   FRAME_HEADERS,
-  FRAME_PING,
-  FRAME_PRIORITY,
-  FRAME_PUSH_PROMISE,
-  FRAME_RST_STREAM,
   FRAME_SETTINGS,
   FRAME_SIZE_ERROR,
-  FRAME_WINDOW_UPDATE,
   INT31_MAX,
   NO_ERROR,
   PROTOCOL_ERROR,
@@ -60,8 +55,6 @@ import {
   STREAM_WINDOW_BYTES,
 } from "./limits.ts";
 import type { OutputQueue } from "./output-queue.ts";
-import { applySettings } from "./peer-settings.ts";
-import type { SettingsSink } from "./peer-settings.ts";
 import { Sender } from "./sender.ts";
 import type { PendingTotal } from "./sender.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -83,7 +76,7 @@ export interface ConnectionOptions {
 const KEEPALIVE_PING = Uint8Array.of(0x6b, 0x65, 0x65, 0x70, 0x61, 0x6c, 0x69, 0x76);
 const DRAIN_PING = Uint8Array.of(0x64, 0x72, 0x61, 0x69, 0x6e, 0x69, 0x6e, 0x67);
 
-export class Connection implements FrameSink, SettingsSink {
+export class Connection implements FrameSink, ControlledConnection {
   readonly output: OutputQueue;
   readonly encoder = new HpackEncoder();
   readonly sender: Sender;
@@ -102,19 +95,18 @@ export class Connection implements FrameSink, SettingsSink {
   readonly #guard: AbuseGuard;
   readonly #closedStreams = new ClosedStreams();
   readonly #assembly = new HeaderAssembly();
+  readonly #control = new ControlFrames(this);
   /** Highest stream id the client has used. */
-  #lastStreamId = 0;
+  lastStreamId = 0;
   /** Streams beyond are no longer served: what our last GOAWAY said. */
   #goawayStreamId = INT31_MAX;
   #draining = false;
-  #settingsSeen = false;
   readonly #startedMs: number;
-  #nowMs: number;
+  /** Time of the last call that told it. */
+  nowMs: number;
   #receiveWindow = CONNECTION_WINDOW_BYTES;
   #unackedBytes = 0;
   #creditedDataFrames = 0;
-  /** DATA frames sent when the last PING came: grpc-go pings for each window's worth it receives, to measure the connection. */
-  #dataFramesAtPing = 0;
 
   /** Writes our SETTINGS into the output. The client's preface has been read and is not passed to {@link receive}. */
   constructor(options: ConnectionOptions) {
@@ -124,7 +116,7 @@ export class Connection implements FrameSink, SettingsSink {
     this.#reader = new FrameReader(this);
     this.#guard = new AbuseGuard(options.nowMs);
     this.keepalive = new Keepalive(options.keepalive, options.nowMs);
-    this.#startedMs = this.#nowMs = options.nowMs;
+    this.#startedMs = this.nowMs = options.nowMs;
     this.#concurrentStreamsMax = Math.min(options.concurrentStreamsMax, CONCURRENT_STREAMS_MAX);
     this.output.writeSettings([
       [SETTING_MAX_CONCURRENT_STREAMS, this.#concurrentStreamsMax],
@@ -137,7 +129,7 @@ export class Connection implements FrameSink, SettingsSink {
   /** Handles `chunk[start, end)`, borrowed until return. */
   receive(chunk: Uint8Array, start: number, end: number, nowMs: number): void {
     if (this.finished) return;
-    this.#nowMs = nowMs;
+    this.nowMs = nowMs;
     this.keepalive.onRead(nowMs);
     this.#reader.read(chunk, start, end);
     if (this.finished) return;
@@ -171,8 +163,8 @@ export class Connection implements FrameSink, SettingsSink {
   /** Handshake, header block and keepalive timeouts. */
   tick(nowMs: number): void {
     if (this.finished) return;
-    this.#nowMs = nowMs;
-    if (!this.#settingsSeen && nowMs - this.#startedMs > HANDSHAKE_MS_MAX) {
+    this.nowMs = nowMs;
+    if (!this.#control.settingsSeen && nowMs - this.#startedMs > HANDSHAKE_MS_MAX) {
       this.fail(SETTINGS_TIMEOUT, "no SETTINGS");
     } else if (this.#assembly.streamId !== 0 && nowMs - this.#assembly.sinceMs > HANDSHAKE_MS_MAX) {
       this.fail(ENHANCE_YOUR_CALM, "header block not ended");
@@ -192,7 +184,7 @@ export class Connection implements FrameSink, SettingsSink {
     this.#draining = true;
     this.output.writeGoaway(INT31_MAX, NO_ERROR, "");
     this.output.writePing(0, DRAIN_PING, 0);
-    if (!this.#settingsSeen) this.#finishDrain();
+    if (!this.#control.settingsSeen) this.#finishDrain();
   }
 
   /** A connection error: GOAWAY with ASCII `text`, then every stream ends. */
@@ -201,7 +193,7 @@ export class Connection implements FrameSink, SettingsSink {
     this.finished = true;
     this.errorCode = errorCode;
     this.errorText = text;
-    this.output.writeGoaway(this.#lastStreamId, errorCode, text);
+    this.output.writeGoaway(this.lastStreamId, errorCode, text);
     this.abortStreams(errorCode);
   }
 
@@ -274,7 +266,7 @@ export class Connection implements FrameSink, SettingsSink {
     start: number,
     end: number,
   ): boolean {
-    if (!this.#settingsSeen && (type !== FRAME_SETTINGS || (flags & FLAG_ACK) !== 0)) {
+    if (!this.#control.settingsSeen && (type !== FRAME_SETTINGS || (flags & FLAG_ACK) !== 0)) {
       this.fail(PROTOCOL_ERROR, "first frame is not SETTINGS");
     } else if (
       this.#assembly.streamId !== 0 &&
@@ -285,41 +277,12 @@ export class Connection implements FrameSink, SettingsSink {
       this.#onData(flags, streamId, bytes, start, end);
     } else if (type === FRAME_HEADERS) {
       this.#onHeaders(flags, streamId, bytes, start, end);
+    } else if (type === FRAME_CONTINUATION) {
+      this.#onContinuation(flags, bytes, start, end);
     } else {
-      this.#onOther(type, flags, streamId, bytes, start, end);
+      this.#control.receive(type, flags, streamId, bytes, start, end);
     }
     return !this.finished;
-  }
-
-  #onOther(
-    type: number,
-    flags: number,
-    streamId: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
-      case FRAME_WINDOW_UPDATE:
-        return this.#onWindowUpdate(streamId, bytes, start, end);
-      case FRAME_RST_STREAM:
-        return this.#onRstStream(streamId, bytes, start, end);
-      case FRAME_SETTINGS:
-        return this.#onSettings(flags, streamId, bytes, start, end);
-      case FRAME_PING:
-        return this.#onPing(flags, streamId, bytes, start, end);
-      case FRAME_CONTINUATION:
-        return this.#onContinuation(flags, bytes, start, end);
-      case FRAME_PRIORITY:
-        return this.#onPriority(streamId, bytes, start, end);
-      case FRAME_GOAWAY:
-        return this.#onGoaway(streamId, start, end);
-      case FRAME_PUSH_PROMISE:
-        return this.fail(PROTOCOL_ERROR, "PUSH_PROMISE from a client");
-      default:
-        // Section 5.5: unknown types are ignored, but not without end.
-        this.#chargeIdleFrame();
-    }
   }
 
   // DATA (section 6.1)
@@ -337,12 +300,12 @@ export class Connection implements FrameSink, SettingsSink {
     }
     const stream = this.streams.get(streamId);
     if (stream === undefined) return this.#onStrayFrame(streamId, false);
-    if (stream.remoteClosed) return this.#streamError(stream, STREAM_CLOSED);
+    if (stream.remoteClosed) return this.streamError(stream, STREAM_CLOSED);
     const endStream = (flags & FLAG_END_STREAM) !== 0;
-    if (length > stream.receiveWindow) return this.#streamError(stream, FLOW_CONTROL_ERROR);
+    if (length > stream.receiveWindow) return this.streamError(stream, FLOW_CONTROL_ERROR);
     stream.receivedBytes += end - start;
     if (stream.contentLength >= 0 && !this.#contentLengthHolds(stream, endStream)) {
-      return this.#streamError(stream, PROTOCOL_ERROR);
+      return this.streamError(stream, PROTOCOL_ERROR);
     }
     if (endStream) stream.remoteClosed = true;
     else this.#countStreamData(stream, length, end === start);
@@ -351,7 +314,7 @@ export class Connection implements FrameSink, SettingsSink {
 
   /** Coalesces the stream's WINDOW_UPDATE: one for each half window. */
   #countStreamData(stream: Http2Stream, length: number, empty: boolean): void {
-    if (empty) this.#chargeIdleFrame();
+    if (empty) this.chargeIdleFrame();
     stream.receiveWindow -= length;
     stream.unackedBytes += length;
     if (stream.unackedBytes < STREAM_WINDOW_BYTES / 2) return;
@@ -386,7 +349,7 @@ export class Connection implements FrameSink, SettingsSink {
     if ((flags & FLAG_END_HEADERS) !== 0) {
       return this.#onHeaderBlock(streamId, endStream, selfDependent, bytes, start, end);
     }
-    this.#assembly.begin(streamId, endStream, this.#nowMs);
+    this.#assembly.begin(streamId, endStream, this.nowMs);
     if (!this.#assembly.append(bytes, start, end)) this.fail(ENHANCE_YOUR_CALM, "header block too long");
   }
 
@@ -411,8 +374,8 @@ export class Connection implements FrameSink, SettingsSink {
     // Always decoded, even for a stream that is refused: the dynamic table must follow the client's.
     const block = this.#decoder.decode(bytes, start, end);
     if (block === null) return this.fail(COMPRESSION_ERROR, "header block cannot be decoded");
-    if (streamId > this.#lastStreamId) {
-      this.#lastStreamId = streamId;
+    if (streamId > this.lastStreamId) {
+      this.lastStreamId = streamId;
       return this.#openStream(streamId, endStream, selfDependent, block);
     }
     const stream = this.streams.get(streamId);
@@ -422,12 +385,12 @@ export class Connection implements FrameSink, SettingsSink {
 
   #openStream(streamId: number, endStream: boolean, selfDependent: boolean, block: HeaderBlock): void {
     if (streamId > this.#goawayStreamId || this.streams.size >= this.#concurrentStreamsMax) {
-      return this.#refuse(streamId, REFUSED_STREAM);
+      return this.refuse(streamId, REFUSED_STREAM);
     }
-    if (this.sender.pendingBytes > PENDING_BYTES_HIGH) return this.#refuse(streamId, ENHANCE_YOUR_CALM);
-    if (block.tooLarge) return this.#refuse(streamId, ENHANCE_YOUR_CALM);
-    if (selfDependent || !block.isRequest()) return this.#refuse(streamId, PROTOCOL_ERROR);
-    if (endStream && block.contentLength > 0) return this.#refuse(streamId, PROTOCOL_ERROR);
+    if (this.sender.pendingBytes > PENDING_BYTES_HIGH) return this.refuse(streamId, ENHANCE_YOUR_CALM);
+    if (block.tooLarge) return this.refuse(streamId, ENHANCE_YOUR_CALM);
+    if (selfDependent || !block.isRequest()) return this.refuse(streamId, PROTOCOL_ERROR);
+    if (endStream && block.contentLength > 0) return this.refuse(streamId, PROTOCOL_ERROR);
     const stream = this.#options.createStream();
     stream.open(this, streamId, this.sender.initialWindow);
     stream.contentLength = block.contentLength;
@@ -437,100 +400,14 @@ export class Connection implements FrameSink, SettingsSink {
   }
 
   #onTrailers(stream: Http2Stream, endStream: boolean, block: HeaderBlock): void {
-    if (stream.remoteClosed) return this.#streamError(stream, STREAM_CLOSED);
-    if (block.tooLarge) return this.#streamError(stream, ENHANCE_YOUR_CALM);
-    if (!endStream || !block.isTrailers()) return this.#streamError(stream, PROTOCOL_ERROR);
+    if (stream.remoteClosed) return this.streamError(stream, STREAM_CLOSED);
+    if (block.tooLarge) return this.streamError(stream, ENHANCE_YOUR_CALM);
+    if (!endStream || !block.isTrailers()) return this.streamError(stream, PROTOCOL_ERROR);
     if (stream.contentLength >= 0 && !this.#contentLengthHolds(stream, true)) {
-      return this.#streamError(stream, PROTOCOL_ERROR);
+      return this.streamError(stream, PROTOCOL_ERROR);
     }
     stream.remoteClosed = true;
     stream.onTrailers(block);
-  }
-
-  // The other frames (sections 6.3 to 6.9)
-
-  #onPriority(streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (streamId === 0) return this.fail(PROTOCOL_ERROR, "PRIORITY on stream 0");
-    const wrong = end - start !== 5 ? FRAME_SIZE_ERROR : selfDependency(streamId, bytes, start);
-    if (wrong === NO_ERROR) return this.#chargeIdleFrame();
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) this.#refuse(streamId, wrong);
-    else this.#streamError(stream, wrong);
-  }
-
-  #onRstStream(streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes");
-    if (streamId === 0 || streamId > this.#lastStreamId)
-      return this.fail(PROTOCOL_ERROR, "RST_STREAM on an idle stream");
-    if (!this.#chargeReset()) return;
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) return;
-    stream.onReset(readUint32(bytes, start));
-    this.#close(stream, ENDED_BY_CLIENT);
-  }
-
-  #onSettings(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (streamId !== 0) return this.fail(PROTOCOL_ERROR, "SETTINGS on a stream");
-    if ((flags & FLAG_ACK) !== 0) {
-      if (start !== end) this.fail(FRAME_SIZE_ERROR, "SETTINGS ack with a payload");
-      else this.#chargeIdleFrame();
-      return;
-    }
-    if ((end - start) % 6 !== 0) return this.fail(FRAME_SIZE_ERROR, "SETTINGS is not a multiple of 6 bytes");
-    const error = applySettings(bytes, start, end, this);
-    if (error !== NO_ERROR) return this.fail(error, "bad setting");
-    this.#settingsSeen = true;
-    this.output.writeSettingsAck();
-    this.sender.pump();
-    this.#chargeIdleFrame();
-  }
-
-  onHeaderTableSize(bytes: number): void {
-    this.encoder.setTableBytesMax(bytes);
-  }
-
-  onInitialWindow(bytes: number): boolean {
-    return this.sender.setInitialWindow(bytes, this.streams.values());
-  }
-
-  #onPing(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (streamId !== 0) return this.fail(PROTOCOL_ERROR, "PING on a stream");
-    if (end - start !== 8) return this.fail(FRAME_SIZE_ERROR, "PING is not 8 bytes");
-    this.#chargeIdleFrame();
-    if (this.finished) return;
-    if ((flags & FLAG_ACK) === 0) {
-      this.output.writePing(FLAG_ACK, bytes, start);
-      if (this.sender.dataFrames !== this.#dataFramesAtPing) this.keepalive.onResponse();
-      this.#dataFramesAtPing = this.sender.dataFrames;
-      if (!this.keepalive.allowPing(this.#nowMs, this.streams.size))
-        this.fail(ENHANCE_YOUR_CALM, "too_many_pings");
-    } else if (this.#draining && bytes[start] === DRAIN_PING[0]) {
-      this.#finishDrain();
-    }
-  }
-
-  #onGoaway(streamId: number, start: number, end: number): void {
-    if (streamId !== 0) return this.fail(PROTOCOL_ERROR, "GOAWAY on a stream");
-    if (end - start < 8) return this.fail(FRAME_SIZE_ERROR, "GOAWAY is too short");
-    // The client opens no more streams; those in progress are served, and the client closes the socket.
-    this.#chargeIdleFrame();
-  }
-
-  #onWindowUpdate(streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 bytes");
-    this.#chargeIdleFrame();
-    if (this.finished) return;
-    const increment = readUint32(bytes, start) & INT31_MAX;
-    if (streamId === 0) {
-      if (increment === 0) this.fail(PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
-      else if (!this.sender.widen(increment)) this.fail(FLOW_CONTROL_ERROR, "connection window overflow");
-      return;
-    }
-    if (streamId > this.#lastStreamId) return this.fail(PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) return;
-    if (increment === 0) this.#streamError(stream, PROTOCOL_ERROR);
-    else if (!this.sender.widenStream(stream, increment)) this.#streamError(stream, FLOW_CONTROL_ERROR);
   }
 
   // Errors and ends
@@ -538,40 +415,43 @@ export class Connection implements FrameSink, SettingsSink {
   /** DATA or HEADERS for a stream that is not open (section 5.1). */
   #onStrayFrame(streamId: number, isHeaders: boolean): void {
     if (streamId === 0) return this.fail(PROTOCOL_ERROR, "frame needs a stream");
-    if (streamId > this.#lastStreamId) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream");
+    if (streamId > this.lastStreamId) return this.fail(PROTOCOL_ERROR, "DATA on an idle stream");
     const end = this.#closedStreams.endOf(streamId);
-    if (end === ENDED_BY_RESET) return this.#chargeIdleFrame();
-    if (!isHeaders) return this.#refuse(streamId, STREAM_CLOSED);
+    if (end === ENDED_BY_RESET) return this.chargeIdleFrame();
+    if (!isHeaders) return this.refuse(streamId, STREAM_CLOSED);
     if (end === ENDED_BY_CLIENT) this.fail(STREAM_CLOSED, "HEADERS on a closed stream");
     else this.fail(PROTOCOL_ERROR, "stream ids must grow");
   }
 
-  #streamError(stream: Http2Stream, errorCode: number): void {
-    if (!this.#chargeReset()) return;
+  /** A stream error (section 5.4.2): its handler learns of it, and the client gets a RST_STREAM. */
+  streamError(stream: Http2Stream, errorCode: number): void {
+    if (!this.chargeReset()) return;
     stream.onReset(errorCode);
     this.resetStream(stream, errorCode);
   }
 
   /** Resets a stream that has no object. */
-  #refuse(streamId: number, errorCode: number): void {
-    if (!this.#chargeReset()) return;
+  refuse(streamId: number, errorCode: number): void {
+    if (!this.chargeReset()) return;
     this.#closedStreams.remember(streamId, ENDED_BY_RESET);
     this.output.writeRstStream(streamId, errorCode);
   }
 
-  #chargeReset(): boolean {
-    if (this.#guard.allowReset(this.#nowMs)) return true;
+  /** Counts a reset, from either side. False: there are too many, and the connection has failed. */
+  chargeReset(): boolean {
+    if (this.#guard.allowReset(this.nowMs)) return true;
     this.fail(ENHANCE_YOUR_CALM, "too many resets");
     return false;
   }
 
-  #chargeIdleFrame(): void {
+  /** Counts a frame that moves nothing; too many fail the connection. */
+  chargeIdleFrame(): void {
     const frames = this.sender.dataFrames - this.#creditedDataFrames;
     if (frames > 0) {
       this.#guard.creditData(frames);
       this.#creditedDataFrames = this.sender.dataFrames;
     }
-    if (!this.#guard.allowIdleFrame(this.#nowMs)) this.fail(ENHANCE_YOUR_CALM, "too many idle frames");
+    if (!this.#guard.allowIdleFrame(this.nowMs)) this.fail(ENHANCE_YOUR_CALM, "too many idle frames");
   }
 
   #close(stream: Http2Stream, end: number): void {
@@ -583,15 +463,21 @@ export class Connection implements FrameSink, SettingsSink {
     if (this.#draining && this.#goawayStreamId !== INT31_MAX && this.streams.size === 0) this.finished = true;
   }
 
+  /** A PING of ours came back: of a drain, which then names the last stream served. */
+  onPingAck(payload: number): void {
+    if (this.#draining && payload === DRAIN_PING[0]) this.#finishDrain();
+  }
+
+  /** RST_STREAM from the client. */
+  onClientReset(stream: Http2Stream, errorCode: number): void {
+    stream.onReset(errorCode);
+    this.#close(stream, ENDED_BY_CLIENT);
+  }
+
   #finishDrain(): void {
     if (this.#goawayStreamId !== INT31_MAX) return;
-    this.#goawayStreamId = this.#lastStreamId;
-    this.output.writeGoaway(this.#lastStreamId, NO_ERROR, "");
+    this.#goawayStreamId = this.lastStreamId;
+    this.output.writeGoaway(this.lastStreamId, NO_ERROR, "");
     if (this.streams.size === 0) this.finished = true;
   }
-}
-
-/** RFC 7540 section 5.3.1; RFC 9113 drops priorities, and clients that still send them must not contradict themselves. */
-function selfDependency(streamId: number, bytes: Uint8Array, start: number): number {
-  return (readUint32(bytes, start) & INT31_MAX) === streamId ? PROTOCOL_ERROR : NO_ERROR;
 }
