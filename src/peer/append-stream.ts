@@ -148,18 +148,15 @@ export class AppendStreamParser implements FrameParser {
     if (entries.length > 0 && entries[0].batch.firstIndex !== index + 1) return FRAME_MALFORMED;
     const commit = readUint64(bytes, entriesEnd);
     if (commit > Number.MAX_SAFE_INTEGER) return FRAME_MALFORMED;
-    const term = this.#term;
-    const ids = { to: this.#local, from: this.#remote };
-    const message = {
-      ...emptyMessage(),
-      ...ids,
-      type: MessageType.app,
-      term,
-      logTerm: term,
-      index,
-      commit,
-      entries,
-    };
+    const message = emptyMessage();
+    message.type = MessageType.app;
+    message.to = this.#local;
+    message.from = this.#remote;
+    message.term = this.#term;
+    message.logTerm = this.#term;
+    message.index = index;
+    message.commit = commit;
+    message.entries = entries;
     this.#index += entryCount(message);
     this.#receive(message, length);
     return length;
