@@ -120,25 +120,25 @@ async function cancel(member: Member, client: EtcdClient): Promise<void> {
 
 async function errors(client: EtcdClient): Promise<void> {
   const cases = [
-    [client.call(KV.method.put, { key: bytes("") }), 3, "etcdserver: key is not provided"],
+    [() => client.call(KV.method.put, { key: bytes("") }), 3, "etcdserver: key is not provided"],
     [
-      client.call(KV.method.range, { key: bytes("x"), revision: 1n << 40n }),
+      () => client.call(KV.method.range, { key: bytes("x"), revision: 1n << 40n }),
       11,
       "etcdserver: mvcc: required revision is a future revision",
     ],
     [
-      client.call(KV.method.put, { key: bytes("x"), value: Buffer.alloc(1_600_000) }),
+      () => client.call(KV.method.put, { key: bytes("x"), value: Buffer.alloc(1_600_000) }),
       3,
       "etcdserver: request is too large",
     ],
     [
-      client.callBytes("/etcdserverpb.Auth/UserList", Buffer.alloc(0)),
+      () => client.callBytes("/etcdserverpb.Auth/UserList", Buffer.alloc(0)),
       12,
       "unknown method UserList for service etcdserverpb.Auth",
     ],
   ] as const;
   for (const [call, code, message] of cases) {
-    await assert.rejects(call, (error) => {
+    await assert.rejects(call(), (error) => {
       assert.deepEqual(failureOf(error), { code, message });
       return true;
     });
