@@ -12,7 +12,7 @@ import { generate } from "./generator.ts";
 import { keyName, putRequest } from "./requests.ts";
 import { Side } from "./side.ts";
 
-const PUTS_A_TURN = 2000;
+const PUTS_A_TURN = 10_000;
 const CONNECTIONS = 10;
 const STREAMS = 50;
 const KEYS = 1000;
@@ -27,7 +27,7 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   "on, slow ones after the fact": [...TRACING, "--trace-slow-requests-ms=10000"],
 };
 
-const rounds = Number(process.argv[2] ?? 150);
+const rounds = Number(process.argv[2] ?? 40);
 const folder = mkdtempSync(join(tmpdir(), "concord-tracing-cost-"));
 const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
 try {
