@@ -37,7 +37,8 @@ export class PeerStream {
   constructor(url: string, path: string, headers: OutgoingHttpHeaders, events: PeerStreamEvents) {
     this.#events = events;
     const { socket, host } = connectPeer(url, {
-      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      // No Buffer: whoever keeps a part of it by slice() is to get a copy.
+      buffer: new Uint8Array(READ_BYTES),
       callback: (count, bytes) => {
         this.#read(bytes, count);
         return true;

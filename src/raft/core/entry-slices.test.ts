@@ -68,10 +68,11 @@ void test("encoded sizes are those of raftpb.Entry", () => {
   assert.equal(entryEncodedBytes(1, 1, 0), 6, "empty data is left out");
 });
 
-void test("the data of a single entry can be taken out", () => {
-  const data = new TextEncoder().encode("context");
-  const [slice] = singleEntry(data);
-  const taken = copyData(slice);
-  data.fill(0);
-  assert.deepEqual(taken, new TextEncoder().encode("context"));
+void test("the data of a single entry can be taken out, also of a Buffer", () => {
+  for (const data of [new TextEncoder().encode("context"), Buffer.from("context")]) {
+    const [slice] = singleEntry(data);
+    const taken = copyData(slice);
+    data.fill(0);
+    assert.deepEqual(taken, new TextEncoder().encode("context"));
+  }
 });

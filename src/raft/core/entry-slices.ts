@@ -28,5 +28,6 @@ export function singleEntry(data: Uint8Array, type: number = EntryType.normal): 
 
 /** A copy of the data of entry `i` of the first slice. */
 export function copyData({ batch, from }: EntrySlice): Uint8Array {
-  return batch.bytes.slice(batch.dataStart(from), batch.dataEnd(from));
+  // Not slice(), which a Buffer does not copy with.
+  return new Uint8Array(batch.bytes.subarray(batch.dataStart(from), batch.dataEnd(from)));
 }
