@@ -123,6 +123,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     consistentTerm: recovered.term,
     ids,
     compactionPending: state.compactionPending,
+    compactionPace: options.compactionPace,
     meters,
     clock,
     space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: alarms },

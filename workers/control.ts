@@ -6,6 +6,7 @@
 import * as Comlink from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import type { CompactionPace } from "../src/apply/apply-compaction.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
 import type { PeerReport } from "../src/peer/peer-report.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
@@ -103,6 +104,8 @@ export interface MemberOptions {
   readonly valueCacheBytes: number;
   /** Feature gate CompactHashCheck: each compaction is hashed, for members to compare. */
   readonly hashesCompactions: boolean;
+  /** `--compaction-batch-limit` and `--compaction-sleep-interval`; null if neither is set. */
+  readonly compactionPace: CompactionPace | null;
   /** `--quota-backend-bytes` with its default filled in; negative = none. */
   readonly quotaBytes: number;
   /** One tick is also the heartbeat interval. */

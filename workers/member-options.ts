@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { CompactionPace } from "../src/apply/apply-compaction.ts";
 import type { Config } from "../src/config/config.ts";
 import type { DataDirectory } from "../src/storage/data-dir.ts";
 import { walDirectory } from "./member-files.ts";
@@ -13,7 +14,19 @@ function firstRequestId(unixMs: number): number {
   return (unixMs % 2 ** 40) * 256;
 }
 
+/** What etcd takes for a flag of compaction's pace that is not set. */
+const ETCD_COMPACTION_BATCH = 1000;
+const ETCD_COMPACTION_REST_MS = 10;
 const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024;
+
+/** One flag alone takes etcd's default for the other. */
+function compactionPace({ compactionBatchLimit, compactionSleepIntervalMs }: Config): CompactionPace | null {
+  if (compactionBatchLimit <= 0 && compactionSleepIntervalMs <= 0) return null;
+  return {
+    batchKeys: compactionBatchLimit > 0 ? compactionBatchLimit : ETCD_COMPACTION_BATCH,
+    restMs: compactionSleepIntervalMs > 0 ? compactionSleepIntervalMs : ETCD_COMPACTION_REST_MS,
+  };
+}
 
 /** `--quota-backend-bytes` with its default filled in; negative = none. */
 export function quotaBytes(config: Config): number {
@@ -71,6 +84,7 @@ export function memberOptions(
     batchOpsMax: config.backendBatchLimit,
     valueCacheBytes: config.valueCacheBytes,
     hashesCompactions: config.featureGates["CompactHashCheck"],
+    compactionPace: compactionPace(config),
     quotaBytes: quotaBytes(config),
     tickMs: config.heartbeatIntervalMs,
     electionTicks: config.electionTicks,

@@ -18,6 +18,14 @@ export const META_BUCKET = 9;
 const SCHEDULED_KEY = new TextEncoder().encode("scheduledCompactRev");
 const FINISHED_KEY = new TextEncoder().encode("finishedCompactRev");
 
+/** How deletions alternate with rests, for whoever waits for the thread, the disk or the processor. */
+export interface CompactionPace {
+  /** `--compaction-batch-limit`: keys' worth of work between two rests. */
+  readonly batchKeys: number;
+  /** `--compaction-sleep-interval`, ms. */
+  readonly restMs: number;
+}
+
 /** A physical compaction that waits: first for the deletions, then (token > 0) for storage. Or a request that waits for storage alone. */
 interface PhysicalWaiter {
   readonly requestId: number;
@@ -43,19 +51,40 @@ export class CompactionApplier {
   #waiters: PhysicalWaiter[] = [];
   #running = false;
   #lastToken = 0;
+  readonly #pace: CompactionPace | null;
+  /** Keys' worth of work until the next rest, and when the one under way ends. */
+  #batchLeft: number;
+  #restsUntilMs = -Infinity;
   /** Of the newest compaction. */
   #startedMs = 0;
   /** finishedCompactRev was written and nobody has asked since. */
   #ended = false;
 
-  constructor(context: ApplyContext, buckets: BucketSink, hashes: CompactionHashes = NO_HASHES) {
+  /** @param pace null: after each slice a rest as long as it took */
+  constructor(
+    context: ApplyContext,
+    buckets: BucketSink,
+    hashes: CompactionHashes = NO_HASHES,
+    pace: CompactionPace | null = null,
+  ) {
     this.#hashes = hashes;
+    this.#pace = pace;
+    this.#batchLeft = pace?.batchKeys ?? COMPACT_SLICE_KEYS;
     this.#context = context;
     this.#buckets = buckets;
   }
 
   /** True while there are deletions that can be done now. */
   get isRunnable(): boolean {
+    return this.#hasWork && this.#context.clock.monotonicMs() >= this.#restsUntilMs;
+  }
+
+  /** Milliseconds until {@link isRunnable}; Infinity if there is nothing to delete. */
+  restMs(nowMs: number): number {
+    return this.#hasWork ? Math.max(0, this.#restsUntilMs - nowMs) : Infinity;
+  }
+
+  get #hasWork(): boolean {
     return this.#running && !this.#hashes.isBusy && !this.#context.store.compactionWaitsForCursors;
   }
 
@@ -91,10 +120,11 @@ export class CompactionApplier {
     const { store, meters, clock } = this.#context;
     const beganMs = clock.monotonicMs();
     // A first compaction to 0 succeeds, as in etcd, and there is nothing at 0 to delete.
-    const isDone = store.compactRevision <= 0 || store.compactSlice(COMPACT_SLICE_KEYS);
+    const keys = Math.min(COMPACT_SLICE_KEYS, this.#batchLeft);
+    const isDone = store.compactRevision <= 0 || store.compactSlice(keys);
     const nowMs = clock.monotonicMs();
     meters.compactionPauseMs.observe(nowMs - beganMs);
-    if (!isDone) return;
+    if (!isDone) return this.#rest(keys, beganMs, nowMs);
     meters.compactionMs.observe(nowMs - this.#startedMs);
     meters.compactionEnded.set(clock.unixMs() / 1000);
     this.#running = false;
@@ -105,6 +135,13 @@ export class CompactionApplier {
     for (const waiter of this.#waiters) {
       if (waiter.token === 0) waiter.token = token;
     }
+  }
+
+  #rest(keys: number, beganMs: number, nowMs: number): void {
+    this.#batchLeft -= keys;
+    if (this.#batchLeft > 0) return;
+    this.#batchLeft = this.#pace?.batchKeys ?? COMPACT_SLICE_KEYS;
+    this.#restsUntilMs = nowMs + (this.#pace?.restMs ?? nowMs - beganMs);
   }
 
   /** Answers once storage has committed everything handed over before. */

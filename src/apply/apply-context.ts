@@ -24,7 +24,7 @@ export interface ApplyContext {
   /** Where answers are built that do not go straight into the ring; free between two requests. */
   readonly out: ByteBuffer;
   readonly meters: ApplyMeters;
-  /** For metrics only: what is applied depends on no clock. */
+  /** For metrics and pacing only: what is applied depends on no clock. */
   readonly clock: Clock;
 }
 

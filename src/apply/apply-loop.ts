@@ -191,7 +191,8 @@ export class ApplyLoop {
 
   /** Milliseconds until there is something to do although no ring brings anything; Infinity if never. */
   sleepMs(nowMs: number): number {
-    return this.#options.leaseDuties?.sleepMs(nowMs) ?? Infinity;
+    const { leaseDuties, machine } = this.#options;
+    return Math.min(leaseDuties?.sleepMs(nowMs) ?? Infinity, machine.restMs(nowMs));
   }
 
   /** The state is given up for another one: what was begun fails, and may be tried again. Between two turns only; the last call. */

@@ -24,7 +24,7 @@ import { ReadKind } from "../ring/record-types.ts";
 import { AlarmApplier, encodeAlarmFields } from "./apply-alarm.ts";
 import { type AlarmReporter, NO_ALARM_REPORTER } from "./alarm-feed.ts";
 import { Alarms } from "./alarms.ts";
-import { type CompactionHashes, CompactionApplier } from "./apply-compaction.ts";
+import { type CompactionHashes, type CompactionPace, CompactionApplier } from "./apply-compaction.ts";
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { LeaseApplier, type LeaseOptions } from "./apply-lease.ts";
 import { DeleteRangeApplier } from "./apply-delete-range.ts";
@@ -65,11 +65,13 @@ export interface ApplyMachineOptions {
   readonly compactionPending?: boolean;
   /** Has compactions hashed; without, they are not. */
   readonly compactionHashes?: CompactionHashes;
+  /** How compactions rest; without, as {@link CompactionApplier} does by itself. */
+  readonly compactionPace?: CompactionPace | null;
   /** Alarms and quota; without, there are no alarms at start and there is no quota. */
   readonly space?: SpaceOptions;
   /** Where it counts; without, nobody reads the counts. */
   readonly meters?: ApplyMeters;
-  /** For metrics; without, everything takes no time. */
+  /** For metrics and the pace of compactions; without, everything takes no time. */
   readonly clock?: Clock;
 }
 
@@ -130,7 +132,8 @@ export class ApplyMachine {
     this.#ranges = new RangeApplier(this.#context);
     this.#deletes = new DeleteRangeApplier(this.#context);
     this.#txns = new TxnApplier(this.#context, this.#puts, this.#deletes);
-    this.#compactions = new CompactionApplier(this.#context, options.buckets, options.compactionHashes);
+    const { buckets, compactionHashes, compactionPace } = options;
+    this.#compactions = new CompactionApplier(this.#context, buckets, compactionHashes, compactionPace);
     this.leases =
       options.leases === undefined ? null : new LeaseApplier(this.#context, options.buckets, options.leases);
     if (options.compactionPending === true) this.#compactions.resume();
@@ -266,6 +269,11 @@ export class ApplyMachine {
     if (this.#context.streams.runSlice()) return true;
     if (compacts) this.#compactions.runSlice();
     return compacts;
+  }
+
+  /** Milliseconds until a compaction that rests goes on; Infinity if none does. */
+  restMs(nowMs: number): number {
+    return this.#compactions.restMs(nowMs);
   }
 
   /** True once after a compaction has written its end into the buckets, outside of any entry. */

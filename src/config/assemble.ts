@@ -149,8 +149,6 @@ function resolveZeros(flags: Mutable<FlagConfig>, log: LogLine[]): void {
   }
   flags.backendBatchIntervalMs ||= 100;
   flags.backendBatchLimit ||= 10_000;
-  flags.compactionBatchLimit ||= 1000;
-  flags.compactionSleepIntervalMs ||= 10;
   if (flags.watchProgressNotifyIntervalMs <= 0) flags.watchProgressNotifyIntervalMs = 600_000;
   if (flags.watchProgressNotifyIntervalMs < WATCH_PROGRESS_INTERVAL_MS_MIN) {
     const fields = { "min-watch-progress-notify-interval": `${WATCH_PROGRESS_INTERVAL_MS_MIN}ms` };
