@@ -7,7 +7,7 @@
 # The root file system may be read-only, and the user any (`--user 12345`): only /var/lib/etcd is written to.
 ARG NODE_IMAGE=docker.io/library/node:24-slim
 
-# What tsc emits is the same for every platform, so it is made on the builder's own.
+# What is built is the same for every platform, so it is made on the builder's own.
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
@@ -15,6 +15,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 COPY workers workers
+COPY scripts/bundle.ts scripts/bundle.ts
 RUN npm run build && find dist -type f ! -name '*.js' -delete
 
 # No install scripts: lmdb brings a prebuilt library for glibc on amd64 and arm64, and nothing here could compile another.

@@ -7,6 +7,7 @@ import type { SnapshotContents, SnapshotExpectation } from "../../src/snapshot/r
 import type { SnapshotDescription } from "../../src/snapshot/snapshot.ts";
 import type { DatabaseCopy } from "../../src/storage/copy-database.ts";
 import type { BuildJob, CopyJob, DigestJob, VerifyJob, WriteJob } from "./snapshot-file.ts";
+import { SNAPSHOT_JOB_URL } from "../urls.ts";
 
 /** Each job keeps a core busy, and disk and page cache; more at once would only slow the member down. */
 const THREADS_MAX = 1;
@@ -88,11 +89,9 @@ export class SnapshotPool {
 async function createPool(): Promise<Piscina> {
   const library = await import("piscina");
   return new library.Piscina({
-    filename: new URL(`./snapshot-file${extension}`, import.meta.url).href,
+    filename: SNAPSHOT_JOB_URL.href,
     minThreads: 0,
     maxThreads: THREADS_MAX,
     idleTimeout: IDLE_MS,
   });
 }
-
-const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
