@@ -79,31 +79,15 @@ export class RequestTracer implements CallTracer {
     const { sink, nowMs, random } = this.#options;
     const { context, parentId, startMs, answeredMs, appliedMs, grpcCode, path, remote } = call;
     const endMs = nowMs();
-    const [service = "", method = ""] = path.slice(1).split("/");
     const part = (code: number, from: number, to: number): void => {
       const id = childContext(context, random);
       sink.add(internalSpan(SPAN_NAMES[code], id, spanIdOf(context), from, to, {}));
     };
     if (appliedMs > 0 && appliedMs <= answeredMs) part(SpanCode.ringApplyToMain, appliedMs, answeredMs);
     part(SpanCode.response, answeredMs, endMs);
-    sink.add({
-      name: path.slice(1),
-      side: "server",
-      context,
-      parentId,
-      isParentRemote: parentId !== null,
-      startMs,
-      endMs,
-      attributes: {
-        "rpc.system": "grpc",
-        "rpc.service": service,
-        "rpc.method": method,
-        "rpc.grpc.status_code": grpcCode,
-        "network.peer.address": remote,
-        "thread.name": "main",
-      },
-      error: SERVER_FAULTS.has(grpcCode) ? `grpc status ${grpcCode}` : null,
-    });
+    const error = SERVER_FAULTS.has(grpcCode) ? `grpc status ${grpcCode}` : null;
+    const span = { path, remote, context, parentId, startMs, endMs };
+    sink.add(serverSpan(span, { "rpc.grpc.status_code": grpcCode }, error));
   }
 
   /** Takes the payload of a `span` record; for `Router.onRecord`. */
@@ -174,7 +158,37 @@ class ActiveCall implements CallTrace {
   }
 }
 
-function spanIdOf(context: Uint8Array): Uint8Array {
+/** The first span of a call here, as OpenTelemetry's conventions for gRPC servers name it. */
+export function serverSpan(
+  call: Pick<FinishedSpan, "context" | "parentId" | "startMs" | "endMs"> & { path: string; remote: string },
+  attributes: Readonly<Record<string, string | number>>,
+  error: string | null,
+): FinishedSpan {
+  const { path, remote, context, parentId, startMs, endMs } = call;
+  const name = path.slice(1);
+  const [service = "", method = ""] = name.split("/");
+  return {
+    name,
+    side: "server",
+    context,
+    parentId,
+    isParentRemote: parentId !== null,
+    startMs,
+    endMs,
+    attributes: {
+      "rpc.system": "grpc",
+      "rpc.service": service,
+      "rpc.method": method,
+      ...attributes,
+      "network.peer.address": remote,
+      "thread.name": "main",
+    },
+    error,
+  };
+}
+
+/** The id of the span itself in its context; borrowed. */
+export function spanIdOf(context: Uint8Array): Uint8Array {
   return context.subarray(TRACE_ID_BYTES, TRACE_ID_BYTES + SPAN_ID_BYTES);
 }
 

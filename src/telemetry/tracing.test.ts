@@ -6,7 +6,7 @@ import { MemoryRing } from "../ring/memory-ring.ts";
 import { SpanCode, SpanReporter, readSpanRecord } from "../ring/trace.ts";
 import { type FinishedSpan, RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
-import { SlowRequests } from "./slow-requests.ts";
+import { SlowTraces } from "./slow-traces.ts";
 import { isHttpAddress } from "./span-export.ts";
 import { SPAN_NAMES } from "./span-names.ts";
 import { parseTraceparent, saysSampled, spanIdText, traceIdText } from "./traceparent.ts";
@@ -143,7 +143,7 @@ const CALL = { path: "/etcdserverpb.KV/Put", remote: "127.0.0.1:5" } as Call;
 
 test("slow requests: the client's trace if it has one, and a few in a second", () => {
   const spans: FinishedSpan[] = [];
-  const slow = new SlowRequests({
+  const slow = new SlowTraces({
     thresholdMs: 5,
     sink: { add: (span) => spans.push(span) },
     nowMs: () => performance.now() + 1000,

@@ -18,7 +18,7 @@
 import type { Logger } from "./logger.ts";
 import { RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
-import { SlowRequests } from "./slow-requests.ts";
+import { SlowTraces } from "./slow-traces.ts";
 import { startSpanExport } from "./span-export.ts";
 import { createTraceClock } from "./trace-clock.ts";
 
@@ -37,7 +37,7 @@ export interface TracingConfig {
 export interface Tracing {
   readonly tracer: RequestTracer;
   /** Null unless slow requests are traced after the fact. */
-  readonly slow: SlowRequests | null;
+  readonly slow: SlowTraces | null;
   /** Sends what waits for the collector, within half a second. */
   stop(): Promise<void>;
 }
@@ -64,6 +64,6 @@ export async function startTracing(config: TracingConfig, memberId: bigint, log:
   const tracer = new RequestTracer({ sampler, sink: spans, nowMs, random: Math.random });
   const thresholdMs = config.traceSlowRequestsMs;
   const slow =
-    thresholdMs === 0 ? null : new SlowRequests({ thresholdMs, sink: spans, nowMs, random: Math.random });
+    thresholdMs === 0 ? null : new SlowTraces({ thresholdMs, sink: spans, nowMs, random: Math.random });
   return { tracer, slow, stop: () => spans.stop() };
 }

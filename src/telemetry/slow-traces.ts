@@ -4,17 +4,18 @@
  */
 
 import type { Call } from "../grpc/service.ts";
-import { SPAN_ID_BYTES, TRACE_CONTEXT_BYTES, TRACE_ID_BYTES } from "../ring/trace.ts";
+import { RateBudget } from "../base/rate-budget.ts";
 import type { SlowCalls } from "../server/slow-calls.ts";
-import type { SpanSink } from "./request-tracer.ts";
-import { childContext } from "./sampler.ts";
+import { type SpanSink, serverSpan, spanIdOf } from "./request-tracer.ts";
+import { RootSampler, childContext } from "./sampler.ts";
 import { parseTraceparent } from "./traceparent.ts";
 
 /** Slow requests traced in a second; when everything is slow, a few tell why. */
 const TRACES_PER_SECOND_MAX = 10;
-const SECOND_MS = 1000;
+/** Every trace that gets this far is made. */
+const ALL_PER_MILLION = 1_000_000;
 
-export interface SlowRequestsOptions {
+export interface SlowTracesOptions {
   /** Requests that took longer are traced. */
   readonly thresholdMs: number;
   readonly sink: SpanSink;
@@ -34,39 +35,30 @@ interface SlowCall {
   readonly wasAnswered: boolean;
 }
 
-export class SlowRequests implements SlowCalls {
+export class SlowTraces implements SlowCalls {
   readonly thresholdMs: number;
-  readonly #options: SlowRequestsOptions;
+  readonly #options: SlowTracesOptions;
   #found: SlowCall[] = [];
-  #second = 0;
-  #inSecond = 0;
+  readonly #budget = new RateBudget(TRACES_PER_SECOND_MAX);
+  readonly #roots: RootSampler;
 
-  constructor(options: SlowRequestsOptions) {
+  constructor(options: SlowTracesOptions) {
     this.thresholdMs = options.thresholdMs;
     this.#options = options;
+    this.#roots = new RootSampler(ALL_PER_MILLION, options.random);
   }
 
   note(call: Call, startedMs: number, wasAnswered: boolean): void {
     // One that was sampled has its trace.
-    if ((call.trace ?? null) !== null || !this.#mayTrace(startedMs)) return;
+    if ((call.trace ?? null) !== null || !this.#budget.take(startedMs)) return;
     const { random } = this.#options;
     const parent = parseTraceparent(call.metadata("traceparent") ?? "");
-    const root = new Uint8Array(TRACE_CONTEXT_BYTES);
-    for (let at = 0; at < TRACE_ID_BYTES; at++) root[at] = Math.floor(random() * 256) | 1;
-    const context = childContext(parent?.context ?? root, random);
-    const parentId = parent?.context.slice(TRACE_ID_BYTES, TRACE_ID_BYTES + SPAN_ID_BYTES) ?? null;
+    const context = parent === null ? this.#roots.sample() : childContext(parent.context, random);
+    if (context === null) return;
+    const parentId = parent === null ? null : spanIdOf(parent.context);
     // The transport uses its calls again.
     const { path, remote } = call;
     this.#found.push({ path, remote, context, parentId, startedMs, wasAnswered });
-  }
-
-  #mayTrace(nowMs: number): boolean {
-    const second = Math.floor(nowMs / SECOND_MS);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#inSecond = 0;
-    }
-    return this.#inSecond++ < TRACES_PER_SECOND_MAX;
   }
 
   report(ask: (context: Uint8Array, isRead: boolean, sinceMs: number) => void): void {
@@ -75,27 +67,10 @@ export class SlowRequests implements SlowCalls {
     const endMs = nowMs();
     const offsetMs = endMs - performance.now();
     for (const { path, remote, context, parentId, startedMs, wasAnswered } of this.#found.splice(0)) {
-      const [service = "", method = ""] = path.slice(1).split("/");
       const startMs = startedMs + offsetMs;
-      if (wasAnswered) ask(context, method === "Range", startMs);
-      sink.add({
-        name: path.slice(1),
-        side: "server",
-        context,
-        parentId,
-        isParentRemote: parentId !== null,
-        startMs,
-        endMs,
-        attributes: {
-          "rpc.system": "grpc",
-          "rpc.service": service,
-          "rpc.method": method,
-          "network.peer.address": remote,
-          "thread.name": "main",
-          "concord.slow": "true",
-        },
-        error: wasAnswered ? null : "request timed out",
-      });
+      if (wasAnswered) ask(context, path.endsWith("/Range"), startMs);
+      const span = { path, remote, context, parentId, startMs, endMs };
+      sink.add(serverSpan(span, { "concord.slow": "true" }, wasAnswered ? null : "request timed out"));
     }
   }
 }
