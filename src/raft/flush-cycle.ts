@@ -1,6 +1,6 @@
 import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
-import type { Consensus, RaftMessage } from "./raft.ts";
+import { type Consensus, MessageType, type RaftMessage, type Ready } from "./raft.ts";
 import type { RaftTracer } from "./raft-tracer.ts";
 
 /** What is known once the flush in flight has ended. */
@@ -42,8 +42,22 @@ export class FlushCycle {
     this.#entries = entries;
   }
 
-  /** Keeps messages until the flush that covers them has ended; returns them if there is nothing to wait for. */
-  hold(messages: readonly RaftMessage[]): readonly RaftMessage[] {
+  /**
+   * Keeps what must not leave before the flush that covers it has ended. The hard state of `ready` has been appended.
+   * Returns what is to be sent at once, and what promises durability that is there already.
+   */
+  hold({ messages, messagesAfterFlush }: Ready): {
+    readonly messages: readonly RaftMessage[];
+    readonly promises: readonly RaftMessage[];
+  } {
+    if (!messages.some(isVoteRequest)) return { messages, promises: this.#hold(messagesAfterFlush) };
+    return {
+      messages: messages.filter((message) => !isVoteRequest(message)),
+      promises: this.#hold([...messages.filter(isVoteRequest), ...messagesAfterFlush]),
+    };
+  }
+
+  #hold(messages: readonly RaftMessage[]): readonly RaftMessage[] {
     if (messages.length === 0) return messages;
     if (this.#storage.needsFlush) this.#afterFlush.push(...messages);
     else if (this.#flight !== null) this.#flight.messages.push(...messages);
@@ -78,4 +92,13 @@ export class FlushCycle {
     this.#storedMemberTerm = memberTerm;
     return messages;
   }
+}
+
+/**
+ * A request for a vote says how long the candidate's log is, and which term is its own: it leaves when both are durable. Sent at
+ * once, as the core would allow, its answers could reach the candidate's next life after a loss of power, in the same term and with
+ * a shorter log than the one they were given to.
+ */
+function isVoteRequest({ type }: RaftMessage): boolean {
+  return type === MessageType.vote;
 }

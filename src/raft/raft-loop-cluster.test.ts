@@ -103,6 +103,26 @@ describe("raft loops of a cluster", () => {
     await cluster.elect();
   });
 
+  test("a candidate asks for votes when its term, its own vote and its log are durable, and not before", async () => {
+    const cluster = await LoopCluster.found(3);
+    const asked: string[] = [];
+    cluster.drops = ({ type, from, to }) => {
+      if (type === MessageType.vote) asked.push(`${from} asks ${to}`);
+      return false;
+    };
+    const [first] = [...cluster.members.values()] as [LoopMember];
+    const openDisk = first.holdDisk();
+    first.loop.consensus.campaign();
+    first.loop.pump();
+    await cluster.tick();
+    assert.equal(first.loop.consensus.term, 2, "a candidate");
+    assert.deepEqual(asked, []);
+    openDisk();
+    await cluster.settle();
+    assert.deepEqual(asked, ["1 asks 2", "1 asks 3"]);
+    assert.equal(cluster.leader, first);
+  });
+
   test("a read at a follower sees what was committed before it, through the leader", async () => {
     const cluster = await LoopCluster.found(3);
     const leader = await cluster.elect();

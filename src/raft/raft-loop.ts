@@ -11,7 +11,8 @@
  *   inbox of main ──drain──▶ Consensus ──▶ EntryLog ──flush──▶ entriesStored ──▶ apply ring (entries, reads, leader)
  *   peers, ticks ──step──▶      │ ready                                      ──▶ main ring (refusals, leader, status)
  *                               ├─ messages ───────────────────────▶ peers
- *                               └─ messagesAfterFlush ──▶ flush ───▶ peers, or back into Consensus
+ *                               └─ messagesAfterFlush,
+ *                                  requests for votes ──▶ flush ───▶ peers, or back into Consensus
  * ```
  *
  * Backpressure: it takes no more of main's records while too many bytes are not yet durable or not yet handed to apply, and reads no
@@ -316,8 +317,8 @@ export class RaftLoop {
       // Few answers go before the messages, so that nobody's answer waits for sockets; many would hold up the disk.
       if (commitIndex - this.#apply.handedIndex <= EARLY_ENTRIES_MAX && !leaderChanged && snapshot === null)
         this.#handOver();
-      if (ready.messages.length > 0) this.#outbox.send(ready.messages);
-      const promises = this.#flushes.hold(ready.messagesAfterFlush);
+      const { messages, promises } = this.#flushes.hold(ready);
+      if (messages.length > 0) this.#outbox.send(messages);
       consensus.advance();
       this.#entries.endLoan();
       if (leaderChanged) this.#noteLeader();
