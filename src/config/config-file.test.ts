@@ -77,6 +77,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   "- a": `${JSON_ERROR} array into Go value of type embed.configYAML`,
   "initial-cluster-state: foo": 'unexpected clusterState "foo"',
   "feature-gates: Foo=true": "unrecognized feature gate: Foo",
+  "feature-gates: toString=true": "unrecognized feature gate: toString",
 };
 
 for (const [file, message] of Object.entries(REFUSED)) {

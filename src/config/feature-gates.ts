@@ -31,7 +31,7 @@ const STAGE_SWITCHES: Readonly<Record<string, GateStage>> = { AllAlpha: "ALPHA",
  * @throws ConfigError with etcd's text
  */
 export function parseFeatureGates(text: string): Record<string, boolean> {
-  const gates: Record<string, boolean> = {};
+  const gates = new Map<string, boolean>();
   for (const entry of text.split(",")) {
     if (entry === "") continue;
     const at = entry.indexOf("=");
@@ -43,14 +43,14 @@ export function parseFeatureGates(text: string): Record<string, boolean> {
       const cause = `strconv.ParseBool: parsing ${quoteGo(valueText)}: invalid syntax`;
       throw new ConfigError(`invalid value of ${name}=${valueText}, err: ${cause}`);
     }
-    gates[name] = value;
+    gates.set(name, value);
   }
-  for (const name of Object.keys(gates)) {
-    if (!(name in STAGE_SWITCHES) && !FEATURE_GATES.some((row) => row.name === name)) {
+  for (const name of gates.keys()) {
+    if (!Object.hasOwn(STAGE_SWITCHES, name) && !FEATURE_GATES.some((row) => row.name === name)) {
       throw new ConfigError(`unrecognized feature gate: ${name}`);
     }
   }
-  return gates;
+  return Object.fromEntries(gates);
 }
 
 /** All gates: their defaults, then `AllAlpha` and `AllBeta`, then what was set one by one. */

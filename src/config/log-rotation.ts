@@ -28,7 +28,7 @@ export function parseLogRotation(json: string): RotationSettings {
   const settings: Record<string, unknown> = { ...DEFAULTS };
   for (const [key, value] of Object.entries(parsed)) {
     const field = key.toLowerCase();
-    if (value === null || !(field in DEFAULTS)) continue;
+    if (value === null || !Object.hasOwn(DEFAULTS, field)) continue;
     const isBoolean = typeof settings[field] === "boolean";
     const place = `Go struct field logRotationConfig.Logger.${field} of type ${isBoolean ? "bool" : "int"}`;
     if (isBoolean ? typeof value !== "boolean" : typeof value !== "number") {
