@@ -52,6 +52,8 @@ export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
 const FLUSH_PATIENCE_MS = 1;
+/** Behind a flush of so few entries not much will gather: it is not worth a timer. */
+const LONE_ENTRIES = 1;
 /** Entries and reads that are handed to apply before messages are sent. */
 const EARLY_ENTRIES_MAX = 16;
 
@@ -363,10 +365,11 @@ export class RaftLoop {
   }
 
   #startFlush(): void {
+    const isGathering = this.#entries.lastIndex - this.#entries.storedIndex > LONE_ENTRIES;
     const flush = this.#flushes.begin();
     if (flush === null) return;
     this.#stages?.flushBegins(this.#entries.lastIndex);
-    this.#patient = true;
+    this.#patient = isGathering;
     flush.then(
       (batch) => this.#flushed(batch),
       (error: unknown) => this.#fail(error),

@@ -30,6 +30,8 @@ export function createDoorbellMemory(): SharedArrayBuffer {
 /** One doorbell over shared memory; each thread makes its own object over the same memory. */
 export class Doorbell {
   readonly #words: Int32Array;
+  /** A wait that has not ended yet: a second one beside it would miss the notification, which goes to the first. */
+  #waiter: Promise<void> | null = null;
 
   constructor(memory: SharedArrayBuffer | ArrayBuffer) {
     this.#words = new Int32Array(memory);
@@ -80,10 +82,20 @@ export class Doorbell {
 
   /**
    * Consumer that keeps its event loop: resolves when rung after `sequence`. Undefined: rung already, do not wait.
-   * The promise alone does not keep the thread alive; a worker needs a handle besides (its message port).
+   * A promise of an earlier call that was not waited for is returned again. It alone does not keep the thread alive; a worker
+   * needs a handle besides (its message port).
    */
-  sleepAsync(sequence: number): Promise<unknown> | undefined {
+  sleepAsync(sequence: number): Promise<void> | undefined {
+    if (this.#waiter !== null) {
+      return Atomics.load(this.#words, SEQUENCE) === sequence ? this.#waiter : undefined;
+    }
     const result = Atomics.waitAsync(this.#words, SEQUENCE, sequence);
-    return result.async ? result.value : undefined;
+    if (!result.async) return undefined;
+    this.#waiter = result.value.then(this.#rung);
+    return this.#waiter;
   }
+
+  readonly #rung = (): void => {
+    this.#waiter = null;
+  };
 }

@@ -1,5 +1,6 @@
 import { test, describe } from "node:test";
-import { deepEqual, equal, ok, throws } from "node:assert/strict";
+import { deepEqual, equal, notEqual, ok, throws } from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { Prng } from "../base/prng.ts";
 import { Doorbell, createDoorbellMemory } from "./doorbell.ts";
 import { MemoryRing } from "./memory-ring.ts";
@@ -233,6 +234,23 @@ test("reserve and commit write in place", () => {
   writer.publish();
   deepEqual(collect(reader), [[3, 0, 5, "AB"]]);
   equal(readRingStats(memory).records, 1);
+});
+
+test("a wait that was given up takes no notification away from the next one", async () => {
+  const bell = new Doorbell(createDoorbellMemory());
+  const givenUp = bell.sleepAsync(bell.prepareSleep());
+  bell.awake();
+  const sleep = bell.sleepAsync(bell.prepareSleep());
+  const inTime = Promise.race([sleep?.then(() => true), delay(1000, false, { ref: false })]);
+  equal(bell.ring(), true);
+  equal(await inTime, true);
+  await givenUp;
+  bell.awake();
+  // And it is a new one that is waited for next.
+  const next = bell.sleepAsync(bell.prepareSleep());
+  notEqual(next, sleep);
+  equal(bell.ring(), true);
+  await next;
 });
 
 test("a doorbell wakes only a sleeper, and only once", () => {
