@@ -183,8 +183,8 @@ export class EntryLog implements EntryStore {
     for (const batch of this.#returned.splice(0)) this.#recycle(batch);
   }
 
-  /** Begins a flush of everything appended so far. The batch it resolves with is taken care of. */
-  flush(): Promise<StoredBatch> {
+  /** Begins a flush of everything appended so far. The batch it resolves with is taken care of. `mayBlock`: as storage's. */
+  flush(mayBlock = false): Promise<StoredBatch> {
     const { openBatch } = this.#storage;
     const { count, firstIndex } = openBatch;
     if (count > 0) {
@@ -194,7 +194,7 @@ export class EntryLog implements EntryStore {
     }
     // Its slices stay as they are from now on: nothing is appended to it any more.
     this.#lentOpen = [];
-    return this.#storage.flush();
+    return this.#storage.flush(mayBlock);
   }
 
   /** The flush has ended well. */

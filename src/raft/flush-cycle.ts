@@ -65,8 +65,11 @@ export class FlushCycle {
     return NOTHING;
   }
 
-  /** Begins a flush if one is wanted and none under way; null otherwise. {@link end} is to be called with what it resolves with. */
-  begin(): Promise<StoredBatch> | null {
+  /**
+   * Begins a flush if one is wanted and none under way; null otherwise. {@link end} is to be called with what it resolves with.
+   * @param mayBlock as storage's
+   */
+  begin(mayBlock: boolean): Promise<StoredBatch> | null {
     // Storage is free a moment before the loop hears of the end of its flush: what that flush covers must be told first.
     if (this.#flight !== null || this.#storage.isFlushing || !this.#storage.needsFlush) return null;
     const { lastIndex, terms } = this.#entries;
@@ -78,7 +81,7 @@ export class FlushCycle {
     };
     this.#afterFlush = [];
     if (this.#tracer?.isActive) this.#tracer.flushBegins(lastIndex);
-    return this.#entries.flush();
+    return this.#entries.flush(mayBlock);
   }
 
   /** The flush has ended well: tells the core. Returns the messages that it covers. */

@@ -12,6 +12,7 @@ export class Inboxes {
   readonly #handler: RecordHandler;
   /** False while a limit is reached. */
   readonly #mayTake: () => boolean;
+  #takenFromMain = 0;
 
   constructor(
     rings: { readonly fromMain: RingReader; readonly fromWorkers: readonly RingReader[] },
@@ -22,6 +23,11 @@ export class Inboxes {
     this.#fromWorkers = rings.fromWorkers;
     this.#handler = handler;
     this.#mayTake = mayTake;
+  }
+
+  /** Records that main has sent and that were taken, in all. */
+  get takenFromMain(): number {
+    return this.#takenFromMain;
   }
 
   drainWorkers(): void {
@@ -36,6 +42,7 @@ export class Inboxes {
       taken += count;
       if (count < DRAIN_RECORDS_MAX) break;
     }
+    this.#takenFromMain += taken;
   }
 
   /** @param withMain false: what main has sent cannot be taken now, and does not count */

@@ -32,8 +32,11 @@ export interface LogStorage extends EntrySink {
   appendSnapshot(marker: SnapshotMeta): void;
   /** A snapshot takes the place of the log: what is in the open batch is void, a marker is appended, and the next entry is behind it. */
   startAfter(marker: SnapshotMeta): void;
-  /** Resolves with the batch, owned by the caller until {@link recycle}. Rejects when nobody knows what the disk holds: then it is over. */
-  flush(): Promise<StoredBatch>;
+  /**
+   * Resolves with the batch, owned by the caller until {@link recycle}. Rejects when nobody knows what the disk holds: then it is over.
+   * @param mayBlock the calling thread may wait for the disk, if that has been quick lately
+   */
+  flush(mayBlock: boolean): Promise<StoredBatch>;
   /** Takes a batch back; its bytes are no longer valid. */
   recycle(batch: EntryBatch): void;
   /** The disk may forget what lies before the entry behind `index`. */

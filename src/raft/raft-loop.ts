@@ -4,7 +4,7 @@
  * It owns the order of things: a proposal's bytes go from the inbox straight into the log's open batch; appends for the others
  * leave while the own flush still runs; a flush starts whenever none is in flight and something must be durable; what promises
  * durability leaves when the flush that covers it has ended; what is committed and durable goes to apply in index order, reads
- * behind the entries they must see. It never blocks, never acknowledges before the disk has it, and never looks into an entry,
+ * behind the entries they must see. It never blocks (a lone writer's flush on a lone member excepted), never acknowledges before the disk has it, and never looks into an entry,
  * conf changes excepted.
  *
  * ```
@@ -52,7 +52,7 @@ export const UNAPPLIED_BYTES_MAX = 32 * 1024 * 1024;
 const FORWARDED_BYTES_MAX = 2 * UNAPPLIED_BYTES_MAX;
 /** How long records may gather behind a flush before the loop looks at them; far above a flush on a healthy disk. */
 const FLUSH_PATIENCE_MS = 1;
-/** Behind a flush of so few entries not much will gather: it is not worth a timer. */
+/** Behind a flush of so few entries not much will gather: it is not worth a timer, and maybe not a trip to another thread. */
 const LONE_ENTRIES = 1;
 /** Entries and reads that are handed to apply before messages are sent. */
 const EARLY_ENTRIES_MAX = 16;
@@ -84,6 +84,8 @@ export class RaftLoop {
   #failed = false;
   /** The flush in flight has not been waited for yet. */
   #patient = false;
+  /** Records taken from main until the last flush began. */
+  #takenAtFlush = 0;
   /** The loop sleeps because a limit is reached. */
   #isStuck = false;
   #isPumpQueued = false;
@@ -365,11 +367,15 @@ export class RaftLoop {
   }
 
   #startFlush(): void {
-    const isGathering = this.#entries.lastIndex - this.#entries.storedIndex > LONE_ENTRIES;
-    const flush = this.#flushes.begin();
+    const isLone = this.#entries.lastIndex - this.#entries.storedIndex <= LONE_ENTRIES;
+    // A writer on its own, with no other member to hear: nobody waits behind the disk.
+    const { takenFromMain } = this.#inboxes;
+    const isQuiet = takenFromMain - this.#takenAtFlush <= LONE_ENTRIES;
+    const flush = this.#flushes.begin(isLone && isQuiet && this.#shape.isAlone);
     if (flush === null) return;
+    this.#takenAtFlush = takenFromMain;
     this.#stages?.flushBegins(this.#entries.lastIndex);
-    this.#patient = isGathering;
+    this.#patient = !isLone;
     flush.then(
       (batch) => this.#flushed(batch),
       (error: unknown) => this.#fail(error),

@@ -124,6 +124,18 @@ class MemoryFile implements WalFile {
   }
 
   async write(bytes: Uint8Array, start: number, end: number, position: number): Promise<void> {
+    const isWhole = this.#take(bytes, start, end, position);
+    if (this.#durable) await this.#system.beforeWrite?.(this.path, end - start);
+    this.#written(isWhole);
+  }
+
+  writeNow(bytes: Uint8Array, start: number, end: number, position: number): void {
+    this.#system.trace.push(`block ${path.basename(this.path)}`);
+    this.#written(this.#take(bytes, start, end, position));
+  }
+
+  /** Returns false if not all of it fits. */
+  #take(bytes: Uint8Array, start: number, end: number, position: number): boolean {
     // The bytes are in the page cache before the disk has them: a crash in between tears the write.
     let fits = Math.min(end - start, this.#system.bytesLeft);
     // A write that fails half-way has taken whole sectors.
@@ -131,8 +143,11 @@ class MemoryFile implements WalFile {
       fits = Math.max(0, Math.floor((position + fits) / SECTOR_BYTES) * SECTOR_BYTES - position);
     this.#store(bytes.subarray(start, start + fits), position);
     this.#system.bytesLeft -= fits;
-    if (this.#durable) await this.#system.beforeWrite?.(this.path, end - start);
-    if (fits < end - start) throw new Error("ENOSPC: no space left on device, write");
+    return fits === end - start;
+  }
+
+  #written(isWhole: boolean): void {
+    if (!isWhole) throw new Error("ENOSPC: no space left on device, write");
     if (this.#durable) this.#stored.durable = this.#stored.current.slice();
   }
 

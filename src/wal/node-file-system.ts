@@ -43,6 +43,14 @@ class NodeFile implements WalFile {
     });
   }
 
+  writeNow(bytes: Uint8Array, start: number, end: number, position: number): void {
+    for (let from = start; from < end;) {
+      const written = fs.writeSync(this.#fd, bytes, from, end - from, position + from - start);
+      if (written === 0) throw new Error("wrote nothing");
+      from += written;
+    }
+  }
+
   truncate(length: number): Promise<void> {
     return settle((done) => fs.ftruncate(this.#fd, length, done));
   }

@@ -1,7 +1,7 @@
 /**
  * The few file operations the WAL needs, so that tests and the simulation can put a torn, full, slow or lying disk beneath it.
  * `node-file-system.ts` is the real one, `memory-file-system.ts` the twin. Reading is blocking (start-up only); whatever may
- * happen while the member serves returns a promise and leaves the thread free.
+ * happen while the member serves returns a promise and leaves the thread free, `writeNow` excepted.
  */
 
 export interface WalOpenOptions {
@@ -19,6 +19,8 @@ export interface WalFile {
   read(target: Uint8Array, targetStart: number, length: number, position: number): number;
   /** Writes all of `bytes[start, end)`, borrowed until the promise settles. */
   write(bytes: Uint8Array, start: number, end: number, position: number): Promise<void>;
+  /** The same, in the calling thread: it blocks until the disk has it. A disk without it is never waited for. */
+  writeNow?(bytes: Uint8Array, start: number, end: number, position: number): void;
   /** Cuts the file, or extends it with zeros. */
   truncate(length: number): Promise<void>;
   sync(): Promise<void>;

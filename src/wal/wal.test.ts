@@ -268,6 +268,49 @@ describe("flushing", () => {
     assert.deepEqual(listEntries([await wal.flush()]), ["1/2 second"]);
   });
 
+  test("a small batch is waited for if the caller may block and the disk has been quick lately, and no other", async () => {
+    const { fileSystem, options } = inMemory({ now: () => clock.ms });
+    const clock = { ms: 0 };
+    const wal = await createWal(DIRECTORY, METADATA, { ...options, segmentBytes: 1 << 20 });
+    const quick: boolean[] = [];
+    let index = 0;
+    const put = async (value: string, { mayBlock, tookMs }: { mayBlock: boolean; tookMs: number }) => {
+      fileSystem.beforeWrite = () => void (clock.ms += tookMs);
+      fileSystem.trace.length = 0;
+      append(wal, ++index, value);
+      wal.recycle(await wal.flush(mayBlock));
+      assert.equal(wal.durableIndex, index);
+      quick.push(fileSystem.trace.some((line) => line.startsWith("block")));
+    };
+    for (let i = 0; i < 16; i++) await put("not known yet", { mayBlock: true, tookMs: 0.2 });
+    assert.ok(quick.every((each) => !each));
+    await put("waited for", { mayBlock: true, tookMs: 0.2 });
+    await put("not allowed", { mayBlock: false, tookMs: 0.2 });
+    await put("too large".repeat(500), { mayBlock: true, tookMs: 0.2 });
+    await put("the last one waited for", { mayBlock: true, tookMs: 0.2 });
+    await put("takes long", { mayBlock: false, tookMs: 0.6 });
+    await put("not waited for", { mayBlock: true, tookMs: 0.2 });
+    assert.deepEqual(quick.slice(16), [true, false, false, true, false, false]);
+    await wal.close();
+    const { contents } = await openWal(DIRECTORY, 0, options);
+    assert.equal(listEntries(contents.entries).length, index);
+  });
+
+  test("a disk that is full when it is waited for fails the flush and everything after it", async () => {
+    const { fileSystem, options } = inMemory({ now: () => 0 });
+    const wal = await createWal(DIRECTORY, METADATA, { ...options, segmentBytes: 1 << 20 });
+    for (let index = 1; index <= 16; index++) {
+      append(wal, index, "fits");
+      await flush(wal);
+    }
+    fileSystem.bytesLeft = 10;
+    append(wal, 17, "does not");
+    await rejectsNaming(wal.flush(true), /cannot write: .* at byte \d+: ENOSPC/);
+    assert.ok(fileSystem.trace.some((line) => line.startsWith("block")));
+    await rejectsNaming(wal.flush(true), /ENOSPC/);
+    assert.equal(wal.durableIndex, 16);
+  });
+
   test("a commit index alone needs no sync; a term or vote does; commit is never written ahead of the disk", async () => {
     const { options } = inMemory();
     const wal = await createWal(DIRECTORY, METADATA, options);

@@ -45,6 +45,10 @@ import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
 const FREE_BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** etcd warns about a sync that takes longer. */
 const SLOW_SYNC_MS = 1000;
+/** A disk is quick while this many flushes in a row took less than {@link QUICK_FLUSH_MS}: then a small one may be waited for. */
+const QUICK_FLUSHES = 16;
+const QUICK_FLUSH_MS = 0.5;
+const QUICK_BYTES_MAX = 4096;
 /** etcd's default of --max-wals. */
 export const SEGMENTS_KEPT_DEFAULT = 5;
 
@@ -61,6 +65,8 @@ export interface WalOptions {
   readonly log?: WalLog;
   /** Told of each durable write: for etcd_disk_wal_fsync_duration_seconds and etcd_disk_wal_write_bytes_total. */
   readonly onFlush?: (tookMs: number, bytes: number, entries: number) => void;
+  /** Clock of the durations, ms. */
+  readonly now?: () => number;
   /** Entries at and before the index that storage holds which {@link openWal} reads too, if they are there: for followers that lag. */
   readonly keptBefore?: number;
 }
@@ -215,6 +221,9 @@ export class Wal implements LogStorage {
   #hardState: HardState;
   /** Its commit index when the last flush began, and when the last one began that has ended. */
   #flushedCommit: number;
+  readonly #now: () => number;
+  /** Flushes in a row that the disk was quick about. */
+  #quickFlushes = 0;
   #durableCommit: number;
   #open = new WalBatch();
   #inFlight: WalBatch | null = null;
@@ -233,6 +242,7 @@ export class Wal implements LogStorage {
     this.#directory = directory;
     this.#fileSystem = options.fileSystem ?? nodeFileSystem;
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#metadataBytes = tail.metadataBytes;
     this.#pipeline = new SegmentPipeline(this.#fileSystem, directory, this.#segmentBytes);
@@ -340,8 +350,9 @@ export class Wal implements LogStorage {
   /**
    * Makes the open batch durable; later appends gather in the next. Only one flush at a time. Resolves with the batch, which the
    * caller owns until {@link recycle}; rejects with {@link WalError}, and then nothing more can be written.
+   * @param mayBlock nobody minds if the thread waits for the disk: done if that has been quick lately
    */
-  flush(): Promise<WalBatch> {
+  flush(mayBlock = false): Promise<WalBatch> {
     assert(this.#inFlight === null, "one flush at a time");
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const batch = this.#open;
@@ -354,7 +365,7 @@ export class Wal implements LogStorage {
     if (this.#position >= this.#segmentBytes) this.#cut();
     else if (this.#position * 2 >= this.#segmentBytes) this.#pipeline.prepare();
     this.#openCrc = this.#crc;
-    return this.#write(batch, position, this.#lastIndex);
+    return this.#write(batch, position, this.#lastIndex, mayBlock);
   }
 
   /** Takes back a batch that {@link flush} gave out; its bytes are no longer valid. */
@@ -419,10 +430,12 @@ export class Wal implements LogStorage {
     batch.segmentFirstIndex = this.#lastIndex + 1;
   }
 
-  async #write(batch: WalBatch, position: number, lastIndex: number): Promise<WalBatch> {
-    const started = performance.now();
+  async #write(batch: WalBatch, position: number, lastIndex: number, mayBlock: boolean): Promise<WalBatch> {
+    const started = this.#now();
     try {
       if (batch.opensSegment) await this.#writeNextSegment(batch);
+      else if (mayBlock && this.#file.writeNow !== undefined && this.#isQuick(batch))
+        this.#file.writeNow(batch.bytes, 0, batch.usedBytes, position);
       else await this.#file.write(batch.bytes, 0, batch.usedBytes, position);
     } catch (error) {
       this.#failure =
@@ -434,11 +447,16 @@ export class Wal implements LogStorage {
       this.#inFlight = null;
     }
     this.#durableCommit = this.#flushedCommit;
-    this.#noteFlushed(performance.now() - started, batch);
+    this.#noteFlushed(this.#now() - started, batch);
     // An append during the flush may have replaced entries of this batch.
     const replacedFrom = this.#open.count > 0 ? this.#open.firstIndex - 1 : lastIndex;
     this.#durableIndex = Math.min(lastIndex, replacedFrom, this.#voidAbove);
     return batch;
+  }
+
+  /** Two trips between threads cost more than this write will. */
+  #isQuick(batch: WalBatch): boolean {
+    return this.#quickFlushes >= QUICK_FLUSHES && batch.usedBytes <= QUICK_BYTES_MAX;
   }
 
   /** Ends the current segment and writes `batch` as the beginning of the next, which gets its name once it is durable. */
@@ -470,6 +488,7 @@ export class Wal implements LogStorage {
   }
 
   #noteFlushed(tookMs: number, { usedBytes, count }: WalBatch): void {
+    this.#quickFlushes = tookMs < QUICK_FLUSH_MS ? this.#quickFlushes + 1 : 0;
     this.#options.onFlush?.(tookMs, usedBytes, count);
     if (tookMs < SLOW_SYNC_MS) return;
     this.#options.log?.("warn", "slow fdatasync", {
