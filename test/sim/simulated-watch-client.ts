@@ -66,6 +66,8 @@ export class SimulatedWatchClient {
   #open: Watcher[] = [];
   /** Created, in order, and not answered. */
   #asked: Watcher[] = [];
+  /** Ids whose cancellation is asked for and not answered. */
+  readonly #cancelling = new Set<bigint>();
   #call: SimulatedCall | null = null;
   #nextId = CHOSEN_ID_MIN;
 
@@ -125,6 +127,7 @@ export class SimulatedWatchClient {
     const mains = members();
     if (mains.length === 0) return;
     this.#asked = [];
+    this.#cancelling.clear();
     const call: SimulatedCall = new SimulatedCall({
       scheduler,
       main: random.pick(mains),
@@ -224,6 +227,7 @@ export class SimulatedWatchClient {
     const watcher = random.pick(this.#open);
     if (watcher.id === null || watcher.isCancelled) return;
     watcher.isCancelled = true;
+    this.#cancelling.add(watcher.id);
     const request = create(WatchCancelRequestSchema, { watchId: watcher.id });
     this.#call?.send(encode({ case: "cancelRequest", value: request }));
   }
@@ -235,6 +239,8 @@ export class SimulatedWatchClient {
     if (response.watchId === -1n && response.events.length === 0 && !response.canceled)
       return this.#progress(revision);
     const watcher = this.#open.find(({ id }) => id === response.watchId);
+    // As from etcd: a watcher that was cancelled while its end by compaction was on the way ends twice.
+    if (watcher === undefined && response.canceled && this.#cancelling.delete(response.watchId)) return;
     if (watcher === undefined)
       throw new InvariantError(`${this.#options.name} hears of watcher ${response.watchId} that it has not`);
     if (response.canceled) return this.#canceled(watcher, Number(response.compactRevision));
@@ -267,6 +273,7 @@ export class SimulatedWatchClient {
   }
 
   #canceled(watcher: Watcher, compactRevision: number): void {
+    if (compactRevision === 0 && watcher.id !== null) this.#cancelling.delete(watcher.id);
     if (compactRevision > 0) {
       watcher.check.compacted(compactRevision);
       this.counts.compacted++;
