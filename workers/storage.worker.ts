@@ -58,6 +58,9 @@ let ended: Promise<void> = Promise.resolve();
  * and a thread that does not sleep on its doorbell costs apply no wake-up.
  */
 const GATHER_MS = 2;
+/** Where so few came, a thread that looks every 2 ms would be woken for each of them: it lets them gather for longer. */
+const FEW_RECORDS = 16;
+const GATHER_FEW_MS = 8;
 const DISCARD_RECORDS = 4096;
 const gather = new Int32Array(new SharedArrayBuffer(4));
 
@@ -162,7 +165,7 @@ const control: StorageControl = {
     ended = runBlockingLoop(doorbell, vitals, {
       turn,
       gather: () => {
-        if (mayGather) Atomics.wait(gather, 0, 0, GATHER_MS);
+        if (mayGather) Atomics.wait(gather, 0, 0, loop.taken <= FEW_RECORDS ? GATHER_FEW_MS : GATHER_MS);
       },
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),

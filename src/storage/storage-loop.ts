@@ -84,6 +84,7 @@ export class StorageLoop {
   /** When what is pending must be committed. */
   #dueMs = Infinity;
   #nowMs = 0;
+  #taken = 0;
   /** By outbound ring: an acknowledgement has to be written. */
   #unacknowledged: boolean[];
   #acknowledgedIndex: number;
@@ -109,10 +110,10 @@ export class StorageLoop {
    */
   turn(nowMs: number): number {
     this.#nowMs = nowMs;
-    const taken = this.#options.inbound.drain(this.#handle, RECORDS_PER_TURN_MAX);
+    this.#taken = this.#options.inbound.drain(this.#handle, RECORDS_PER_TURN_MAX);
     this.#commitIfDue();
     const acknowledged = this.#acknowledge();
-    if (taken === RECORDS_PER_TURN_MAX) return 0;
+    if (this.#taken === RECORDS_PER_TURN_MAX) return 0;
     const sleepMs = this.#dirty && !this.#insideEntry ? Math.max(0, this.#dueMs - nowMs) : Infinity;
     return acknowledged ? sleepMs : Math.min(sleepMs, ACKNOWLEDGE_RETRY_MS);
   }
@@ -123,6 +124,11 @@ export class StorageLoop {
     if (this.#dirty && !this.#insideEntry) this.#commit();
     this.#acknowledge();
     this.#backend.close();
+  }
+
+  /** Records that the last turn took. */
+  get taken(): number {
+    return this.#taken;
   }
 
   /** Consistent index and term of the newest whole entry taken. */
