@@ -5,6 +5,7 @@ import type * as Comlink from "comlink";
 import { ALARM_NAMES } from "../src/apply/alarms.ts";
 import { detectedStorageVersion } from "../src/cluster/version.ts";
 import type { Config } from "../src/config/config.ts";
+import { CallWatchers } from "../src/grpc/call-watchers.ts";
 import type { ListenUrl } from "../src/config/urls.ts";
 import { type ListenAddress, type ListeningTransport, listenNative } from "../src/grpc/native-transport.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
@@ -137,12 +138,13 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   });
   const http1 = createHttp1Handler(deps);
   const listen = config.grpcTransport === "native" ? listenNative : await loadGrpcJs();
+  const slowRequests = new SlowRequests({ router, log, warningMs: config.warningUnaryRequestDurationMs });
   const separateHttp = config.listenClientHttpUrls.length > 0;
   const transport = await listen({
     services,
     counters,
     ...(tracing === null ? {} : { tracer: tracing.tracer }),
-    watcher: new SlowRequests({ router, log, warningMs: config.warningUnaryRequestDurationMs }),
+    watcher: tracing?.slow ? new CallWatchers([slowRequests, tracing.slow]) : slowRequests,
     limits: {
       receiveBytesMax: config.requestBytesMax + RECEIVE_OVERHEAD_BYTES,
       concurrentStreamsMax: config.concurrentStreamsMax,

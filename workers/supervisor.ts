@@ -203,9 +203,13 @@ class Supervisor {
     this.#router = router;
     if (this.#config.enableDistributedTracing) {
       const { startTracing } = await import("../src/telemetry/tracing.ts");
-      this.#tracing = await startTracing(this.#config, identity.memberId, this.#log);
+      this.#tracing = await startTracing({
+        config: this.#config,
+        memberId: identity.memberId,
+        log: this.#log,
+        askStages: router.askStages,
+      });
       router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
-      if (this.#tracing.slow !== null) router.onSlowCalls(this.#tracing.slow);
     }
     startRevoker(router, this.#log);
     this.#pump(router).catch(this.fail);

@@ -80,13 +80,13 @@ export class GrpcJsCall implements Call {
   sendMessage(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ended) return;
     this.#countSent(end - start);
-    this.#noteAnswer(bytes, start, end, end - start);
+    this.#noteEnd(GrpcCode.ok, bytes, start, end, end - start);
     this.#write(Buffer.from(bytes.subarray(start, end)));
   }
 
   startMessage(totalBytes: number): void {
     this.#countSent(totalBytes);
-    this.#noteAnswer(EMPTY, 0, 0, totalBytes);
+    this.#noteEnd(GrpcCode.ok, EMPTY, 0, 0, totalBytes);
     this.#partial = Buffer.allocUnsafe(totalBytes);
     this.#partialBytes = 0;
     this.#writePartialIfWhole();
@@ -184,17 +184,17 @@ export class GrpcJsCall implements Call {
     this.#counters.handledByCode[grpcCode]++;
     this.trace?.ended(grpcCode);
     this.#counters.durations?.observe((performance.now() - this.#startedMs) / 1000);
-    this.#noteAnswer(EMPTY, 0, 0, 0);
+    this.#noteEnd(grpcCode, EMPTY, 0, 0, 0);
   }
 
   /** Tells of a slow unary call, once. */
-  #noteAnswer(answer: Uint8Array, start: number, end: number, answerBytes: number): void {
+  #noteEnd(grpcCode: number, answer: Uint8Array, start: number, end: number, answerBytes: number): void {
     if (this.#watcher === undefined || this.#answered || this.#method.kind !== "unary") return;
     this.#answered = true;
     const startedMs = this.#startedMs;
     const endedMs = performance.now();
     if (endedMs - startedMs <= this.#watcher.thresholdMs()) return;
-    this.#watcher.onSlow(this, { startedMs, endedMs, answer, start, end, answerBytes });
+    this.#watcher.onSlow(this, { grpcCode, startedMs, endedMs, answer, start, end, answerBytes });
   }
 
   #onCancelled(): void {

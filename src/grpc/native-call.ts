@@ -98,7 +98,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     counters.messagesSent++;
     counters.bytesSent += end - start;
     if (this.#paced) this.#owner.pacer.noteAnswer(end - start);
-    if (this.#isSlow()) this.#tellSlow(bytes, start, end, end - start);
+    if (this.#isSlow()) this.#tellSlow(GrpcCode.ok, bytes, start, end, end - start);
     if (!this.#headersSent) this.#sendHeaders();
     if (this.#plan.gzipResponse && end > start) {
       const packed = deflate(bytes, start, end);
@@ -115,7 +115,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     counters.messagesSent++;
     counters.bytesSent += totalBytes;
     if (this.#paced) this.#owner.pacer.noteAnswer(totalBytes);
-    if (this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, totalBytes);
+    if (this.#isSlow()) this.#tellSlow(GrpcCode.ok, EMPTY, 0, 0, totalBytes);
     if (!this.#headersSent) this.#sendHeaders();
     this.#partBytesLeft = totalBytes;
     this.#sendPrefix(0, totalBytes);
@@ -137,7 +137,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     if (this.#ended) return;
     this.#handlerEnded = true;
     this.#owner.touch();
-    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, 0);
+    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(grpcCode, EMPTY, 0, 0, 0);
     this.#finish(grpcCode, message);
   }
 
@@ -147,9 +147,12 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   }
 
   /** Once a unary call: with its answer, or with its end when there is none. */
-  #tellSlow(answer: Uint8Array, start: number, end: number, answerBytes: number): void {
+  #tellSlow(grpcCode: number, answer: Uint8Array, start: number, end: number, answerBytes: number): void {
     if (this.#plan.method?.kind !== "unary") return;
-    this.#owner.shared.tellSlow(this, this.#startedMs, answer, start, end, answerBytes);
+    const { shared } = this.#owner;
+    const startedMs = this.#startedMs;
+    const endedMs = shared.nowMs;
+    shared.tellSlow(this, { grpcCode, startedMs, endedMs, answer, start, end, answerBytes });
   }
 
   // Http2Stream
@@ -460,7 +463,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.#ended = true;
     this.cancelled = true;
     if (!this.#delivered) return;
-    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(EMPTY, 0, 0, 0);
+    if (!this.#headersSent && this.#isSlow()) this.#tellSlow(grpcCode, EMPTY, 0, 0, 0);
     this.#countEnd(grpcCode);
     this.#plan.method!.onCancel?.(this);
   }

@@ -10,6 +10,7 @@ import type { NativeConnection } from "./native-connection.ts";
 import type {
   CallTracer,
   CallWatcher,
+  EndedCall,
   GrpcCounters,
   MethodCounters,
   ServiceTable,
@@ -73,17 +74,8 @@ export class NativeShared {
     if (this.#freeCalls.length < POOLED_CALLS_MAX) this.#freeCalls.push(call);
   }
 
-  /** Tells of a slow call that is being answered with `answer[start, end)`. */
-  tellSlow(
-    call: NativeCall,
-    startedMs: number,
-    answer: Uint8Array,
-    start: number,
-    end: number,
-    bytes: number,
-  ): void {
-    const endedMs = this.nowMs;
-    this.#watcher?.onSlow(call, { startedMs, endedMs, answer, start, end, answerBytes: bytes });
+  tellSlow(call: NativeCall, ended: EndedCall): void {
+    this.#watcher?.onSlow(call, ended);
   }
 
   /** A batch of answers begins. */

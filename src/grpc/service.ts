@@ -168,6 +168,8 @@ export interface TransportLimits {
 
 /** How a unary call ended, for {@link CallWatcher}. The answer's bytes are borrowed. */
 export interface EndedCall {
+  /** Status of the call, also of one that ended without its handler. */
+  readonly grpcCode: number;
   /** When its first frame was read (grpc-js: its whole request), and when it was answered: ms of `performance.now()`. */
   readonly startedMs: number;
   readonly endedMs: number;
@@ -183,7 +185,7 @@ export interface EndedCall {
 export interface CallWatcher {
   /** Beyond how many ms a call is told of: looked at once a batch. Infinity: none. */
   thresholdMs(): number;
-  /** A call that took longer has been answered by its handler. */
+  /** A call that took longer has come to its end, whoever ended it; borrowed. Its status may still have to be sent. */
   onSlow(call: Call, ended: EndedCall): void;
 }
 

@@ -283,6 +283,39 @@ for (const [name, listen] of [
       await own.drain(0);
     });
 
+    test("a watcher is told how each unary call ended that its handler saw", async () => {
+      const ownLog = new TableLog();
+      const told: string[] = [];
+      const own = await listen({
+        ...options(ownLog),
+        watcher: {
+          thresholdMs: () => -1,
+          onSlow: (
+            { path, cancelled },
+            { grpcCode, answer, start, end, answerBytes, startedMs, endedMs },
+          ) => {
+            assert.ok(startedMs > 0 && startedMs <= endedMs, `from ${startedMs} to ${endedMs}`);
+            const text = Buffer.from(answer.subarray(start, end)).toString();
+            told.push(`${path.slice(8)} ${grpcCode} ${answerBytes} ${text}${cancelled ? "cancelled" : ""}`);
+          },
+        },
+      });
+      const { port: ownPort } = own.addresses()[0] as { port: number };
+      const ownClient = new Client(`127.0.0.1:${ownPort}`, credentials.createInsecure());
+      await call(ownClient, "/test.T/Echo", [Buffer.from("abc")]);
+      await call(ownClient, "/test.T/Echo", []);
+      await call(ownClient, "/test.T/Chat", [Buffer.from("a")]);
+      await call(ownClient, "/test.T/Fail", [Buffer.from("no")]);
+      await call(ownClient, "/test.T/Big", [Buffer.from("70000")]);
+      const hanging = ownClient.makeUnaryRequest("/test.T/Hang", same, same, Buffer.from("x"), () => {});
+      await ownLog.until(() => ownLog.hanging.size === 1);
+      hanging.cancel();
+      await ownLog.until(() => ownLog.cancelled === 1);
+      assert.deepEqual(told, ["Echo 0 3 abc", "Fail 9 0 ", "Big 0 70000 ", "Hang 1 0 cancelled"]);
+      ownClient.close();
+      await own.drain(0);
+    });
+
     test("drain lets calls in progress end, and then everything is closed", async () => {
       const ownLog = new TableLog();
       const own = await listen(options(ownLog));

@@ -11,7 +11,7 @@ import { applyOp } from "../apply/apply-ops.ts";
 import { ERRORS, ErrorId, GrpcCode } from "../base/errors.ts";
 import { openMeters } from "../base/meters.ts";
 import { MAIN_LAYOUT, type MainMeters, REQUEST_TYPES } from "../base/thread-meters.ts";
-import type { Call, ServerTransport } from "../grpc/service.ts";
+import type { Call, CallTrace, ServerTransport } from "../grpc/service.ts";
 import type { GroupReport } from "../cluster/reconfig.ts";
 import { type ConfChangeMessage, encodeConfChange } from "../proto/conf-change.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
@@ -23,7 +23,6 @@ import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
 import { encodePeerAnswer, internalError, type PeerRequestHandler } from "./peer-requests.ts";
 import { PendingRequests } from "./pending-requests.ts";
-import type { SlowCalls } from "./slow-calls.ts";
 import { timeoutCause } from "./timeout-cause.ts";
 
 /** Records taken from one ring before the others and the sockets get their turn. */
@@ -90,7 +89,6 @@ export class Router {
   #inbox: RingReader | null = null;
   #copiedBytes = 0;
   #stopped = false;
-  #slowCalls: SlowCalls | null = null;
   /** Clock of the current turn, so that a batch of requests reads the time once. */
   #nowMs = performance.now();
   #clockIsFresh = false;
@@ -248,6 +246,14 @@ export class Router {
     return promise;
   }
 
+  /**
+   * Has raft and apply say, as part of `trace`, what they did since `trace.nowMs()` for a request answered in this turn: the status
+   * behind the answers of a batch says up to which entry it went. To be called once that has been taken.
+   */
+  readonly askStages = (trace: CallTrace, isRead: boolean): void => {
+    this.#toRaft.write(RecordType.slowRequest, isRead ? 0 : this.status.appliedIndex, EMPTY, trace);
+  };
+
   /** Sends a record that is no request to apply; takes the payload over. False: there is no room, even to wait. */
   tellApply(type: number, id: number, payload: Uint8Array): boolean {
     return this.#toApply.write(type, id, payload);
@@ -266,25 +272,6 @@ export class Router {
     const listeners = [...this.stopListeners];
     this.stopListeners.clear();
     for (const listener of listeners) listener();
-  }
-
-  /** Sets who is told of requests that took long. */
-  onSlowCalls(slowCalls: SlowCalls): void {
-    this.#slowCalls = slowCalls;
-  }
-
-  #noteSlow(slowCalls: SlowCalls, call: Call): void {
-    const startedMs = this.#pending.removedStartedMs;
-    if (call instanceof InternalCall) return;
-    if (this.#now() - startedMs > slowCalls.thresholdMs) slowCalls.note(call, startedMs, true);
-  }
-
-  /** The status behind the answers of a batch says up to which entry it went. */
-  #reportSlow(slowCalls: SlowCalls): void {
-    slowCalls.report((context, isRead, sinceMs) => {
-      const trace = { context, nowMs: () => sinceMs, ended: () => {} };
-      this.#toRaft.write(RecordType.slowRequest, isRead ? 0 : this.status.appliedIndex, EMPTY, trace);
-    });
   }
 
   /** Sets who takes records of this type; the bytes are borrowed. */
@@ -352,7 +339,6 @@ export class Router {
   drainInboxes(): number {
     const records = this.#drain();
     if (records > 0) this.#flush();
-    if (this.#slowCalls !== null) this.#reportSlow(this.#slowCalls);
     return records;
   }
 
@@ -465,7 +451,6 @@ export class Router {
       case RecordType.response: {
         const call = this.#pending.remove(id);
         if (call === null) return;
-        if (this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, call);
         this.#noteTaken(this.meters.answered);
         call.sendMessage(bytes, start, end);
         call.end(0, "");
@@ -497,7 +482,6 @@ export class Router {
     assert(row !== undefined, "unknown error id from a worker", id);
     const text = end - start > 4 ? Buffer.from(bytes.subarray(start + 4, end)).toString("utf8") : row.message;
     const pending = this.#pending.remove(id);
-    if (pending !== null && this.#slowCalls !== null) this.#noteSlow(this.#slowCalls, pending);
     if (pending !== null) this.#noteTaken(this.meters.failed);
     const call = pending ?? this.#streams.remove(id);
     if (call === null) return;
@@ -551,7 +535,6 @@ export class Router {
     const late: LateCall[] = [];
     this.#pending.expire(startedBeforeMs, (call, id, startedMs) => {
       this.status.proposalsFailed++;
-      if (!(call instanceof InternalCall)) this.#slowCalls?.note(call, startedMs, false);
       this.#noteTaken(this.meters.failed);
       late.push({ call, startedMs });
       if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);

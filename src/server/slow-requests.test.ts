@@ -29,6 +29,7 @@ function make(recalled: RecalledRecord | null): {
 function ended(endedMs: number): EndedCall {
   const answer = toBinary(PutResponseSchema, create(PutResponseSchema, { header: { revision: 5n } }));
   return {
+    grpcCode: 0,
     startedMs: endedMs - 1500,
     endedMs,
     answer,

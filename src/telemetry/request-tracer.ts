@@ -85,9 +85,7 @@ export class RequestTracer implements CallTracer {
     };
     if (appliedMs > 0 && appliedMs <= answeredMs) part(SpanCode.ringApplyToMain, appliedMs, answeredMs);
     part(SpanCode.response, answeredMs, endMs);
-    const error = SERVER_FAULTS.has(grpcCode) ? `grpc status ${grpcCode}` : null;
-    const span = { path, remote, context, parentId, startMs, endMs };
-    sink.add(serverSpan(span, { "rpc.grpc.status_code": grpcCode }, error));
+    sink.add(serverSpan({ path, remote, grpcCode, context, parentId, startMs, endMs }));
   }
 
   /** Takes the payload of a `span` record; for `Router.onRecord`. */
@@ -158,13 +156,16 @@ class ActiveCall implements CallTrace {
   }
 }
 
+/** What is known of a call for its span. */
+interface EndedServerCall extends Pick<FinishedSpan, "context" | "parentId" | "startMs" | "endMs"> {
+  readonly path: string;
+  readonly remote: string;
+  readonly grpcCode: number;
+}
+
 /** The first span of a call here, as OpenTelemetry's conventions for gRPC servers name it. */
-export function serverSpan(
-  call: Pick<FinishedSpan, "context" | "parentId" | "startMs" | "endMs"> & { path: string; remote: string },
-  attributes: Readonly<Record<string, string | number>>,
-  error: string | null,
-): FinishedSpan {
-  const { path, remote, context, parentId, startMs, endMs } = call;
+export function serverSpan(call: EndedServerCall, attributes: FinishedSpan["attributes"] = {}): FinishedSpan {
+  const { path, remote, grpcCode, context, parentId, startMs, endMs } = call;
   const name = path.slice(1);
   const [service = "", method = ""] = name.split("/");
   return {
@@ -179,11 +180,12 @@ export function serverSpan(
       "rpc.system": "grpc",
       "rpc.service": service,
       "rpc.method": method,
+      "rpc.grpc.status_code": grpcCode,
       ...attributes,
       "network.peer.address": remote,
       "thread.name": "main",
     },
-    error,
+    error: SERVER_FAULTS.has(grpcCode) ? `grpc status ${grpcCode}` : null,
   };
 }
 

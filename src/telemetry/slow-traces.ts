@@ -3,9 +3,9 @@
  * request was kept but when it came; the stages come from what each thread notes once a batch (`src/ring/stage-log.ts`).
  */
 
-import type { Call } from "../grpc/service.ts";
+import { GrpcCode } from "../base/errors.ts";
 import { RateBudget } from "../base/rate-budget.ts";
-import type { SlowCalls } from "../server/slow-calls.ts";
+import type { Call, CallTrace, CallWatcher, EndedCall } from "../grpc/service.ts";
 import { type SpanSink, serverSpan, spanIdOf } from "./request-tracer.ts";
 import { RootSampler, childContext } from "./sampler.ts";
 import { parseTraceparent } from "./traceparent.ts";
@@ -15,10 +15,17 @@ const TRACES_PER_SECOND_MAX = 10;
 /** Every trace that gets this far is made. */
 const ALL_PER_MILLION = 1_000_000;
 
+/**
+ * Has the other threads say what they did, since `trace.nowMs()`, for a request answered in this turn. What they say becomes part of
+ * the trace.
+ */
+export type AskStages = (trace: CallTrace, isRead: boolean) => void;
+
 export interface SlowTracesOptions {
   /** Requests that took longer are traced. */
   readonly thresholdMs: number;
   readonly sink: SpanSink;
+  readonly askStages: AskStages;
   /** Milliseconds of the clock that all threads share. */
   readonly nowMs: () => number;
   /** Uniform in [0, 1): for ids. */
@@ -28,29 +35,33 @@ export interface SlowTracesOptions {
 interface SlowCall {
   readonly path: string;
   readonly remote: string;
+  readonly grpcCode: number;
   readonly context: Uint8Array;
   readonly parentId: Uint8Array | null;
   /** Of `performance.now()`. */
   readonly startedMs: number;
-  readonly wasAnswered: boolean;
+  /** Another thread answered it. */
+  readonly hasStages: boolean;
 }
 
-export class SlowTraces implements SlowCalls {
-  readonly thresholdMs: number;
+export class SlowTraces implements CallWatcher {
   readonly #options: SlowTracesOptions;
   #found: SlowCall[] = [];
   readonly #budget = new RateBudget(TRACES_PER_SECOND_MAX);
   readonly #roots: RootSampler;
 
   constructor(options: SlowTracesOptions) {
-    this.thresholdMs = options.thresholdMs;
     this.#options = options;
     this.#roots = new RootSampler(ALL_PER_MILLION, options.random);
   }
 
-  note(call: Call, startedMs: number, wasAnswered: boolean): void {
+  thresholdMs(): number {
+    return this.#options.thresholdMs;
+  }
+
+  onSlow(call: Call, { startedMs, endedMs, grpcCode }: EndedCall): void {
     // One that was sampled has its trace.
-    if ((call.trace ?? null) !== null || !this.#budget.take(startedMs)) return;
+    if ((call.trace ?? null) !== null || !this.#budget.take(endedMs)) return;
     const { random } = this.#options;
     const parent = parseTraceparent(call.metadata("traceparent") ?? "");
     const context = parent === null ? this.#roots.sample() : childContext(parent.context, random);
@@ -58,19 +69,29 @@ export class SlowTraces implements SlowCalls {
     const parentId = parent === null ? null : spanIdOf(parent.context);
     // The transport uses its calls again.
     const { path, remote } = call;
-    this.#found.push({ path, remote, context, parentId, startedMs, wasAnswered });
+    const hasStages = wasAnsweredByThread(call, grpcCode);
+    // How far apply is comes behind its answers, and those of a turn are written together at its end.
+    if (this.#found.length === 0) queueMicrotask(() => this.#report());
+    this.#found.push({ path, remote, grpcCode, context, parentId, startedMs, hasStages });
   }
 
-  report(ask: (context: Uint8Array, isRead: boolean, sinceMs: number) => void): void {
-    if (this.#found.length === 0) return;
-    const { sink, nowMs } = this.#options;
+  #report(): void {
+    const { sink, askStages, nowMs } = this.#options;
     const endMs = nowMs();
     const offsetMs = endMs - performance.now();
-    for (const { path, remote, context, parentId, startedMs, wasAnswered } of this.#found.splice(0)) {
+    for (const { startedMs, hasStages, ...call } of this.#found.splice(0)) {
       const startMs = startedMs + offsetMs;
-      if (wasAnswered) ask(context, path.endsWith("/Range"), startMs);
-      const span = { path, remote, context, parentId, startMs, endMs };
-      sink.add(serverSpan(span, { "concord.slow": "true" }, wasAnswered ? null : "request timed out"));
+      if (hasStages) {
+        const trace = { context: call.context, nowMs: () => startMs, ended: () => {} };
+        askStages(trace, call.path.endsWith("/Range"));
+      }
+      sink.add(serverSpan({ ...call, startMs, endMs }, { "concord.slow": "true" }));
     }
   }
+}
+
+/** Whether a thread had the request, and it did not just run out of time. */
+function wasAnsweredByThread(call: Call, grpcCode: number): boolean {
+  // The router's request id.
+  return typeof call.state === "number" && !call.cancelled && grpcCode !== GrpcCode.unavailable;
 }

@@ -141,28 +141,46 @@ function tracerAt(ratePerMillion: number) {
 
 const CALL = { path: "/etcdserverpb.KV/Put", remote: "127.0.0.1:5" } as Call;
 
-test("slow requests: the client's trace if it has one, and a few in a second", () => {
+test("slow requests: the client's trace if it has one, and a few in a second", async () => {
   const spans: FinishedSpan[] = [];
+  const asked: [boolean, number][] = [];
   const slow = new SlowTraces({
     thresholdMs: 5,
     sink: { add: (span) => spans.push(span) },
+    askStages: (trace, isRead) => asked.push([isRead, Math.round(trace.nowMs())]),
     nowMs: () => performance.now() + 1000,
     random: random(8),
   });
-  const call = (traceparent?: string): Call => ({ ...CALL, metadata: () => traceparent });
-  slow.note(call(`00-${TRACE}-${SPAN}-00`), 40, true);
-  slow.note(call(), 50, false);
-  for (let i = 0; i < 100; i++) slow.note(call(), 60, true);
-  const asked: [boolean, number][] = [];
-  slow.report((_context, isRead, sinceMs) => asked.push([isRead, Math.round(sinceMs)]));
-  assert.deepEqual(asked, [[false, 1040], ...Array.from({ length: 8 }, () => [false, 1060])]);
+  const tell = (
+    startedMs: number,
+    { traceparent, grpcCode = 0, ...facts }: Partial<Call> & { traceparent?: string; grpcCode?: number },
+  ): void => {
+    const call: Call = { ...CALL, state: 7, cancelled: false, metadata: () => traceparent, ...facts };
+    const answer = { answer: new Uint8Array(0), start: 0, end: 0, answerBytes: 0 };
+    slow.onSlow(call, { grpcCode, startedMs, endedMs: startedMs + 10, ...answer });
+  };
+  tell(40, { traceparent: `00-${TRACE}-${SPAN}-00` });
+  assert.equal(spans.length, 0, "how far apply is has not been read yet");
+  // Out of time, given up by its client, or answered by main: no thread has stages of it.
+  tell(50, { grpcCode: 14 });
+  tell(51, { grpcCode: 1, cancelled: true });
+  tell(52, { state: undefined });
+  // Sampled: has its trace.
+  tell(53, { trace: { context: new Uint8Array(24), nowMs: () => 0, ended: () => {} } });
+  tell(54, { path: "/etcdserverpb.KV/Range", grpcCode: 11 });
+  for (let i = 0; i < 100; i++) tell(60, {});
+  await Promise.resolve();
+  assert.deepEqual(asked, [[false, 1040], [true, 1054], ...Array.from({ length: 5 }, () => [false, 1060])]);
   assert.equal(spans.length, 10);
   assert.equal(traceIdText(spans[0].context), TRACE);
   assert.equal(Buffer.from(spans[0].parentId!).toString("hex"), SPAN);
   assert.equal(spans[1].parentId, null);
-  assert.equal(spans[1].error, "request timed out");
-  slow.note(call(), 1001, true);
-  slow.report(() => {});
+  assert.deepEqual(
+    spans.slice(0, 5).map(({ error }) => error),
+    [null, "grpc status 14", null, null, null],
+  );
+  tell(1001, {});
+  await Promise.resolve();
   assert.equal(spans.length, 11);
 });
 

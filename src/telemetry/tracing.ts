@@ -18,7 +18,7 @@
 import type { Logger } from "./logger.ts";
 import { RequestTracer } from "./request-tracer.ts";
 import { RootSampler } from "./sampler.ts";
-import { SlowTraces } from "./slow-traces.ts";
+import { type AskStages, SlowTraces } from "./slow-traces.ts";
 import { startSpanExport } from "./span-export.ts";
 import { createTraceClock } from "./trace-clock.ts";
 
@@ -42,8 +42,16 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
+export interface TracingOptions {
+  readonly config: TracingConfig;
+  readonly memberId: bigint;
+  readonly log: Logger;
+  readonly askStages: AskStages;
+}
+
 /** Turns tracing on. No collector need be there. */
-export async function startTracing(config: TracingConfig, memberId: bigint, log: Logger): Promise<Tracing> {
+export async function startTracing(options: TracingOptions): Promise<Tracing> {
+  const { config, memberId, log, askStages } = options;
   const nowMs = createTraceClock();
   const spans = await startSpanExport({
     address: config.distributedTracingAddress,
@@ -64,6 +72,8 @@ export async function startTracing(config: TracingConfig, memberId: bigint, log:
   const tracer = new RequestTracer({ sampler, sink: spans, nowMs, random: Math.random });
   const thresholdMs = config.traceSlowRequestsMs;
   const slow =
-    thresholdMs === 0 ? null : new SlowTraces({ thresholdMs, sink: spans, nowMs, random: Math.random });
+    thresholdMs === 0
+      ? null
+      : new SlowTraces({ thresholdMs, sink: spans, askStages, nowMs, random: Math.random });
   return { tracer, slow, stop: () => spans.stop() };
 }
