@@ -32,6 +32,23 @@ export function internalError(): PeerAnswer {
   return jsonAnswer(500, '{"message":"Internal Server Error"}');
 }
 
+/** Who answers what, by PeerRequestKind. */
+export class PeerRequests {
+  readonly #handlers = new Map<number, PeerRequestHandler>();
+
+  /** Sets who answers requests of this kind. */
+  on(kind: number, handler: PeerRequestHandler): void {
+    this.#handlers.set(kind, handler);
+  }
+
+  /** Answers a request: its kind in one byte, and its body (owned). Never rejects. */
+  answer(request: Uint8Array): Promise<PeerAnswer> {
+    const handler = this.#handlers.get(request[0]);
+    if (handler === undefined) return Promise.resolve(internalError());
+    return handler(request.subarray(1)).catch(internalError);
+  }
+}
+
 /** Payload of a `peerResponse` record. */
 export function encodePeerAnswer({ status, contentType, body }: PeerAnswer): Uint8Array {
   const payload = new Uint8Array(HEAD_BYTES + body.length);

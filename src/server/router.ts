@@ -18,17 +18,16 @@ import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { AnswerStreams } from "./answer-streams.ts";
+import { Inboxes } from "./inboxes.ts";
 import { type CallFailure, InternalCall } from "./internal-call.ts";
 import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
-import { encodePeerAnswer, internalError, type PeerRequestHandler } from "./peer-requests.ts";
+import { encodePeerAnswer, type PeerRequestHandler, PeerRequests } from "./peer-requests.ts";
 import { PendingRequests } from "./pending-requests.ts";
-import { timeoutCause } from "./timeout-cause.ts";
+import { RequestTimeouts } from "./request-timeouts.ts";
+import { Transports } from "./transports.ts";
+import { TurnClock } from "./turn-clock.ts";
 
-/** Records taken from one ring before the others and the sockets get their turn. */
-const RECORDS_PER_DRAIN_MAX = 4096;
-/** Bytes that the records of one ring may have copied for clients before that: about a millisecond of copies and socket writes. */
-const COPIED_BYTES_PER_DRAIN_MAX = 1024 * 1024;
 /** How often requests are looked at for their time-out; a request may live that much longer than `requestTimeoutMs`. */
 const SWEEP_INTERVAL_MS = 250;
 /** Entries that are committed and not applied, beyond which proposals are refused; etcd's number. */
@@ -40,8 +39,6 @@ const READ_TYPES: readonly (number | undefined)[] = [
   REQUEST_TYPES.indexOf("ReadonlyTxn"),
 ];
 const TERM_BYTES = 8;
-/** How long requests that have timed out wait for raft to say why. */
-const REPORT_WAIT_MS = 500;
 
 export interface RouterOptions {
   readonly toRaft: RingWriter;
@@ -82,18 +79,12 @@ export class Router {
   readonly #sweeper: NodeJS.Timeout;
   readonly #streams: AnswerStreams;
   readonly #recordHandlers = new Map<number, RecordHandler>();
-  readonly #peerHandlers = new Map<number, PeerRequestHandler>();
-  #transports: ServerTransport[] = [];
-  #fullRings = 0;
-  /** The ring that is being drained, and what its records have copied. */
-  #inbox: RingReader | null = null;
-  #copiedBytes = 0;
+  readonly #peerRequests = new PeerRequests();
+  readonly #transports = new Transports();
+  readonly #clock = new TurnClock();
+  readonly #inboxes: Inboxes;
+  readonly #timeouts: RequestTimeouts;
   #stopped = false;
-  /** Clock of the current turn, so that a batch of requests reads the time once. */
-  #nowMs = performance.now();
-  #clockIsFresh = false;
-  /** When the answers that are being taken came. */
-  #drainedMs = 0;
   #sweptMs = performance.now();
 
   constructor(options: RouterOptions) {
@@ -102,7 +93,7 @@ export class Router {
     this.#pending = new PendingRequests(options.firstRequestId);
     this.status = new MemberStatus(options.memberId);
     this.#prefixHigh = Number(options.memberId & 0xffffn) * 0x1_0000;
-    const onFull = (full: boolean): void => this.#setRingFull(full);
+    const onFull = (full: boolean): void => this.#transports.noteRing(full);
     this.#toRaft = new Outbox(options.toRaft, onFull, options.onFailure);
     this.#toApply = new Outbox(options.toApply, onFull, options.onFailure);
     this.#toWatch =
@@ -112,13 +103,26 @@ export class Router {
       new DataView(payload.buffer).setUint32(0, bytes, true);
       this.#toApply.write(RecordType.credit, id, payload);
     });
+    this.#inboxes = new Inboxes(options.inboxes, this.#onRecord);
+    this.#timeouts = new RequestTimeouts({
+      pending: this.#pending,
+      status: this.status,
+      requestTimeoutMs: options.requestTimeoutMs,
+      electionTimeoutMs: options.electionTimeoutMs,
+      raftReport: (timeoutMs) => this.raftReport(timeoutMs),
+      onRemoved: (id) => this.#onExpired(id),
+      end: (calls) => {
+        for (const { call, errorId } of calls) this.#refuse(call, errorId);
+        this.flush();
+      },
+    });
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
     this.#sweeper.unref();
   }
 
   /** Transports to flush after each batch of answers, and to pause while a ring is full. */
   attach(transport: ServerTransport): void {
-    this.#transports.push(transport);
+    this.#transports.add(transport);
   }
 
   /** Requests in progress. */
@@ -281,7 +285,7 @@ export class Router {
 
   /** Sets who answers requests of other members of this PeerRequestKind. */
   onPeerRequest(kind: number, handler: PeerRequestHandler): void {
-    this.#peerHandlers.set(kind, handler);
+    this.#peerRequests.on(kind, handler);
   }
 
   /**
@@ -305,12 +309,12 @@ export class Router {
   end(call: Call, status: CallFailure): void {
     if (call.cancelled) return;
     call.end(status.grpcCode, status.message);
-    this.#flush();
+    this.flush();
   }
 
   /** Writes out what main itself has sent on calls, outside of answers that come through the rings. */
   flush(): void {
-    this.#flush();
+    this.#transports.flush();
   }
 
   /** The transport ended this call (cancel, deadline, lost connection): whatever comes for it is dropped. */
@@ -337,14 +341,14 @@ export class Router {
 
   /** Takes what the other threads have sent. Returns the number of records; 0 = all inboxes were empty. */
   drainInboxes(): number {
-    const records = this.#drain();
-    if (records > 0) this.#flush();
+    const records = this.#inboxes.drain();
+    if (records > 0) this.flush();
     return records;
   }
 
   /** Takes them in the middle of other work, so that {@link status} is as new as it can be: its changes alone wake nobody. */
   refreshStatus(): void {
-    if (this.#drain() > 0) setImmediate(() => this.#flush());
+    if (this.#inboxes.drain() > 0) setImmediate(() => this.flush());
   }
 
   /** True if apply has more entries in front of it than new ones may join. */
@@ -354,34 +358,21 @@ export class Router {
     // How far apply is stands behind its answers, and after a pause of this thread those may be more than one drain takes.
     let drained = 0;
     while (status.commitIndex - status.appliedIndex > UNAPPLIED_ENTRIES_MAX) {
-      const records = this.#drain();
+      const records = this.#inboxes.drain();
       if (records === 0) break;
       drained += records;
     }
-    if (drained > 0) setImmediate(() => this.#flush());
+    if (drained > 0) setImmediate(() => this.flush());
     return status.commitIndex - status.appliedIndex > UNAPPLIED_ENTRIES_MAX;
-  }
-
-  #drain(): number {
-    let records = 0;
-    this.#drainedMs = performance.now();
-    for (const inbox of this.#options.inboxes) {
-      this.#inbox = inbox;
-      this.#copiedBytes = 0;
-      records += inbox.drain(this.#onRecord, RECORDS_PER_DRAIN_MAX);
-    }
-    this.#inbox = null;
-    return records;
   }
 
   /** For record handlers: one record was copied to many clients, so many bytes in all. After too many others get their turn. */
   noteCopies(bytes: number): void {
-    this.#copiedBytes += bytes;
-    if (this.#copiedBytes >= COPIED_BYTES_PER_DRAIN_MAX) this.#inbox?.endDrain();
+    this.#inboxes.noteCopies(bytes);
   }
 
   inboxesEmpty(): boolean {
-    return this.#options.inboxes.every((inbox) => inbox.isEmpty());
+    return this.#inboxes.isEmpty();
   }
 
   /** Fails everything in progress and all that comes: the member stops. */
@@ -389,9 +380,9 @@ export class Router {
     this.#stopped = true;
     clearInterval(this.#sweeper);
     this.endStreams();
-    for (const { call } of this.#removeLate(Infinity)) this.#refuse(call, ErrorId.stopped);
+    this.#timeouts.endAll(ErrorId.stopped);
     this.#streams.removeAll((call) => this.#refuse(call, ErrorId.stopped));
-    this.#flush();
+    this.flush();
   }
 
   #admissionError(call: Call, forLearner: boolean): number {
@@ -407,7 +398,7 @@ export class Router {
   #admit(call: Call, forLearner: boolean, type = 0): number {
     const errorId = this.#admissionError(call, forLearner);
     if (errorId !== ErrorId.none) return this.#refuse(call, errorId);
-    const id = this.#pending.add(call, this.#now(), type);
+    const id = this.#pending.add(call, this.#clock.now(), type);
     if (id < 0) return this.#refuse(call, ErrorId.requestTooManyRequests);
     call.state = id;
     return id;
@@ -416,7 +407,8 @@ export class Router {
   /** Notes how long the request took that was taken out of the pending ones last. */
   #noteTaken(durations: MainMeters["answered"]): void {
     const { takenType, removedStartedMs } = this.#pending;
-    if (takenType !== 0) durations[takenType].observe(Math.max(0, this.#drainedMs - removedStartedMs) / 1000);
+    if (takenType !== 0)
+      durations[takenType].observe(Math.max(0, this.#inboxes.drainedMs - removedStartedMs) / 1000);
   }
 
   #refuse(call: Call, errorId: number): -1 {
@@ -425,19 +417,6 @@ export class Router {
     call.end(row.grpcCode, row.message);
     return -1;
   }
-
-  #now(): number {
-    if (!this.#clockIsFresh) {
-      this.#nowMs = performance.now();
-      this.#clockIsFresh = true;
-      setImmediate(this.#expireClock);
-    }
-    return this.#nowMs;
-  }
-
-  readonly #expireClock = (): void => {
-    this.#clockIsFresh = false;
-  };
 
   readonly #onRecord = (
     type: number,
@@ -489,9 +468,7 @@ export class Router {
   }
 
   #onPeerRequest(id: number, payload: Uint8Array): void {
-    const handler = this.#peerHandlers.get(payload[0]);
-    const answered = handler === undefined ? Promise.resolve(internalError()) : handler(payload.subarray(1));
-    answered.catch(internalError).then((answer) => {
+    this.#peerRequests.answer(payload).then((answer) => {
       this.#toRaft.write(RecordType.peerResponse, id, encodePeerAnswer(answer));
     }, this.#options.onFailure);
   }
@@ -501,14 +478,7 @@ export class Router {
     const call = this.#pending.remove(id);
     if (call === null) return;
     this.#noteTaken(this.meters.answered);
-    this.#streams.add(id, call, viewOf(bytes).getFloat64(bytes.byteOffset + start, true), this.#now());
-  }
-
-  #setRingFull(full: boolean): void {
-    this.#fullRings += full ? 1 : -1;
-    if (full ? this.#fullRings === 1 : this.#fullRings === 0) {
-      for (const transport of this.#transports) transport.setPaused(full);
-    }
+    this.#streams.add(id, call, viewOf(bytes).getFloat64(bytes.byteOffset + start, true), this.#clock.now());
   }
 
   #sweep(): void {
@@ -520,44 +490,13 @@ export class Router {
       this.#streams.remove(id)?.end(GrpcCode.unavailable, "etcdserver: the client does not read its answer");
       this.#toApply.write(RecordType.cancel, id, EMPTY);
     }
-    const late = this.#removeLate(nowMs - this.#options.requestTimeoutMs);
-    if (late.length === 0) return this.#flush();
-    // Raft can tell whether a connection was lost; in a cluster of one there is none.
-    if (this.status.members.length < 2 || this.status.leaderId === 0n) return this.#endLate(late, null);
-    this.raftReport(REPORT_WAIT_MS).then(
-      (report) => this.#endLate(late, report),
-      () => this.#endLate(late, null),
-    );
+    this.#timeouts.sweep(nowMs);
+    this.flush();
   }
 
-  /** Takes out what came in before `startedBeforeMs`. */
-  #removeLate(startedBeforeMs: number): LateCall[] {
-    const late: LateCall[] = [];
-    this.#pending.expire(startedBeforeMs, (call, id, startedMs) => {
-      this.status.proposalsFailed++;
-      this.#noteTaken(this.meters.failed);
-      late.push({ call, startedMs });
-      if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
-    });
-    return late;
-  }
-
-  #endLate(late: readonly LateCall[], report: GroupReport | null): void {
-    const { status } = this;
-    const { electionTimeoutMs } = this.#options;
-    const facts = {
-      status,
-      electionTimeoutMs,
-      report,
-      nowMs: performance.now(),
-      nowUnixMs: Date.now(),
-    };
-    for (const { call, startedMs } of late) this.#refuse(call, timeoutCause(facts, startedMs));
-    this.#flush();
-  }
-
-  #flush(): void {
-    for (const transport of this.#transports) transport.flush();
+  #onExpired(id: number): void {
+    this.#noteTaken(this.meters.failed);
+    if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
   }
 }
 
@@ -567,12 +506,6 @@ export interface RecalledRecord {
   readonly start: number;
   readonly end: number;
   readonly isProposal: boolean;
-}
-
-/** A call that has waited too long. */
-interface LateCall {
-  readonly call: Call;
-  readonly startedMs: number;
 }
 
 const EMPTY = new Uint8Array(0);
