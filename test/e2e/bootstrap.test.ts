@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { Cluster, KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
 import { TestCluster } from "../support/cluster.ts";
@@ -17,92 +17,98 @@ import { waitFor } from "../support/wait.ts";
 const LOG_MS = 20_000;
 const options = { timeout: 120_000, skip: testsOurMember() ? false : "etcd's own words and ways" };
 
-test(
-  "a member without a leader waits and stops cleanly; alone it goes on by force only",
-  options,
-  async (t) => {
+describe("bootstrap", { concurrency: 2 }, () => {
+  test(
+    "a member without a leader waits and stops cleanly; alone it goes on by force only",
+    options,
+    async (t) => {
+      const cluster = await new TestCluster(t, { size: 3 }).start();
+      await put(cluster.member("m1"), "before");
+      await cluster.converged();
+      // A log that ended by force may not know yet what was committed last, and a forced cluster drops that, as etcd does.
+      await cluster.member("m1").stop();
+      await Promise.all(cluster.running.map((member) => member.kill()));
+
+      const alone = await cluster.restart("m1", { wait: false });
+      await logged(alone, /became pre-candidate/);
+      assert.deepEqual(await alone.stop(), { code: 0, signal: null }, alone.log.slice(-3000));
+      assert.doesNotMatch(alone.log, /ready to serve/);
+      assert.match(alone.log, /stopped publish because server is stopping/);
+
+      const forced = await cluster.restart("m1", { args: ["--force-new-cluster"] });
+      assert.match(forced.log, /"forcing restart member"/);
+      assert.deepEqual(await names(forced), ["m1"]);
+      assert.deepEqual(await keys(forced), ["before"]);
+      await put(forced, "forced");
+      await forced.kill(); // alone, it has committed all that its log holds
+      const again = await cluster.restart("m1");
+      assert.deepEqual([await names(again), await keys(again)], [["m1"], ["before", "forced"]]);
+    },
+  );
+
+  test("a founder that lost its data is refused, and so is a removed member", options, async (t) => {
     const cluster = await new TestCluster(t, { size: 3 }).start();
-    await put(cluster.member("m1"), "before");
-    await cluster.converged();
-    // A log that ended by force may not know yet what was committed last, and a forced cluster drops that, as etcd does.
-    await cluster.member("m1").stop();
-    await Promise.all(cluster.running.map((member) => member.kill()));
+    await cluster.member("m3").kill();
+    cluster.wipe("m3");
+    const wiped = await cluster.restart("m3", { wait: false });
+    assert.deepEqual(await wiped.ended(), { code: 1, signal: null });
+    const id = await cluster.idOf("m3");
+    assert.match(wiped.log, new RegExp(`"member ${id.toString(16)} has already been bootstrapped"`));
 
-    const alone = await cluster.restart("m1", { wait: false });
-    await logged(alone, /became pre-candidate/);
-    assert.deepEqual(await alone.stop(), { code: 0, signal: null }, alone.log.slice(-3000));
-    assert.doesNotMatch(alone.log, /ready to serve/);
-    assert.match(alone.log, /stopped publish because server is stopping/);
+    const removedId = await cluster.idOf("m2");
+    // Strict reconfiguration allows the removal of what is gone: m3 first, then m2 leaves a member alone.
+    await cluster.callAny((client) => client.call(Cluster.method.memberRemove, { ID: id }));
+    const removed = cluster.member("m2");
+    await waitFor("m2's removal", LOG_MS, async () =>
+      cluster
+        .callAny(
+          (client) => client.call(Cluster.method.memberRemove, { ID: removedId }),
+          [cluster.member("m1")],
+        )
+        .then(
+          () => true,
+          () => undefined,
+        ),
+    );
+    await removed.ended();
+    const back = await cluster.restart("m2", { wait: false });
+    assert.deepEqual(await back.ended(), { code: 1, signal: null });
+    assert.match(back.log, /the member has been permanently removed from the cluster/);
+  });
 
-    const forced = await cluster.restart("m1", { args: ["--force-new-cluster"] });
-    assert.match(forced.log, /"forcing restart member"/);
-    assert.deepEqual(await names(forced), ["m1"]);
-    assert.deepEqual(await keys(forced), ["before"]);
-    await put(forced, "forced");
-    await forced.kill(); // alone, it has committed all that its log holds
-    const again = await cluster.restart("m1");
-    assert.deepEqual([await names(again), await keys(again)], [["m1"], ["before", "forced"]]);
-  },
-);
-
-test("a founder that lost its data is refused, and so is a removed member", options, async (t) => {
-  const cluster = await new TestCluster(t, { size: 3 }).start();
-  await cluster.member("m3").kill();
-  cluster.wipe("m3");
-  const wiped = await cluster.restart("m3", { wait: false });
-  assert.deepEqual(await wiped.ended(), { code: 1, signal: null });
-  const id = await cluster.idOf("m3");
-  assert.match(wiped.log, new RegExp(`"member ${id.toString(16)} has already been bootstrapped"`));
-
-  const removedId = await cluster.idOf("m2");
-  // Strict reconfiguration allows the removal of what is gone: m3 first, then m2 leaves a member alone.
-  await cluster.callAny((client) => client.call(Cluster.method.memberRemove, { ID: id }));
-  const removed = cluster.member("m2");
-  await waitFor("m2's removal", LOG_MS, async () =>
-    cluster
-      .callAny(
-        (client) => client.call(Cluster.method.memberRemove, { ID: removedId }),
-        [cluster.member("m1")],
-      )
-      .then(
-        () => true,
-        () => undefined,
-      ),
-  );
-  await removed.ended();
-  const back = await cluster.restart("m2", { wait: false });
-  assert.deepEqual(await back.ended(), { code: 1, signal: null });
-  assert.match(back.log, /the member has been permanently removed from the cluster/);
-});
-
-test("founders meet by v3 discovery; who comes too late is refused", options, async (t) => {
-  const registry = await startMember(t, { dataDir: memoryDir(t) });
-  await put(registry, "/_etcd/registry/token/_config/size", "2");
-  const folder = memoryDir(t);
-  const launch = async (name: string): Promise<Member> => {
-    const [client, peer] = await freePorts(2);
-    return launchMember(t, {
-      dataDir: join(folder, name),
-      name,
-      ports: { client, peer },
-      args: ["--initial-cluster=", "--discovery-token=token", `--discovery-endpoints=${registry.clientUrl}`],
-    });
-  };
-  const first = await launch("d1");
-  await logged(first, /waiting for peers from discovery service/);
-  const second = await launch("d2");
-  await Promise.all([first.ready(), second.ready()]);
-  assert.deepEqual(await names(second), ["d1", "d2"]);
-  const late = await launch("d3");
-  assert.deepEqual(await late.ended(), { code: 1, signal: null });
-  assert.match(late.log, /failed to join discovery cluster \(discovery: cluster is full\)/);
-  // A member with a log needs no discovery.
-  await Promise.all([first.kill(), second.kill(), registry.stop()]);
-  const restarted = await Promise.all(
-    [first, second].map((member) => launchMember(t, { ...member.options, ports: member.ports })),
-  );
-  await Promise.all(restarted.map((member) => member.ready()));
-  assert.match(restarted[0].log, /discovery token is ignored since cluster already initialized/);
+  test("founders meet by v3 discovery; who comes too late is refused", options, async (t) => {
+    const registry = await startMember(t, { dataDir: memoryDir(t) });
+    await put(registry, "/_etcd/registry/token/_config/size", "2");
+    const folder = memoryDir(t);
+    const launch = async (name: string): Promise<Member> => {
+      const [client, peer] = await freePorts(2);
+      return launchMember(t, {
+        dataDir: join(folder, name),
+        name,
+        ports: { client, peer },
+        args: [
+          "--initial-cluster=",
+          "--discovery-token=token",
+          `--discovery-endpoints=${registry.clientUrl}`,
+        ],
+      });
+    };
+    const first = await launch("d1");
+    await logged(first, /waiting for peers from discovery service/);
+    const second = await launch("d2");
+    await Promise.all([first.ready(), second.ready()]);
+    assert.deepEqual(await names(second), ["d1", "d2"]);
+    const late = await launch("d3");
+    assert.deepEqual(await late.ended(), { code: 1, signal: null });
+    assert.match(late.log, /failed to join discovery cluster \(discovery: cluster is full\)/);
+    // A member with a log needs no discovery.
+    await Promise.all([first.kill(), second.kill(), registry.stop()]);
+    const restarted = await Promise.all(
+      [first, second].map((member) => launchMember(t, { ...member.options, ports: member.ports })),
+    );
+    await Promise.all(restarted.map((member) => member.ready()));
+    assert.match(restarted[0].log, /discovery token is ignored since cluster already initialized/);
+  });
 });
 
 function logged(member: Member, line: RegExp): Promise<true> {

@@ -8,13 +8,13 @@ import {
   closeSync,
   openSync,
   readFileSync,
-  rmSync,
+  renameSync,
   statSync,
   truncateSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 import { KV } from "../../src/proto/gen/rpc_pb.ts";
 import { testsOurMember } from "../support/binaries.ts";
 import { withClient } from "../support/etcd-client.ts";
@@ -38,94 +38,103 @@ const LOCK_FILES = /lock/;
 
 const oursOnly = testsOurMember() ? false : "etcd's own answers to damage differ";
 
-for (const [name, tear] of [
-  ["unwritten sectors", tearSectors],
-  ["a file that ends too early", tearFile],
-] as const) {
-  test(`a torn end of the WAL is repaired: ${name}`, { timeout: TEST_MS }, async (t) => {
-    const dataDir = memoryDir(t);
-    await fillAndKill(t, dataDir);
-    tear(walSegments(dataDir).at(-1) as string);
-    const member = await startMember(t, { dataDir });
-    await assertKeys(member, KEYS);
-    await member.kill();
-    await assertKeys(await startMember(t, { dataDir }), KEYS);
-  });
-}
+describe("damage", { concurrency: 2 }, () => {
+  for (const [name, tear] of [
+    ["unwritten sectors", tearSectors],
+    ["a file that ends too early", tearFile],
+  ] as const) {
+    test(`a torn end of the WAL is repaired: ${name}`, { timeout: TEST_MS }, async (t) => {
+      const dataDir = memoryDir(t);
+      await fillAndKill(t, dataDir);
+      tear(walSegments(dataDir).at(-1) as string);
+      const member = await startMember(t, { dataDir });
+      await assertKeys(member, KEYS);
+      await member.kill();
+      await assertKeys(await startMember(t, { dataDir }), KEYS);
+    });
+  }
 
-test("a flipped bit in the middle of the WAL is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
-  const dataDir = memoryDir(t);
-  await fillAndKill(t, dataDir);
-  const segment = walSegments(dataDir).at(-1) as string;
-  const frames = walFrames(segment);
-  const frame = frames[frames.length >>> 1] as { start: number; end: number };
-  flipBit(segment, frame.end - 12);
-  const log = await assertRefused(t, { dataDir }, segment);
-  const place = /at byte (\d+)/.exec(log);
-  assert.equal(Number(place?.[1]), frame.start, `the place is the frame at byte ${frame.start}\n${log}`);
-});
+  test(
+    "a flipped bit in the middle of the WAL is refused",
+    { timeout: TEST_MS, skip: oursOnly },
+    async (t) => {
+      const dataDir = memoryDir(t);
+      await fillAndKill(t, dataDir);
+      const segment = walSegments(dataDir).at(-1) as string;
+      const frames = walFrames(segment);
+      const frame = frames[frames.length >>> 1] as { start: number; end: number };
+      flipBit(segment, frame.end - 12);
+      const log = await assertRefused(t, { dataDir }, segment);
+      const place = /at byte (\d+)/.exec(log);
+      assert.equal(Number(place?.[1]), frame.start, `the place is the frame at byte ${frame.start}\n${log}`);
+    },
+  );
 
-for (const [name, position] of [
-  ["in the middle", 1],
-  ["at the end", 2],
-] as const) {
-  test(`a missing WAL segment is refused: ${name}`, { timeout: TEST_MS, skip: oursOnly }, async (t) => {
-    const dataDir = memoryDir(t);
-    const member = await startMember(t, { dataDir });
-    await putLarge(member, MEGABYTES_FOR_THREE_SEGMENTS);
-    await member.kill();
-    const segments = walSegments(dataDir);
-    assert.equal(segments.length, 3);
-    rmSync(segments[position]);
-    // Which file the message names, that before the gap or that behind it, is open; the folder is in both.
-    await assertRefused(t, { dataDir }, dirname(segments[position]));
-  });
-}
+  test(
+    "a missing WAL segment is refused, in the middle and at the end",
+    { timeout: TEST_MS, skip: oursOnly },
+    async (t) => {
+      const dataDir = memoryDir(t);
+      const member = await startMember(t, { dataDir });
+      await putLarge(member, MEGABYTES_FOR_THREE_SEGMENTS);
+      await member.kill();
+      const segments = walSegments(dataDir);
+      assert.equal(segments.length, 3);
+      const elsewhere = join(memoryDir(t), "segment");
+      for (const segment of segments.slice(1)) {
+        renameSync(segment, elsewhere);
+        // Which file the message names, that before the gap or that behind it, is open; the folder is in both.
+        await assertRefused(t, { dataDir }, dirname(segment));
+        renameSync(elsewhere, segment);
+      }
+    },
+  );
 
-test("a truncated database file is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
-  const dataDir = memoryDir(t);
-  await fillAndStop(t, dataDir);
-  const database = join(dataDir, DATABASE);
-  truncateSync(database, statSync(database).size >>> 1);
-  await assertRefused(t, { dataDir }, database);
-});
-
-test(
-  "a read-only data directory is refused",
-  { timeout: TEST_MS, skip: oursOnly || (isRoot && cannotMount()) },
-  async (t) => {
+  test("a truncated database file is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
     const dataDir = memoryDir(t);
     await fillAndStop(t, dataDir);
-    if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o500);
-    await assertRefused(t, { dataDir, wrapper: isRoot ? readOnlyMount(dataDir) : [] }, dataDir);
-    if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o700);
-    await assertKeys(await startMember(t, { dataDir }), KEYS);
-  },
-);
+    const database = join(dataDir, DATABASE);
+    truncateSync(database, statSync(database).size >>> 1);
+    await assertRefused(t, { dataDir }, database);
+  });
 
-test("a disk too full for a new WAL is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
-  const wrapper = ["prlimit", `--fsize=${16 * MEGABYTE}`];
-  const member = await launchMember(t, { dataDir: memoryDir(t), wrapper });
-  await assertEndsNaming(member, "member/");
+  test(
+    "a read-only data directory is refused",
+    { timeout: TEST_MS, skip: oursOnly || (isRoot && cannotMount()) },
+    async (t) => {
+      const dataDir = memoryDir(t);
+      await fillAndStop(t, dataDir);
+      if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o500);
+      await assertRefused(t, { dataDir, wrapper: isRoot ? readOnlyMount(dataDir) : [] }, dataDir);
+      if (!isRoot) for (const path of [dataDir, join(dataDir, "member")]) chmodSync(path, 0o700);
+      await assertKeys(await startMember(t, { dataDir }), KEYS);
+    },
+  );
+
+  test("a disk too full for a new WAL is refused", { timeout: TEST_MS, skip: oursOnly }, async (t) => {
+    const wrapper = ["prlimit", `--fsize=${16 * MEGABYTE}`];
+    const member = await launchMember(t, { dataDir: memoryDir(t), wrapper });
+    await assertEndsNaming(member, "member/");
+  });
+
+  test(
+    "a disk that fills up ends the member; what was acknowledged is there when there is room",
+    {
+      timeout: TEST_MS,
+      skip: oursOnly || cannotMount(),
+    },
+    async (t) => {
+      const dataDir = smallDisk(t, 150);
+      const member = await startMember(t, { dataDir });
+      await assertKeys(member, 0);
+      const acknowledged = await putLarge(member, 1000);
+      await assertEndsNaming(member, dataDir);
+      resizeDisk(dataDir, 1000);
+      const again = await startMember(t, { dataDir });
+      await assertLarge(again, acknowledged);
+    },
+  );
 });
-
-test(
-  "a disk that fills up ends the member; what was acknowledged is there when there is room",
-  {
-    timeout: TEST_MS,
-    skip: oursOnly || cannotMount(),
-  },
-  async (t) => {
-    const dataDir = smallDisk(t, 150);
-    const member = await startMember(t, { dataDir });
-    await assertKeys(member, 0);
-    const acknowledged = await putLarge(member, 1000);
-    await assertEndsNaming(member, dataDir);
-    resizeDisk(dataDir, 1000);
-    const again = await startMember(t, { dataDir });
-    await assertLarge(again, acknowledged);
-  },
-);
 
 /** Puts KEYS small keys and a large one last, and kills the member. */
 async function fillAndKill(t: TestContext, dataDir: string): Promise<void> {

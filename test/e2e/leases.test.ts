@@ -1,6 +1,6 @@
 /** Leases, locks and elections against a real member: npm etcd3, our client, the raw services and Debian's etcdctl; restarts. */
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { Etcd3 } from "etcd3";
@@ -20,29 +20,71 @@ const etcdctl = findOnPath("etcdctl");
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 
-test("leases, locks and elections", { timeout: 120_000 }, async (t) => {
-  const member = await startMember(t, { dataDir: memoryDir(t) });
-  const client = await Client.connect({ endpoints: [member.address] });
-  const raw = new EtcdClient(member.address);
-  t.after(() => {
-    client.close();
-    raw.close();
+describe("leases", { concurrency: 2 }, () => {
+  test("leases, locks and elections", { timeout: 120_000 }, async (t) => {
+    const member = await startMember(t, { dataDir: memoryDir(t) });
+    const client = await Client.connect({ endpoints: [member.address] });
+    const raw = new EtcdClient(member.address);
+    t.after(() => {
+      client.close();
+      raw.close();
+    });
+    await t.test(
+      "a lease that nobody renews takes its keys along, in one revision and not before its time",
+      () => expires(client),
+    );
+    await t.test("a lease that is kept alive stays", () => staysAlive(client));
+    await t.test("one stream renews many leases, and says of those that are gone", () =>
+      manyKeepAlives(client),
+    );
+    await t.test("npm etcd3: lease, lock, election", () => withEtcd3(member));
+    await t.test("Lock: waits its turn, leaves when its client does, ends with its session", (s) =>
+      locks(s, member, raw, client),
+    );
+    await t.test("Election: campaign, proclaim, observe, resign", (s) => elections(s, member, raw));
+    const noEtcdctl = skipWithout("etcdctl", etcdctl) ?? false;
+    await t.test("etcdctl: lease, lock, elect", { skip: noEtcdctl }, () => ctl(member));
   });
-  await t.test(
-    "a lease that nobody renews takes its keys along, in one revision and not before its time",
-    () => expires(client),
+
+  test(
+    "leases and what hangs on them survive a restart, also by kill -9",
+    { timeout: 120_000 },
+    async (t) => {
+      const options = { dataDir: memoryDir(t) };
+      let member = await startMember(t, options);
+      let client = await Client.connect({ endpoints: [member.address] });
+      t.after(() => client.close());
+      const short = await client.lease.leaseGrant({ TTL: 3n });
+      const long = await client.lease.leaseGrant({ ID: 77n, TTL: 500n });
+      await client.kv.put({ key: bytes("short"), lease: short.ID });
+      for (const key of ["long/a", "long/b", "long/c"])
+        await client.kv.put({ key: bytes(key), lease: long.ID });
+      await client.kv.put({ key: bytes("long/b") });
+      for (const kill of [true, false]) {
+        client.close();
+        if (kill) {
+          member.process.kill("SIGKILL");
+          await member.exited;
+        } else await member.stop();
+        member = await startMember(t, options);
+        client = await Client.connect({ endpoints: [member.address] });
+        const { TTL, grantedTTL, keys } = await client.lease.leaseTimeToLive({ ID: 77n, keys: true });
+        equal(grantedTTL, 500n);
+        ok(TTL > 400n && TTL <= 501n);
+        deepEqual(keys.map(text).toSorted(), ["long/a", "long/c"]);
+      }
+      await waitFor("the short lease to expire", WAIT_MS, async () => {
+        const { count } = await client.kv.range({ key: bytes("short") });
+        return count === 0n ? true : undefined;
+      });
+      await client.lease.leaseRevoke({ ID: 77n });
+      const { kvs } = await client.kv.range({ key: bytes("long/"), rangeEnd: bytes("long0") });
+      deepEqual(
+        kvs.map(({ key }) => text(key)),
+        ["long/b"],
+      );
+    },
   );
-  await t.test("a lease that is kept alive stays", () => staysAlive(client));
-  await t.test("one stream renews many leases, and says of those that are gone", () =>
-    manyKeepAlives(client),
-  );
-  await t.test("npm etcd3: lease, lock, election", () => withEtcd3(member));
-  await t.test("Lock: waits its turn, leaves when its client does, ends with its session", (s) =>
-    locks(s, member, raw, client),
-  );
-  await t.test("Election: campaign, proclaim, observe, resign", (s) => elections(s, member, raw));
-  const noEtcdctl = skipWithout("etcdctl", etcdctl) ?? false;
-  await t.test("etcdctl: lease, lock, elect", { skip: noEtcdctl }, () => ctl(member));
 });
 
 async function expires(client: Client): Promise<void> {
@@ -231,38 +273,3 @@ async function ctl(member: Member): Promise<void> {
   equal(await run("lease", "timetolive", id), `lease ${id} already expired\n`);
   equal(await run("lock", "ctl/lock", "echo", "held"), "held\n");
 }
-
-test("leases and what hangs on them survive a restart, also by kill -9", { timeout: 120_000 }, async (t) => {
-  const options = { dataDir: memoryDir(t) };
-  let member = await startMember(t, options);
-  let client = await Client.connect({ endpoints: [member.address] });
-  t.after(() => client.close());
-  const short = await client.lease.leaseGrant({ TTL: 3n });
-  const long = await client.lease.leaseGrant({ ID: 77n, TTL: 500n });
-  await client.kv.put({ key: bytes("short"), lease: short.ID });
-  for (const key of ["long/a", "long/b", "long/c"]) await client.kv.put({ key: bytes(key), lease: long.ID });
-  await client.kv.put({ key: bytes("long/b") });
-  for (const kill of [true, false]) {
-    client.close();
-    if (kill) {
-      member.process.kill("SIGKILL");
-      await member.exited;
-    } else await member.stop();
-    member = await startMember(t, options);
-    client = await Client.connect({ endpoints: [member.address] });
-    const { TTL, grantedTTL, keys } = await client.lease.leaseTimeToLive({ ID: 77n, keys: true });
-    equal(grantedTTL, 500n);
-    ok(TTL > 400n && TTL <= 501n);
-    deepEqual(keys.map(text).toSorted(), ["long/a", "long/c"]);
-  }
-  await waitFor("the short lease to expire", WAIT_MS, async () => {
-    const { count } = await client.kv.range({ key: bytes("short") });
-    return count === 0n ? true : undefined;
-  });
-  await client.lease.leaseRevoke({ ID: 77n });
-  const { kvs } = await client.kv.range({ key: bytes("long/"), rangeEnd: bytes("long0") });
-  deepEqual(
-    kvs.map(({ key }) => text(key)),
-    ["long/b"],
-  );
-});
