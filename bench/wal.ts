@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { WalBatch } from "../src/wal/wal-batch.ts";
-import { createWal, openWal } from "../src/wal/wal.ts";
+import { createWal, openWal } from "../src/wal/open-wal.ts";
 
 const base = fs.mkdtempSync(path.join(process.argv[2] ?? os.tmpdir(), "wal-bench-"));
 const entryBytes = Number(process.argv[3] ?? 300);

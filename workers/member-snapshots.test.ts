@@ -23,7 +23,7 @@ import { writeSnapshot } from "../src/snapshot/snapshot.ts";
 import { openLmdbBackend } from "../src/storage/lmdb-backend.ts";
 import { openMemoryBackend } from "../src/storage/memory-backend.ts";
 import { writeRevisionKey } from "../src/storage/revision-key.ts";
-import { createWal } from "../src/wal/wal.ts";
+import { createWal } from "../src/wal/open-wal.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import { waitFor } from "../test/support/wait.ts";
 import { type ApplyControl, type MemberOptions, type StorageControl, type WatchControl } from "./control.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { simpleConfState } from "../src/cluster/conf-state.ts";
 import { EntryType } from "../src/raft/raft.ts";
-import { createWal } from "../src/wal/wal.ts";
+import { createWal } from "../src/wal/open-wal.ts";
 import { tempDir } from "../test/support/temp-dir.ts";
 import type { MemberOptions, Recovered } from "./control.ts";
 import { openLog } from "./raft-log.ts";

@@ -10,7 +10,8 @@ import { EntryType, type EntryBatch, type HardState } from "../src/raft/raft.ts"
 import { snapshotFileName } from "../src/raft/snapshot-service.ts";
 import { MemoryLog } from "../src/wal/memory-log.ts";
 import { WalBatch } from "../src/wal/wal-batch.ts";
-import { type Wal, type WalOptions, createWal, openWal } from "../src/wal/wal.ts";
+import { createWal, openWal } from "../src/wal/open-wal.ts";
+import type { Wal, WalOptions } from "../src/wal/wal.ts";
 import type { MemberOptions, Recovered } from "./control.ts";
 
 /** The log as the start found or made it. */

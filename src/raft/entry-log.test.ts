@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MemoryFileSystem } from "../wal/memory-file-system.ts";
-import { type Wal, createWal } from "../wal/wal.ts";
+import { createWal } from "../wal/open-wal.ts";
+import type { Wal } from "../wal/wal.ts";
 import { EntryLog } from "./entry-log.ts";
 import type { EntrySlice } from "./raft.ts";
 

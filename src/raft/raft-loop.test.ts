@@ -13,7 +13,7 @@ import {
   writePrefix,
 } from "../ring/trace.ts";
 import { MemoryFileSystem } from "../wal/memory-file-system.ts";
-import { createWal, openWal } from "../wal/wal.ts";
+import { createWal, openWal } from "../wal/open-wal.ts";
 import type { Wal } from "../wal/wal.ts";
 import { Prng } from "../base/prng.ts";
 import { encodeBootstrapEntries } from "./bootstrap.ts";

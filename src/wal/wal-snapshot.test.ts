@@ -4,7 +4,7 @@ import { Prng } from "../base/prng.ts";
 import { EntryType } from "../raft/raft.ts";
 import type { EntryBatch } from "../raft/raft.ts";
 import { MemoryFileSystem } from "./memory-file-system.ts";
-import { createWal, openWal } from "./wal.ts";
+import { createWal, openWal } from "./open-wal.ts";
 import type { Wal } from "./wal.ts";
 
 const METADATA = { nodeId: 1n, clusterId: 2n };

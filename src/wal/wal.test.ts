@@ -10,7 +10,7 @@ import { MemoryFileSystem } from "./memory-file-system.ts";
 import { WalError } from "./wal-error.ts";
 import { segmentName } from "./wal-format.ts";
 import { walExists } from "./segments.ts";
-import { createWal, openWal } from "./wal.ts";
+import { createWal, openWal } from "./open-wal.ts";
 import type { Wal, WalOptions } from "./wal.ts";
 
 const METADATA = { nodeId: 0xddd67b312462fd7bn, clusterId: 0x73841b4a9097c907n };

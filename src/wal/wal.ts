@@ -13,36 +13,31 @@
  * ```
  *
  * A write or sync error is final: the WAL fails every later call, since nobody knows what the disk holds then.
- * Read next: `wal-format.ts` (bytes), `wal-batch.ts` (encoding), `recovery.ts` and `damage.ts` (start-up), `segment-pipeline.ts`.
+ * Read next: `open-wal.ts` (start-up), with `recovery.ts` and `damage.ts`; `wal-format.ts` (bytes), `wal-batch.ts` (encoding),
+ * `segment-pipeline.ts`.
  */
 
 import * as path from "node:path";
 import { assert } from "../base/assert.ts";
 import type { LogStorage } from "../raft/log-storage.ts";
 import type { HardState } from "../raft/raft.ts";
+import { BatchPool } from "./batch-pool.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
-import { prepareTail, readWal } from "./recovery.ts";
-import type { WalContents, WalTail } from "./recovery.ts";
+import type { WalTail } from "./recovery.ts";
 import { SegmentPipeline } from "./segment-pipeline.ts";
-import { type Segment, walExists } from "./segments.ts";
-import { WalBatch } from "./wal-batch.ts";
+import type { Segment } from "./segments.ts";
+import type { WalBatch } from "./wal-batch.ts";
 import { WalError } from "./wal-error.ts";
 import type { WalFile, WalFileSystem } from "./wal-file-system.ts";
 import {
   SEGMENT_BYTES,
   WalRecordType,
   encodeHardState,
-  encodeMetadata,
   encodeSnapshotMarker,
   segmentName,
 } from "./wal-format.ts";
-import type { SnapshotMarker, WalMetadata } from "./wal-format.ts";
+import type { SnapshotMarker } from "./wal-format.ts";
 
-/**
- * Bytes of batches that lie idle for their next use; more are left to the garbage collector. In a cluster the log lets go of
- * --snapshot-count entries at once: with less than what those take, each flush would get new memory, and V8 would collect for it.
- */
-const FREE_BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** etcd warns about a sync that takes longer. */
 const SLOW_SYNC_MS = 1000;
 /** A disk is quick while this many flushes in a row took less than {@link QUICK_FLUSH_MS}: then a small one may be waited for. */
@@ -69,130 +64,6 @@ export interface WalOptions {
   readonly now?: () => number;
   /** Entries at and before the index that storage holds which {@link openWal} reads too, if they are there: for followers that lag. */
   readonly keptBefore?: number;
-}
-
-export interface CreateWalOptions extends WalOptions {
-  /** Entries 1, 2, … that the log begins with; durable when {@link createWal} resolves. */
-  readonly founding?: ReadonlyArray<{
-    readonly type: number;
-    readonly term: number;
-    readonly data: Uint8Array;
-  }>;
-  /** Hard state behind the founding entries; without it a crash would leave founders that know of no commit. */
-  readonly hardState?: HardState;
-}
-
-/**
- * Creates a WAL in `directory`, which must be empty or not there. It is built beside it and renamed, so it appears whole, with
- * its founding entries, or not at all. Throws {@link WalError}.
- */
-export async function createWal(
-  directory: string,
-  metadata: WalMetadata,
-  options: CreateWalOptions = {},
-): Promise<Wal> {
-  const fileSystem = options.fileSystem ?? nodeFileSystem;
-  if (walExists(directory, fileSystem)) throw new WalError("a log exists already", directory);
-  // The folder is replaced by a rename, and what lies in it would be lost.
-  const [other] = fileSystem.list(directory);
-  if (other !== undefined)
-    throw new WalError(
-      `${other} is no log; remove it, or name another folder: cannot create a log in`,
-      directory,
-    );
-  const metadataBytes = encodeMetadata(metadata);
-  const batch = new WalBatch();
-  batch.appendCrc(0);
-  let crc = batch.appendRecord(0, WalRecordType.metadata, metadataBytes);
-  const marker = encodeSnapshotMarker({ index: 0, term: 0, confState: null });
-  crc = batch.appendRecord(crc, WalRecordType.snapshot, marker);
-  const founding = options.founding ?? [];
-  for (const [i, { type, term, data }] of founding.entries()) {
-    crc = batch.appendEntry(crc, type, term, i + 1, data, 0, data.length);
-  }
-  const hardState = options.hardState ?? { term: 0, vote: 0n, commit: 0 };
-  if (hardState.term > 0) crc = batch.appendRecord(crc, WalRecordType.state, encodeHardState(hardState));
-  try {
-    await buildFirstSegment(fileSystem, directory, batch, options.segmentBytes ?? SEGMENT_BYTES);
-  } catch (error) {
-    throw new WalError("cannot create the log", directory, -1, error);
-  }
-  const segment: Segment = { sequence: 0, firstIndex: 0, path: path.join(directory, segmentName(0, 0)) };
-  const tail: WalTail = {
-    segments: [segment],
-    offset: batch.usedBytes,
-    crc,
-    metadataBytes,
-    torn: false,
-    fileBytes: options.segmentBytes ?? SEGMENT_BYTES,
-  };
-  return new Wal(directory, tail, { hardState: { ...hardState }, lastIndex: founding.length }, options);
-}
-
-async function buildFirstSegment(
-  fileSystem: WalFileSystem,
-  directory: string,
-  batch: WalBatch,
-  segmentBytes: number,
-): Promise<void> {
-  const temporary = `${path.normalize(directory)}.tmp`;
-  await fileSystem.remove(temporary);
-  await fileSystem.makeDirectory(temporary);
-  const file = fileSystem.open(path.join(temporary, segmentName(0, 0)), {
-    create: true,
-    write: true,
-    durable: false,
-  });
-  try {
-    // A hole, not written zeros: the first segment must not delay the start.
-    await file.truncate(segmentBytes);
-    await file.write(batch.bytes, 0, batch.usedBytes, 0);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await fileSystem.syncDirectory(temporary);
-  await fileSystem.remove(directory);
-  await fileSystem.rename(temporary, directory);
-  await fileSystem.syncDirectory(path.dirname(path.normalize(directory)));
-}
-
-/**
- * Opens an existing WAL and reads all entries above `afterIndex`, the index that storage already holds. A torn tail is repaired;
- * any other damage, a missing segment or a gap throws {@link WalError} and leaves all files as they are.
- */
-export async function openWal(
-  directory: string,
-  afterIndex: number,
-  options: WalOptions = {},
-): Promise<{ wal: Wal; contents: WalContents }> {
-  const fileSystem = options.fileSystem ?? nodeFileSystem;
-  const { contents, tail } = readWal(fileSystem, directory, afterIndex, options.keptBefore);
-  const last = tail.segments.at(-1) as Segment;
-  try {
-    if (contents.repaired !== null)
-      options.log?.("warn", "repairing the log", { path: last.path, error: contents.repaired });
-    await prepareTail(fileSystem, tail, options.segmentBytes ?? SEGMENT_BYTES);
-    if (options.unsafeNoFsync !== true) await syncRead(fileSystem, last.path);
-    for (const name of ["0.tmp", "1.tmp"]) await fileSystem.remove(path.join(directory, name));
-    return { wal: new Wal(directory, tail, contents, options), contents };
-  } catch (error) {
-    throw error instanceof WalError ? error : new WalError("cannot open for writing", last.path, -1, error);
-  }
-}
-
-/**
- * What was read must be durable before anything is built on it: a process that was killed may have left records and a segment's
- * name in the kernel's memory only, and later writes make nothing durable but themselves.
- */
-async function syncRead(fileSystem: WalFileSystem, lastPath: string): Promise<void> {
-  const file = fileSystem.open(lastPath, { create: false, write: true, durable: false });
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await fileSystem.syncDirectory(path.dirname(lastPath));
 }
 
 /** The writer. One thread uses it; nothing in it blocks. */
@@ -225,14 +96,13 @@ export class Wal implements LogStorage {
   /** Flushes in a row that the disk was quick about. */
   #quickFlushes = 0;
   #durableCommit: number;
-  #open = new WalBatch();
+  readonly #batches = new BatchPool();
+  #open = this.#batches.take();
   #inFlight: WalBatch | null = null;
-  readonly #free: WalBatch[] = [];
-  #freeBytes = 0;
   #failure: WalError | null = null;
   #releasing = false;
 
-  /** For {@link createWal} and {@link openWal}. */
+  /** For `createWal` and `openWal`. */
   constructor(
     directory: string,
     tail: WalTail,
@@ -358,7 +228,7 @@ export class Wal implements LogStorage {
     const batch = this.#open;
     const position = this.#position;
     this.#inFlight = batch;
-    this.#open = this.#takeFree();
+    this.#open = this.#batches.take();
     this.#position = position + batch.usedBytes;
     this.#voidAbove = Number.POSITIVE_INFINITY;
     this.#flushedCommit = this.#hardState.commit;
@@ -370,18 +240,7 @@ export class Wal implements LogStorage {
 
   /** Takes back a batch that {@link flush} gave out; its bytes are no longer valid. */
   recycle(batch: WalBatch): void {
-    batch.reset();
-    const { length } = batch.bytes;
-    if (this.#freeBytes + length > FREE_BATCH_BYTES_MAX) return;
-    this.#freeBytes += length;
-    this.#free.push(batch);
-  }
-
-  #takeFree(): WalBatch {
-    const batch = this.#free.pop();
-    if (batch === undefined) return new WalBatch();
-    this.#freeBytes -= batch.bytes.length;
-    return batch;
+    this.#batches.recycle(batch);
   }
 
   /**

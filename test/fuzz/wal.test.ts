@@ -10,7 +10,7 @@ import { Prng } from "../../src/base/prng.ts";
 import type { EntryBatch } from "../../src/raft/raft.ts";
 import { MemoryFileSystem } from "../../src/wal/memory-file-system.ts";
 import { WalError } from "../../src/wal/wal-error.ts";
-import { createWal, openWal } from "../../src/wal/wal.ts";
+import { createWal, openWal } from "../../src/wal/open-wal.ts";
 import type { Wal } from "../../src/wal/wal.ts";
 
 const SECONDS = Number(process.env["WAL_FUZZ_SECONDS"] ?? 1.5);

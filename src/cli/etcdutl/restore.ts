@@ -20,7 +20,7 @@ import { BoltFile } from "../../snapshot/bolt-file.ts";
 import { restoreDatabase } from "../../snapshot/restore-database.ts";
 import { syncDirectory } from "../../storage/sync-directory.ts";
 import { dataPaths } from "../../storage/data-dir.ts";
-import { createWal } from "../../wal/wal.ts";
+import { createWal } from "../../wal/open-wal.ts";
 import { goQuote } from "../common/go-quote.ts";
 import { consoleLog } from "./console-log.ts";
 import { verifyFile } from "./snapshot-status.ts";
