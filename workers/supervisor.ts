@@ -15,14 +15,11 @@ import type { Config } from "../src/config/config.ts";
 import { openMeters } from "../src/base/meters.ts";
 import { MAIN_LAYOUT } from "../src/base/thread-meters.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
-import { Doorbell } from "../src/ring/doorbell.ts";
 import { RecordType } from "../src/ring/record-types.ts";
-import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { handOverLeadership } from "../src/server/leader-transfer.ts";
 import { startRevoker } from "../src/server/lease-revoker.ts";
-import { publishMember } from "../src/server/publish.ts";
-import { Router } from "../src/server/router.ts";
-import { VersionMonitor } from "../src/server/version-monitor.ts";
+import type { Router } from "../src/server/router.ts";
+import type { VersionMonitor } from "../src/server/version-monitor.ts";
 import type { Log } from "../src/telemetry/log.ts";
 import type { Tracing } from "../src/telemetry/tracing.ts";
 import {
@@ -37,6 +34,8 @@ import {
 } from "./control.ts";
 import { whenAborted } from "./abort.ts";
 import type { ClusterStart } from "./cluster-start.ts";
+import { checkData, joinCluster, startVersionMonitor } from "./joining.ts";
+import { createRouter, Pump } from "./main-router.ts";
 import { type MemberFiles, checkFiles, hasLog, openFiles, walDirectory } from "./member-files.ts";
 import { memberOptions } from "./member-options.ts";
 import { MemberDefragment } from "./member-defragment.ts";
@@ -121,8 +120,6 @@ async function findStart(config: Config, log: Log, stop: AbortSignal): Promise<C
   return null;
 }
 
-/** Longest wait of a new cluster's leader for its version before it serves. */
-const VERSION_WAIT_MS = 1000;
 /** etcd's pause between applying the own removal and stopping: the others learn meanwhile that it is committed. */
 const REMOVED_GRACE_MS = 1000;
 
@@ -147,8 +144,7 @@ class Supervisor {
   #stopping = false;
   #stopped: Promise<void> | null = null;
   #abandoned: Promise<void> | null = null;
-  /** Ends the pump of main's rings. */
-  #pumping = true;
+  #pump: Pump | null = null;
 
   constructor(config: Config, log: Log, threads: MemberThreads, start: ClusterStart | null) {
     this.#config = config;
@@ -199,7 +195,15 @@ class Supervisor {
     watch.setCommitted(opened.revision);
     await apply.run(log);
     snapshots.running(log);
-    const router = this.#createRouter(identity);
+    const router = createRouter({
+      memory: this.#memory,
+      config: this.#config,
+      memberId: identity.memberId,
+      firstRequestId: this.#options.firstRequestId,
+      meters: this.#meters,
+      vitals: this.#vitals,
+      onFailure: this.fail,
+    });
     this.#router = router;
     if (this.#config.enableDistributedTracing) {
       const { startTracing } = await import("../src/telemetry/tracing.ts");
@@ -212,8 +216,12 @@ class Supervisor {
       router.onRecord(RecordType.span, this.#tracing.tracer.takeRecord);
     }
     startRevoker(router, this.#log);
-    this.#pump(router).catch(this.fail);
-    await this.#checkData(router, identity);
+    this.#pump = new Pump(router, this.#memory);
+    // A thread may have died meanwhile.
+    if (!this.#stopping) this.#pump.run().catch(this.fail);
+    const joining = { router, identity, config: this.#config, log: this.#log };
+    if (this.#config.featureGates["InitialCorruptCheck"] && !this.#options.bootstrap)
+      await checkData(joining);
     await raft.run(Comlink.proxy(snapshots));
     const threads: Threads = { router, raft, apply, storage, watch };
     const removed = this.#untilRemoved(raft);
@@ -223,7 +231,8 @@ class Supervisor {
     // Of no interest once it serves.
     ended.catch(() => undefined);
     try {
-      await Promise.race([this.#joinIn(router, identity), whenAborted(stop), ended]);
+      this.#versions = startVersionMonitor(joining);
+      await Promise.race([joinCluster(joining), whenAborted(stop), ended]);
     } catch (error) {
       if (stop.aborted) await this.#stop(threads);
       throw error;
@@ -258,43 +267,6 @@ class Supervisor {
     };
   }
 
-  /** Waits for a leader, and publishes this member: only then may clients come. */
-  async #joinIn(router: Router, { memberId }: MemberIdentity): Promise<void> {
-    const timeoutMs = this.#config.requestTimeoutMs;
-    this.#versions = new VersionMonitor({
-      router,
-      log: this.#log,
-      downgradeCheckMs: this.#config.downgradeCheckTimeMs,
-      versionOf: async ({ peerUrls }) => {
-        // A member that is alone starts without what speaks with others.
-        const { firstOf, getVersion } = await import("../src/peer/peer-client.ts");
-        return (await firstOf(peerUrls, (url) => getVersion(url, { timeoutMs }))).server;
-      },
-    });
-    this.#versions.start();
-    await publishMember(router, {
-      memberId,
-      name: this.#config.name,
-      clientUrls: this.#config.advertiseClientUrls.map((url) => url.text),
-      log: this.#log,
-    });
-    // A leader decides the version in these moments; clients of a new cluster should not see it without one.
-    const { status } = router;
-    await status.until(() => status.clusterVersion !== "" || !status.isLeader, VERSION_WAIT_MS);
-  }
-
-  /** As its own log says, or as its peers answer it when it was away meanwhile. */
-  /** Feature gate InitialCorruptCheck: a member with data compares it with the others' before it takes part. */
-  async #checkData(router: Router, identity: MemberIdentity): Promise<void> {
-    const { featureGates, requestTimeoutMs } = this.#config;
-    if (!featureGates["InitialCorruptCheck"] || this.#options.bootstrap) return;
-    const { checkAtStart } = await import("../src/server/corruption-check.ts");
-    const { MemberCorruptionHost } = await import("../src/server/corruption-host.ts");
-    // Apply tells who the members are with its first record.
-    await router.status.until(() => router.status.members.length > 0, requestTimeoutMs);
-    await checkAtStart(new MemberCorruptionHost({ router, identity, requestTimeoutMs, log: this.#log }));
-  }
-
   /** Raft says when: the membership alone does not tell whether others may still need this member's vote. */
   async #untilRemoved(raft: Comlink.Remote<RaftControl>): Promise<void> {
     await raft.removed();
@@ -308,43 +280,6 @@ class Supervisor {
     this.#reject(error instanceof Error ? error : new Error(String(error)));
     this.abandon().catch((cause: unknown) => this.#log.error("could not end all threads", { error: cause }));
   };
-
-  #createRouter(identity: MemberIdentity): Router {
-    const { rings, doorbells } = this.#memory;
-    return new Router({
-      toRaft: new SharedRingWriter(rings.mainToRaft, new Doorbell(doorbells.raft)),
-      toApply: new SharedRingWriter(rings.mainToApply, new Doorbell(doorbells.apply)),
-      toWatch: new SharedRingWriter(rings.mainToWatch, new Doorbell(doorbells.watch)),
-      inboxes: [
-        new SharedRingReader(rings.applyToMain),
-        new SharedRingReader(rings.raftToMain),
-        new SharedRingReader(rings.storageToMain),
-        new SharedRingReader(rings.watchToMain),
-      ],
-      memberId: identity.memberId,
-      firstRequestId: this.#options.firstRequestId,
-      requestTimeoutMs: this.#config.requestTimeoutMs,
-      electionTimeoutMs: this.#config.electionTimeoutMs,
-      requestBytesMax: this.#config.requestBytesMax,
-      onFailure: this.fail,
-      meters: this.#meters,
-      onSweep: (lateMs) => this.#vitals.timerLate(lateMs),
-    });
-  }
-
-  /** Takes what the workers send to main, and lets sockets have their turn between two batches. */
-  async #pump(router: Router): Promise<void> {
-    const doorbell = new Doorbell(this.#memory.doorbells.main);
-    while (this.#pumping) {
-      if (router.drainInboxes() > 0) {
-        await eventLoopTurn();
-        continue;
-      }
-      const sequence = doorbell.prepareSleep();
-      if (router.inboxesEmpty()) await doorbell.sleepAsync(sequence);
-      doorbell.awake();
-    }
-  }
 
   #logStart(identity: MemberIdentity, opened: ApplyOpened): void {
     const fields = {
@@ -395,9 +330,8 @@ class Supervisor {
     this.#stopping = true;
     this.#threads.expectEnd();
     this.#router?.stop();
-    this.#pumping = false;
+    this.#pump?.stop();
     this.#vitals.close();
-    new Doorbell(this.#memory.doorbells.main).requestControl();
     await this.#serving?.stop();
     await this.#snapshots?.close();
     await this.#tracing?.stop();
@@ -422,8 +356,4 @@ interface Threads {
   readonly apply: Comlink.Remote<ApplyControl>;
   readonly storage: Comlink.Remote<StorageControl> | null;
   readonly watch: WatchThread;
-}
-
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
