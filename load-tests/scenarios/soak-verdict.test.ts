@@ -16,6 +16,7 @@ function samples(change: (second: number) => Partial<SoakSample>, length = 3600)
     max: 30,
     // Saw teeth of 60 MB, and much more while it warms up.
     rss: NAMES.map(() => 200e6 + (seconds % 97) * 0.6e6 + Math.min(seconds, 300) * 1e5),
+    mapped: NAMES.map(() => 50e6),
     databaseSize: [1, 1],
     databaseInUse: [1, 1],
     events: 500,
@@ -38,6 +39,14 @@ test("memory of one member that grows by 30 MB an hour fails, and is named", () 
     rss: [200e6, 200e6 + (second * 30e6) / 3600 + (second % 97) * 0.6e6],
   }));
   assert.deepEqual(failures(growing), ["m2"]);
+});
+
+test("pages of a database file that grows are not the member's memory", () => {
+  const mapping = samples((second) => {
+    const mapped = 50e6 + (second * 100e6) / 3600;
+    return { rss: [200e6 + mapped, 250e6], mapped: [mapped, 50e6] };
+  });
+  assert.deepEqual(failures(mapping), []);
 });
 
 test("latencies that rise by more than the limit fail", () => {

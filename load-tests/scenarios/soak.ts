@@ -33,7 +33,11 @@ export const SOAK: Scenario = {
     leases: { value: "n", help: "leases that are kept alive", fallback: 100 },
     "compact-seconds": { value: "n", help: "between two compactions", fallback: 60 },
     "warm-up-minutes": { value: "n", help: "are not judged (a fifth of the run, at most 10, unless given)" },
-    "rss-slope-max": { value: "MB/h", help: "growth of a member's memory that still passes", fallback: 20 },
+    "rss-slope-max": {
+      value: "MB/h",
+      help: "growth of a member's memory, mapped files apart, that still passes",
+      fallback: 20,
+    },
     "drift-max": {
       value: "factor",
       help: "rise of the median and of the 99 % latency that passes",
@@ -94,7 +98,7 @@ async function takeSample(target: Target, load: SoakLoad, seconds: number): Prom
   const { p50, p99, p999, max, answered } = load.loop.take();
   const states = await Promise.all(
     target.members.map(async (member) => ({
-      rss: await member.rssBytes(),
+      memory: await member.memory(),
       status: await member.client.call(Maintenance.method.status, {}),
     })),
   );
@@ -105,7 +109,8 @@ async function takeSample(target: Target, load: SoakLoad, seconds: number): Prom
     p99,
     p999,
     max,
-    rss: states.map(({ rss }) => rss),
+    rss: states.map(({ memory }) => memory.rss),
+    mapped: states.map(({ memory }) => memory.mapped),
     databaseSize: states.map(({ status }) => Number(status.dbSize)),
     databaseInUse: states.map(({ status }) => Number(status.dbSizeInUse)),
     events: load.takeEvents(),
@@ -132,15 +137,25 @@ class SoakRecord {
     const header = ["s", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "events/s"];
     this.results.write(
       "csv",
-      `${[...header, ...each("RSS"), ...each("database"), ...each("database in use")].join(",")}\n`,
+      `${[...header, ...each("RSS"), ...each("mapped"), ...each("database"), ...each("database in use")].join(",")}\n`,
     );
   }
 
   add(sample: SoakSample): void {
     this.samples.push(sample);
-    const { seconds, perSecond, p50, p99, p999, max, events, rss, databaseSize, databaseInUse } = sample;
+    const { seconds, perSecond, p50, p99, p999, max, events, rss, mapped, databaseSize, databaseInUse } =
+      sample;
     const times = [p50, p99, p999, max].map((ms) => ms.toFixed(3));
-    const cells = [seconds, perSecond, ...times, events, ...rss, ...databaseSize, ...databaseInUse];
+    const cells = [
+      seconds,
+      perSecond,
+      ...times,
+      events,
+      ...rss,
+      ...mapped,
+      ...databaseSize,
+      ...databaseInUse,
+    ];
     appendFileSync(this.results.path("csv"), `${cells.join(",")}\n`);
     if (this.samples.length % DRAW_EVERY_SAMPLES === 0) this.draw();
   }
@@ -173,6 +188,10 @@ class SoakRecord {
             ],
           },
           { title: "resident memory, MB", lines: eachMember(({ rss }, member) => rss[member]) },
+          {
+            title: "of it without mapped files, MB",
+            lines: eachMember(({ rss, mapped }, member) => rss[member] - mapped[member]),
+          },
           {
             title: "database file, MB",
             lines: eachMember(({ databaseSize }, member) => databaseSize[member]),

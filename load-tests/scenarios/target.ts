@@ -4,7 +4,7 @@ import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
 import { ourMember, type Program } from "../../test/support/binaries.ts";
 import { TestCluster } from "../../test/support/cluster.ts";
 import { EtcdClient } from "../../test/support/etcd-client.ts";
-import { rssBytes } from "../../test/support/proc-stats.ts";
+import { mappedFileBytes, rssBytes } from "../../test/support/proc-stats.ts";
 import type { Cleanup } from "../../test/support/temp-dir.ts";
 import { LoadConnection } from "../generator-connection.ts";
 import { MEMBER_FLAGS, revisionOf } from "../side.ts";
@@ -25,14 +25,21 @@ export const TARGET_FLAGS: Readonly<Record<string, FlagSpec>> = {
   },
 };
 
+/** Resident memory of a member, bytes. */
+export interface MemoryUse {
+  readonly rss: number;
+  /** Of these, pages of mapped files; 0 where it is not known. */
+  readonly mapped: number;
+}
+
 /** One member under load. */
 export interface LoadedMember {
   readonly name: string;
   /** `host:port` */
   readonly address: string;
   readonly client: EtcdClient;
-  /** Resident memory now, in bytes: from /proc, or from the metrics of a member that somebody else started. */
-  rssBytes(): Promise<number>;
+  /** Memory now: from /proc, or from the metrics of a member that somebody else started. */
+  memory(): Promise<MemoryUse>;
 }
 
 export class Target {
@@ -82,7 +89,7 @@ export class Target {
       name,
       address,
       client: clientOf(cleanup, address),
-      rssBytes: async () => rssBytes(pid),
+      memory: async () => ({ rss: rssBytes(pid), mapped: mappedFileBytes(pid) }),
     }));
     return new Target(members, cluster);
   }
@@ -95,7 +102,7 @@ export class Target {
         name: address,
         address,
         client: clientOf(cleanup, address),
-        rssBytes: () => rssFromMetrics(address),
+        memory: async () => ({ rss: await rssFromMetrics(address), mapped: 0 }),
       };
     });
     for (const { address, client } of members) {

@@ -17,6 +17,11 @@ export function rssBytes(pid: number): number {
   return statusKilobytes(pid, "VmRSS") * 1024;
 }
 
+/** Of {@link rssBytes}, pages of mapped files (programs, LMDB's data file), which the kernel takes back when it needs them. */
+export function mappedFileBytes(pid: number): number {
+  return statusKilobytes(pid, "RssFile") * 1024;
+}
+
 /** Highest resident memory since the start or the last {@link resetPeakRss}, in bytes. */
 export function peakRssBytes(pid: number): number {
   return statusKilobytes(pid, "VmHWM") * 1024;
