@@ -33,7 +33,7 @@ import { Metrics } from "../src/telemetry/metrics.ts";
 import { addPeerMetrics } from "../src/telemetry/peer-metrics.ts";
 import { addProcessMetrics } from "../src/telemetry/process-metrics.ts";
 import { addRingMetrics } from "../src/telemetry/ring-metrics.ts";
-import { type ServerStats, addServerMetrics, createServerStats } from "../src/telemetry/server-metrics.ts";
+import { type ServerStats, addServerMetrics } from "../src/telemetry/server-metrics.ts";
 import { addThreadMetrics } from "../src/telemetry/thread-metrics.ts";
 import type { SharedMemory } from "./control.ts";
 import type { PromotionCounter } from "./promotion-counter.ts";
@@ -90,35 +90,38 @@ export function createMetrics(sources: MetricsSources): Metrics {
   return metrics;
 }
 
-function addServer(metrics: Metrics, { router, identity, config, health }: MetricsSources): void {
-  const stats = createServerStats();
-  addServerMetrics(metrics, stats, { quotaBackendBytes: config.quotaBackendBytes });
+function addServer(metrics: Metrics, sources: MetricsSources): void {
+  let stats = serverStats(sources);
+  const { quotaBackendBytes } = sources.config;
+  addServerMetrics(metrics, () => stats, { quotaBackendBytes });
   metrics.beforeScrape(() => {
     // What raft and apply say of how far they are wakes nobody.
-    router.refreshStatus();
-    copyStatus(stats, router, identity);
-    stats.healthSuccesses = health.succeeded;
-    stats.healthFailures = health.failed;
+    sources.router.refreshStatus();
+    stats = serverStats(sources);
     return Promise.resolve();
   });
 }
 
-function copyStatus(stats: ServerStats, router: Router, identity: MemberIdentity): void {
+function serverStats({ router, identity, health }: MetricsSources): ServerStats {
   const { status } = router;
-  stats.memberId = identity.memberId;
-  stats.hasLeader = status.leaderId !== 0n;
-  stats.isLeader = status.isLeader;
-  stats.isLearner = status.isLearner;
-  stats.leaderChangesSeen = status.leaderChanges;
-  stats.committedIndex = status.commitIndex;
-  stats.appliedIndex = status.appliedIndex;
-  stats.proposalsPending = router.pendingRequests;
-  stats.proposalsFailed = status.proposalsFailed;
-  stats.dbBytes = status.dbBytes;
-  stats.dbBytesInUse = status.dbInUseBytes;
-  stats.currentRevision = status.revision;
-  stats.compactRevision = status.compactRevision;
-  stats.clusterVersion = status.clusterVersion.split(".").slice(0, 2).join(".");
+  return {
+    memberId: identity.memberId,
+    hasLeader: status.leaderId !== 0n,
+    isLeader: status.isLeader,
+    isLearner: status.isLearner,
+    leaderChangesSeen: status.leaderChanges,
+    committedIndex: status.commitIndex,
+    appliedIndex: status.appliedIndex,
+    proposalsPending: router.pendingRequests,
+    proposalsFailed: status.proposalsFailed,
+    dbBytes: status.dbBytes,
+    dbBytesInUse: status.dbInUseBytes,
+    currentRevision: status.revision,
+    compactRevision: status.compactRevision,
+    healthSuccesses: health.succeeded,
+    healthFailures: health.failed,
+    clusterVersion: status.clusterVersion.split(".").slice(0, 2).join("."),
+  };
 }
 
 function addLeases(metrics: Metrics, router: Router): void {

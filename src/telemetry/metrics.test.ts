@@ -6,7 +6,7 @@ import { addGrpcMetrics, createGrpcCounters } from "./grpc-metrics.ts";
 import { HealthCheckCounters } from "./health-metrics.ts";
 import { Metrics } from "./metrics.ts";
 import { addProcessMetrics } from "./process-metrics.ts";
-import { addServerMetrics, createServerStats } from "./server-metrics.ts";
+import { addServerMetrics } from "./server-metrics.ts";
 
 async function scrapeLines(metrics: Metrics): Promise<string[]> {
   return (await metrics.scrape()).body.split("\n");
@@ -14,12 +14,25 @@ async function scrapeLines(metrics: Metrics): Promise<string[]> {
 
 test("a scrape reads the numbers as they are at that moment", async () => {
   const metrics = new Metrics();
-  const stats = createServerStats();
-  addServerMetrics(metrics, stats, { quotaBackendBytes: 0 });
-  stats.hasLeader = true;
-  stats.memberId = 0x8e9e05c52164694dn;
-  stats.clusterVersion = "3.6";
-  stats.committedIndex = 7;
+  const stats = {
+    memberId: 0x8e9e05c52164694dn,
+    hasLeader: true,
+    isLeader: false,
+    isLearner: false,
+    leaderChangesSeen: 0,
+    committedIndex: 7,
+    appliedIndex: 0,
+    proposalsPending: 0,
+    proposalsFailed: 0,
+    dbBytes: 0,
+    dbBytesInUse: 0,
+    currentRevision: 0,
+    compactRevision: 0,
+    healthSuccesses: 0,
+    healthFailures: 0,
+    clusterVersion: "3.6",
+  };
+  addServerMetrics(metrics, () => stats, { quotaBackendBytes: 0 });
   const lines = await scrapeLines(metrics);
   for (const line of [
     "# TYPE etcd_server_has_leader gauge",

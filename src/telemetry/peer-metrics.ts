@@ -53,7 +53,17 @@ export function addPeerMetrics(metrics: Metrics, read: () => PeerStats): void {
   addDurations(metrics, read);
 }
 
-/** Labelled with both ends. */
+/** Families labelled with both ends: name, type, number of a peer, help. */
+const PAIRS: readonly (readonly [string, "gauge" | "counter", (peer: PeerReport) => number, string])[] = [
+  [
+    "active_peers",
+    "gauge",
+    ({ isActive }) => Number(isActive),
+    "1 for each other member that can be reached.",
+  ],
+  ["disconnected_peers_total", "counter", ({ disconnects }) => disconnects, "How often a peer was lost."],
+];
+
 function addPairs(metrics: Metrics, read: () => PeerStats): void {
   metrics.add({
     name: "etcd_network_known_peers",
@@ -64,59 +74,30 @@ function addPairs(metrics: Metrics, read: () => PeerStats): void {
       return known.map((Remote) => ({ value: 1, labels: { Local: local, Remote } }));
     },
   });
-  metrics.add({
-    name: "etcd_network_active_peers",
-    help: "1 for each other member that can be reached.",
-    type: "gauge",
-    collect: () => {
+  for (const [name, type, value, help] of PAIRS) {
+    const collect = (): Sample[] => {
       const { local, peers } = read();
-      return peers.map(({ id, isActive }) => ({
-        value: Number(isActive),
-        labels: { Local: local, Remote: id },
-      }));
-    },
-  });
-  metrics.add({
-    name: "etcd_network_disconnected_peers_total",
-    help: "How often a peer was lost.",
-    type: "counter",
-    collect: () => {
-      const { local, peers } = read();
-      return peers.map(({ id, disconnects }) => ({
-        value: disconnects,
-        labels: { Local: local, Remote: id },
-      }));
-    },
-  });
+      return peers.map((peer) => ({ value: value(peer), labels: { Local: local, Remote: peer.id } }));
+    };
+    metrics.add({ name: `etcd_network_${name}`, help, type, collect });
+  }
 }
 
+type DurationField = {
+  [K in keyof PeerReport]: PeerReport[K] extends HistogramCopy ? K : never;
+}[keyof PeerReport];
+
+/** Families with a histogram a peer: name, label of the peer, field, help. */
+const DURATIONS: readonly (readonly [string, "From" | "To", DurationField, string])[] = [
+  ["peer_round_trip_time_seconds", "To", "roundTrip", "Round trips to a peer."],
+  ["snapshot_send_total_duration_seconds", "To", "snapshotSend", "Sending a snapshot."],
+  ["snapshot_receive_total_duration_seconds", "From", "snapshotReceive", "Receiving a snapshot."],
+];
+
 function addDurations(metrics: Metrics, read: () => PeerStats): void {
-  const add = (
-    name: string,
-    help: string,
-    label: "From" | "To",
-    values: (peer: PeerReport) => HistogramCopy,
-  ): void => {
-    metrics.addHistogram(name, help, () =>
-      read().peers.map((peer) => ({ values: values(peer), labels: { [label]: peer.id } })),
+  for (const [name, label, field, help] of DURATIONS) {
+    metrics.addHistogram(`etcd_network_${name}`, help, () =>
+      read().peers.map((peer) => ({ values: peer[field], labels: { [label]: peer.id } })),
     );
-  };
-  add(
-    "etcd_network_peer_round_trip_time_seconds",
-    "Round trips to a peer.",
-    "To",
-    ({ roundTrip }) => roundTrip,
-  );
-  add(
-    "etcd_network_snapshot_send_total_duration_seconds",
-    "Sending a snapshot.",
-    "To",
-    ({ snapshotSend }) => snapshotSend,
-  );
-  add(
-    "etcd_network_snapshot_receive_total_duration_seconds",
-    "Receiving a snapshot.",
-    "From",
-    ({ snapshotReceive }) => snapshotReceive,
-  );
+  }
 }

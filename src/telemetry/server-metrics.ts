@@ -1,58 +1,35 @@
 /**
- * etcd's metrics of the server: names and labels exactly etcd's. The numbers come from a {@link ServerStats}, an object of plain
- * numbers that the owner keeps up to date. What the other threads count: `thread-metrics.ts`.
+ * etcd's metrics of the server: names and labels exactly etcd's. What the other threads count: `thread-metrics.ts`.
  */
 import { SERVER_VERSION } from "../base/version.ts";
 import type { Metrics, Sample } from "./metrics.ts";
 
-/** What the metrics read at a scrape. The owner changes the fields in place. */
+/** The numbers of one scrape. */
 export interface ServerStats {
   /** This member's ID; 0 until it is known. */
-  memberId: bigint;
-  hasLeader: boolean;
-  isLeader: boolean;
-  isLearner: boolean;
+  readonly memberId: bigint;
+  readonly hasLeader: boolean;
+  readonly isLeader: boolean;
+  readonly isLearner: boolean;
   /** Changes of the leader seen, the first election included. */
-  leaderChangesSeen: number;
+  readonly leaderChangesSeen: number;
   /** Highest committed raft index. */
-  committedIndex: number;
+  readonly committedIndex: number;
   /** Highest applied raft index. */
-  appliedIndex: number;
+  readonly appliedIndex: number;
   /** Proposals not yet committed. */
-  proposalsPending: number;
-  proposalsFailed: number;
+  readonly proposalsPending: number;
+  readonly proposalsFailed: number;
   /** Size of the database files. */
-  dbBytes: number;
+  readonly dbBytes: number;
   /** The part of them that holds data. */
-  dbBytesInUse: number;
-  currentRevision: number;
-  compactRevision: number;
-  healthSuccesses: number;
-  healthFailures: number;
+  readonly dbBytesInUse: number;
+  readonly currentRevision: number;
+  readonly compactRevision: number;
+  readonly healthSuccesses: number;
+  readonly healthFailures: number;
   /** `major.minor` that the cluster agreed on; empty until then. */
-  clusterVersion: string;
-}
-
-/** All zero. */
-export function createServerStats(): ServerStats {
-  return {
-    memberId: 0n,
-    hasLeader: false,
-    isLeader: false,
-    isLearner: false,
-    leaderChangesSeen: 0,
-    committedIndex: 0,
-    appliedIndex: 0,
-    proposalsPending: 0,
-    proposalsFailed: 0,
-    dbBytes: 0,
-    dbBytesInUse: 0,
-    currentRevision: 0,
-    compactRevision: 0,
-    healthSuccesses: 0,
-    healthFailures: 0,
-    clusterVersion: "",
-  };
+  readonly clusterVersion: string;
 }
 
 /** The quota that a flag value of 0 stands for. */
@@ -85,14 +62,14 @@ const FAMILIES: readonly (readonly [string, "gauge" | "counter", NumericField, s
   ["etcd_server_health_failures", "counter", "healthFailures", "Health checks that failed."],
 ];
 
-/** Adds the server's families; `quotaBackendBytes` is the flag's value. */
+/** Adds the server's families; `read` is called for each at a scrape, and `quotaBackendBytes` is the flag's value. */
 export function addServerMetrics(
   metrics: Metrics,
-  stats: ServerStats,
+  read: () => ServerStats,
   { quotaBackendBytes }: { quotaBackendBytes: number },
 ): void {
   for (const [name, type, field, help] of FAMILIES) {
-    metrics.add({ name, help, type, collect: () => [{ value: Number(stats[field]) }] });
+    metrics.add({ name, help, type, collect: () => [{ value: Number(read()[field]) }] });
   }
   metrics.addGauge("etcd_server_quota_backend_bytes", "Quota of the database, in bytes.", () => {
     return quotaBackendBytes === 0 ? QUOTA_BYTES_DEFAULT : quotaBackendBytes;
@@ -101,14 +78,13 @@ export function addServerMetrics(
     metrics.add({ name, help, type: "gauge", collect });
   };
   addLabelled("etcd_server_id", "1, labelled with the ID of this member in hex.", () => {
-    return [{ value: 1, labels: { server_id: stats.memberId.toString(16) } }];
+    return [{ value: 1, labels: { server_id: read().memberId.toString(16) } }];
   });
   addLabelled("etcd_server_version", "1, labelled with the version of this server.", () => {
     return [{ value: 1, labels: { server_version: SERVER_VERSION } }];
   });
   addLabelled("etcd_cluster_version", "1, labelled with the version of the cluster.", () => {
-    return stats.clusterVersion === ""
-      ? []
-      : [{ value: 1, labels: { cluster_version: stats.clusterVersion } }];
+    const { clusterVersion } = read();
+    return clusterVersion === "" ? [] : [{ value: 1, labels: { cluster_version: clusterVersion } }];
   });
 }
