@@ -259,15 +259,16 @@ function restoreMembership(recovered: RecoveredState): Membership {
 }
 
 /**
- * Throws when this member was removed from the cluster: it may never come back under its id. One that the database does not name is
- * one that joined and has not read its own addition yet.
+ * Throws when this member was removed and is to found a new cluster by force: it may never come back under its id. Otherwise a removed
+ * one starts: another voter may need it to learn of the removal. One that the database does not name is one that joined and has not read
+ * its own addition yet.
  */
 export function checkMember(
   { membership, recovered }: ApplyState,
   memberId: bigint,
   options: MemberOptions,
 ): void {
-  if (membership.removed.has(memberId)) {
+  if (options.forceNewCluster && membership.removed.has(memberId)) {
     throw new Error(
       `the member has been permanently removed from the cluster (local-member-id ${formatId(memberId)}); ` +
         `data-dir used by this member must be removed`,

@@ -69,8 +69,8 @@ export interface StartOptions {
 }
 
 /**
- * Starts a member. Rejects with a message that names the file or address and the cause; nothing is left running then. What can
- * be known beforehand (an address in use, flags or files that do not fit together) is found before any data is touched.
+ * Starts a member. Rejects with a message that names the file or address and the cause, or with {@link MemberRemovedError}; nothing
+ * is left running then. What can be known beforehand (an address in use, flags or files that do not fit together) is found before any data is touched.
  */
 export async function startMember(config: Config, log: Log, options: StartOptions = {}): Promise<Member> {
   const {
@@ -122,6 +122,17 @@ async function findStart(config: Config, log: Log, stop: AbortSignal): Promise<C
 
 /** etcd's pause between applying the own removal and stopping: the others learn meanwhile that it is committed. */
 const REMOVED_GRACE_MS = 1000;
+
+const REMOVED_TEXT = "the member has been permanently removed from the cluster";
+
+/** The member learned that it was removed before it could serve. It has stopped in order, and logged why: no failure. */
+export class MemberRemovedError extends Error {
+  override readonly name = "MemberRemovedError";
+
+  constructor() {
+    super(REMOVED_TEXT);
+  }
+}
 
 class Supervisor {
   /** Rejects when a worker dies. Nothing is left running soon after. */
@@ -226,7 +237,7 @@ class Supervisor {
     const threads: Threads = { router, raft, apply, storage, watch };
     const removed = this.#untilRemoved(raft);
     const ended = removed.then(() => {
-      throw new Error("the member has been permanently removed from the cluster");
+      throw new MemberRemovedError();
     });
     // Of no interest once it serves.
     ended.catch(() => undefined);
@@ -234,7 +245,7 @@ class Supervisor {
       this.#versions = startVersionMonitor(joining);
       await Promise.race([joinCluster(joining), whenAborted(stop), ended]);
     } catch (error) {
-      if (stop.aborted) await this.#stop(threads);
+      if (stop.aborted || error instanceof MemberRemovedError) await this.#stop(threads);
       throw error;
     }
     this.#serving = await serve({
@@ -267,11 +278,14 @@ class Supervisor {
     };
   }
 
-  /** Raft says when: the membership alone does not tell whether others may still need this member's vote. */
+  /**
+   * Raft says when: the membership alone does not tell whether others may still need this member's vote. So a member that knows of
+   * its removal starts again all the same, and ends when its peers turn it away.
+   */
   async #untilRemoved(raft: Comlink.Remote<RaftControl>): Promise<void> {
     await raft.removed();
     await sleep(REMOVED_GRACE_MS);
-    this.#log.warn("server error", { error: "the member has been permanently removed from the cluster" });
+    this.#log.warn("server error", { error: REMOVED_TEXT });
     this.#log.warn("data-dir used by this member must be removed", {});
   }
 

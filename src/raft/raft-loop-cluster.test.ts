@@ -259,6 +259,31 @@ describe("raft loops of a cluster", () => {
     assert.ok(again.isLeader);
   });
 
+  test("one of two voters is removed and restarted: its vote elects the other one, which has not heard of the commit", async () => {
+    const cluster = await LoopCluster.found(2);
+    const leader = await cluster.elect();
+    const [other] = cluster.followers as [LoopMember];
+    const removalIndex = leader.loop.consensus.lastIndex + 1;
+    cluster.drops = ({ from, commit }) => from === leader.id && commit >= removalIndex;
+    leader.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.removeNode, leader.id));
+    await cluster.tick(2);
+    assert.deepEqual(leader.loop.consensus.confState.voters, [other.id]);
+    assert.deepEqual(other.loop.consensus.confState.voters, [1n, 2n]);
+    // Both are killed. The removed one's database knows of the removal already.
+    cluster.drops = () => false;
+    const removed = await cluster.startAgain(leader, [other.id], 0);
+    const again = await cluster.startAgain(other, [1n, 2n], 0);
+    await cluster.tick(3 * ELECTION_TICKS);
+    assert.ok(again.isLeader);
+    assert.deepEqual(again.loop.consensus.confState.voters, [other.id]);
+    again.tell(RecordType.propose, 2, "go on");
+    await cluster.tick();
+    assert.equal(texts(again).at(-1), "go on");
+    assert.ok(!removed.isRemoved);
+    removed.events.removedFromCluster();
+    assert.ok(removed.isRemoved);
+  });
+
   test("a follower that needs entries which are gone gets one snapshot, and then the log", async () => {
     const cluster = await LoopCluster.found(3, { snapshotCount: 10, catchUpEntries: 5 });
     const leader = await cluster.elect();

@@ -46,35 +46,51 @@ describe("bootstrap", { concurrency: 2 }, () => {
     },
   );
 
-  test("a founder that lost its data is refused, and so is a removed member", options, async (t) => {
-    const cluster = await new TestCluster(t, { size: 3 }).start();
-    await cluster.member("m3").kill();
-    cluster.wipe("m3");
-    const wiped = await cluster.restart("m3", { wait: false });
-    assert.deepEqual(await wiped.ended(), { code: 1, signal: null });
-    const id = await cluster.idOf("m3");
-    assert.match(wiped.log, new RegExp(`"member ${id.toString(16)} has already been bootstrapped"`));
+  test(
+    "a founder that lost its data is refused; a removed member starts, until its peers turn it away",
+    options,
+    async (t) => {
+      const cluster = await new TestCluster(t, { size: 3 }).start();
+      await cluster.member("m3").kill();
+      cluster.wipe("m3");
+      const wiped = await cluster.restart("m3", { wait: false });
+      assert.deepEqual(await wiped.ended(), { code: 1, signal: null });
+      const id = await cluster.idOf("m3");
+      assert.match(wiped.log, new RegExp(`"member ${id.toString(16)} has already been bootstrapped"`));
 
-    const removedId = await cluster.idOf("m2");
-    // Strict reconfiguration allows the removal of what is gone: m3 first, then m2 leaves a member alone.
-    await cluster.callAny((client) => client.call(Cluster.method.memberRemove, { ID: id }));
-    const removed = cluster.member("m2");
-    await waitFor("m2's removal", LOG_MS, async () =>
-      cluster
-        .callAny(
-          (client) => client.call(Cluster.method.memberRemove, { ID: removedId }),
-          [cluster.member("m1")],
-        )
-        .then(
-          () => true,
-          () => undefined,
-        ),
-    );
-    await removed.ended();
-    const back = await cluster.restart("m2", { wait: false });
-    assert.deepEqual(await back.ended(), { code: 1, signal: null });
-    assert.match(back.log, /the member has been permanently removed from the cluster/);
-  });
+      const removedId = await cluster.idOf("m2");
+      // Strict reconfiguration allows the removal of what is gone: m3 first, then m2 leaves a member alone.
+      await cluster.callAny((client) => client.call(Cluster.method.memberRemove, { ID: id }));
+      const removed = cluster.member("m2");
+      await waitFor("m2's removal", LOG_MS, async () =>
+        cluster
+          .callAny(
+            (client) => client.call(Cluster.method.memberRemove, { ID: removedId }),
+            [cluster.member("m1")],
+          )
+          .then(
+            () => true,
+            () => undefined,
+          ),
+      );
+      assert.deepEqual(await removed.ended(), { code: 0, signal: null });
+      await cluster.member("m1").kill();
+      // Nobody tells it: m1 could still need its vote to learn that the removal is committed.
+      const back = await cluster.restart("m2", { wait: false });
+      await logged(back, /added remote peer/);
+      await logged(back, /stream of remote peer failed/);
+      assert.doesNotMatch(back.log, /server error|ready to serve/);
+      await cluster.restart("m1");
+      assert.deepEqual(await back.ended(), { code: 0, signal: null }, back.log.slice(-3000));
+      const last =
+        /"server error","error":"the member has been permanently removed from the cluster".*\n.*"data-dir used by this member must be removed"/;
+      assert.match(back.log, last);
+      assert.doesNotMatch(back.log, /"level":"fatal"/);
+      const forced = await cluster.restart("m2", { wait: false, args: ["--force-new-cluster"] });
+      assert.deepEqual(await forced.ended(), { code: 1, signal: null });
+      assert.match(forced.log, /"level":"fatal".*the member has been permanently removed from the cluster/);
+    },
+  );
 
   test("founders meet by v3 discovery; who comes too late is refused", options, async (t) => {
     const registry = await startMember(t, { dataDir: memoryDir(t) });

@@ -40,6 +40,7 @@ async function runMember(config: Config, log: Log): Promise<number> {
     member = await startMember(config, log, { mainFailed, stop: stopping.signal, threads });
   } catch (error) {
     if (stopping.signal.aborted && error === stopping.signal.reason) return 0;
+    if (error instanceof Error && error.name === "MemberRemovedError") return 0;
     // etcd's words for any reason why a member cannot start.
     log.fatal("discovery failed", { error });
     return endForSure();
