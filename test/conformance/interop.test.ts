@@ -3,36 +3,19 @@
  * hold the same data in the end. Needs an etcd of 3.5 or 3.6 (ETCD_REFERENCE, or on PATH).
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { describe, test, type TestContext } from "node:test";
-import { KV, Maintenance } from "../../src/proto/gen/rpc_pb.ts";
-import { memberUnderTest, referenceMember, type Program } from "../support/binaries.ts";
+import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
+import type { Program } from "../support/binaries.ts";
 import { ClusterLoad, assertLinearizable } from "../support/cluster-load.ts";
 import { TestCluster, statusOf } from "../support/cluster.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
+import { cannotJoin, lead, noReference, ours, theirs } from "../support/mixed-cluster.ts";
 import { waitFor } from "../support/wait.ts";
 
-const reference = referenceMember();
 const CATCH_UP_MS = 20_000;
 const CATCH_UP_ENTRIES = 5000;
 const CLIENTS = 4;
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
-
-/** Minor version of the reference, 0 if there is none or it is no etcd 3. */
-function referenceMinor(): number {
-  if (reference === undefined) return 0;
-  const output = execFileSync(reference.file, ["--version"], { encoding: "utf8" });
-  return Number(/etcd Version: 3\.(\d+)/.exec(output)?.[1] ?? 0);
-}
-
-const minor = referenceMinor();
-/** Why these tests cannot run; undefined if they can. */
-const noReference = minor === 5 || minor === 6 ? undefined : "needs etcd 3.5 or 3.6 (ETCD_REFERENCE)";
-/** etcd lets nobody join a cluster of a higher version than its own; a cluster of ours is 3.6. */
-const cannotJoin = minor === 5 ? "etcd 3.5 does not join a cluster of version 3.6" : undefined;
-
-const ours = memberUnderTest();
-const theirs = reference as Program;
 
 interface Plan {
   /** Founding members, by name. */
@@ -106,20 +89,6 @@ async function caughtUp(cluster: TestCluster, name: string): Promise<void> {
       ? true
       : undefined;
   });
-}
-
-/** Moves leadership to a member. */
-async function lead(cluster: TestCluster, name: string): Promise<void> {
-  const leader = await cluster.leader();
-  if (leader === name) return;
-  const targetID = await cluster.idOf(name);
-  const client = new EtcdClient(cluster.member(leader).address);
-  await client.call(Maintenance.method.moveLeader, { targetID });
-  client.close();
-  assert.equal(await cluster.leader(), name);
-  const own = new EtcdClient(cluster.member(name).address);
-  await own.call(KV.method.put, { key: Buffer.from("leads"), value: Buffer.from(name) });
-  own.close();
 }
 
 async function assertSameData(cluster: TestCluster): Promise<void> {
