@@ -4,27 +4,24 @@
  * {@link Connection.onWritable} when the socket took it and {@link Connection.tick} now and then.
  *
  * A stream: idle -> open -> half-closed (remote) -> closed, or -> half-closed (local) -> closed; a stream that we finish first is
- * reset with NO_ERROR at once (section 8.1), so half-closed (local) never lasts. Frames that carry no request: `control-frames.ts`.
+ * reset with NO_ERROR at once (section 8.1), so half-closed (local) never lasts. `header-frames.ts` puts header blocks together;
+ * frames that carry no request: `control-frames.ts`.
  */
 import { AbuseGuard } from "./abuse-guard.ts";
-import { readUint32 } from "./bytes.ts";
 import { ControlFrames, type ControlledConnection } from "./control-frames.ts";
 import { ClosedStreams, ENDED_BY_CLIENT, ENDED_BY_RESET } from "./closed-streams.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { FrameSink } from "./frame-reader.ts";
 import type { HeaderBlock } from "./header-block.ts";
-import { HeaderAssembly } from "./header-assembly.ts";
-import { HpackDecoder } from "./hpack-decoder.ts";
+import { HeaderFrames, type HeaderSink } from "./header-frames.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
 import {
-  COMPRESSION_ERROR,
   DEFAULT_WINDOW_BYTES,
   ENHANCE_YOUR_CALM,
   FLAG_ACK,
   FLAG_END_HEADERS,
   FLAG_END_STREAM,
   FLAG_PADDED,
-  FLAG_PRIORITY,
   FLOW_CONTROL_ERROR,
   FRAME_CONTINUATION,
   FRAME_DATA,
@@ -76,7 +73,7 @@ export interface ConnectionOptions {
 const KEEPALIVE_PING = Uint8Array.of(0x6b, 0x65, 0x65, 0x70, 0x61, 0x6c, 0x69, 0x76);
 const DRAIN_PING = Uint8Array.of(0x64, 0x72, 0x61, 0x69, 0x6e, 0x69, 0x6e, 0x67);
 
-export class Connection implements FrameSink, ControlledConnection {
+export class Connection implements FrameSink, HeaderSink, ControlledConnection {
   readonly output: OutputQueue;
   readonly encoder = new HpackEncoder();
   readonly sender: Sender;
@@ -90,11 +87,10 @@ export class Connection implements FrameSink, ControlledConnection {
   errorText = "";
   readonly #options: ConnectionOptions;
   readonly #concurrentStreamsMax: number;
-  readonly #decoder = new HpackDecoder();
   readonly #reader: FrameReader;
   readonly #guard: AbuseGuard;
   readonly #closedStreams = new ClosedStreams();
-  readonly #assembly = new HeaderAssembly();
+  readonly #headers = new HeaderFrames(this);
   readonly #control = new ControlFrames(this);
   /** Highest stream id the client has used. */
   lastStreamId = 0;
@@ -166,7 +162,7 @@ export class Connection implements FrameSink, ControlledConnection {
     this.nowMs = nowMs;
     if (!this.#control.settingsSeen && nowMs - this.#startedMs > HANDSHAKE_MS_MAX) {
       this.fail(SETTINGS_TIMEOUT, "no SETTINGS");
-    } else if (this.#assembly.streamId !== 0 && nowMs - this.#assembly.sinceMs > HANDSHAKE_MS_MAX) {
+    } else if (this.#headers.isOpenLonger(HANDSHAKE_MS_MAX, nowMs)) {
       this.fail(ENHANCE_YOUR_CALM, "header block not ended");
     } else {
       const action = this.keepalive.check(nowMs);
@@ -266,19 +262,17 @@ export class Connection implements FrameSink, ControlledConnection {
     start: number,
     end: number,
   ): boolean {
+    const openStreamId = this.#headers.openStreamId;
     if (!this.#control.settingsSeen && (type !== FRAME_SETTINGS || (flags & FLAG_ACK) !== 0)) {
       this.fail(PROTOCOL_ERROR, "first frame is not SETTINGS");
-    } else if (
-      this.#assembly.streamId !== 0 &&
-      (type !== FRAME_CONTINUATION || streamId !== this.#assembly.streamId)
-    ) {
+    } else if (openStreamId !== 0 && (type !== FRAME_CONTINUATION || streamId !== openStreamId)) {
       this.fail(PROTOCOL_ERROR, "header block interrupted");
     } else if (type === FRAME_DATA) {
       this.#onData(flags, streamId, bytes, start, end);
     } else if (type === FRAME_HEADERS) {
-      this.#onHeaders(flags, streamId, bytes, start, end);
+      this.#headers.begin(flags, streamId, bytes, start, end);
     } else if (type === FRAME_CONTINUATION) {
-      this.#onContinuation(flags, bytes, start, end);
+      this.#headers.continue(flags, bytes, start, end);
     } else {
       this.#control.receive(type, flags, streamId, bytes, start, end);
     }
@@ -329,51 +323,9 @@ export class Connection implements FrameSink, ControlledConnection {
       : stream.receivedBytes <= stream.contentLength;
   }
 
-  // HEADERS and CONTINUATION (sections 6.2, 6.10)
+  // Requests and trailers (section 8.1)
 
-  #onHeaders(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    if ((streamId & 1) === 0)
-      return this.fail(PROTOCOL_ERROR, "HEADERS on a stream that is not the client's");
-    if ((flags & FLAG_PADDED) !== 0) {
-      if (start === end || bytes[start] >= end - start) return this.fail(PROTOCOL_ERROR, "padding too long");
-      end -= bytes[start];
-      start++;
-    }
-    let selfDependent = false;
-    if ((flags & FLAG_PRIORITY) !== 0) {
-      if (end - start < 5) return this.fail(FRAME_SIZE_ERROR, "HEADERS too short for its priority");
-      selfDependent = (readUint32(bytes, start) & INT31_MAX) === streamId;
-      start += 5;
-    }
-    const endStream = (flags & FLAG_END_STREAM) !== 0;
-    if ((flags & FLAG_END_HEADERS) !== 0) {
-      return this.#onHeaderBlock(streamId, endStream, selfDependent, bytes, start, end);
-    }
-    this.#assembly.begin(streamId, endStream, this.nowMs);
-    if (!this.#assembly.append(bytes, start, end)) this.fail(ENHANCE_YOUR_CALM, "header block too long");
-  }
-
-  #onContinuation(flags: number, bytes: Uint8Array, start: number, end: number): void {
-    const assembly = this.#assembly;
-    const streamId = assembly.streamId;
-    if (streamId === 0) return this.fail(PROTOCOL_ERROR, "CONTINUATION without HEADERS");
-    if (!assembly.append(bytes, start, end)) return this.fail(ENHANCE_YOUR_CALM, "header block too long");
-    if ((flags & FLAG_END_HEADERS) === 0) return;
-    assembly.end();
-    this.#onHeaderBlock(streamId, assembly.endStream, false, assembly.bytes, 0, assembly.length);
-  }
-
-  #onHeaderBlock(
-    streamId: number,
-    endStream: boolean,
-    selfDependent: boolean,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    // Always decoded, even for a stream that is refused: the dynamic table must follow the client's.
-    const block = this.#decoder.decode(bytes, start, end);
-    if (block === null) return this.fail(COMPRESSION_ERROR, "header block cannot be decoded");
+  onHeaderBlock(streamId: number, endStream: boolean, selfDependent: boolean, block: HeaderBlock): void {
     if (streamId > this.lastStreamId) {
       this.lastStreamId = streamId;
       return this.#openStream(streamId, endStream, selfDependent, block);
