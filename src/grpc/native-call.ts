@@ -18,11 +18,6 @@ import { planRequest, rejectTimeout } from "./request-plan.ts";
 import type { RequestPlan } from "./request-plan.ts";
 import type { Call, CallTrace } from "./service.ts";
 
-/** Bytes of unfinished request messages that one connection may pin. */
-const ASSEMBLY_BYTES_MAX = 268_435_456;
-/** The same of all connections together. */
-const ASSEMBLY_BYTES_TOTAL_MAX = 536_870_912;
-
 const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 /** HTTP status of a request that does not speak gRPC. */
@@ -331,14 +326,11 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     }
     const before = assembly.bytes.length;
     start = assembly.takeBytes(bytes, start, end);
-    this.#countAssembly(assembly.bytes.length - before);
-    if (this.#owner.assemblyBytes > ASSEMBLY_BYTES_MAX) {
-      this.#refuse(GrpcCode.resourceExhausted, "too many unfinished request messages on the connection");
-      return end;
-    }
-    const { assemblyBytes, limits } = this.#owner.shared;
-    if (assemblyBytes > (limits.assemblyBytesTotalMax ?? ASSEMBLY_BYTES_TOTAL_MAX)) {
-      this.#refuse(GrpcCode.resourceExhausted, "too many unfinished request messages on the server");
+    const { assembling } = this.#owner;
+    assembling.add(assembly.bytes.length - before);
+    const excess = assembling.excess();
+    if (excess !== null) {
+      this.#refuse(GrpcCode.resourceExhausted, excess);
       return end;
     }
     if (assembly.whole && !this.#plan.singleRequest) this.#deliverAssembly();
@@ -374,13 +366,8 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   #dropAssembly(): void {
     if (this.#assembly === null) return;
-    this.#countAssembly(-this.#assembly.bytes.length);
+    this.#owner.assembling.add(-this.#assembly.bytes.length);
     this.#assembly = null;
-  }
-
-  #countAssembly(bytes: number): void {
-    this.#owner.assemblyBytes += bytes;
-    this.#owner.shared.assemblyBytes += bytes;
   }
 
   // Responses

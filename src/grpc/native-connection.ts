@@ -5,6 +5,7 @@ import { Connection } from "../http2/connection.ts";
 import { CANCEL } from "../http2/http2.ts";
 import { LINGER_MS_MAX, OUTPUT_BYTES_HIGH, OUTPUT_BYTES_PAUSE } from "../http2/limits.ts";
 import { OutputQueue } from "../http2/output-queue.ts";
+import { AssemblyBudget } from "./assembly-budget.ts";
 import { CallPacer } from "./call-pacer.ts";
 import type { NativeShared } from "./native-shared.ts";
 import { ResponseBlocks } from "./response-blocks.ts";
@@ -19,8 +20,8 @@ export class NativeConnection {
   readonly remote: string;
   /** Time of the socket event being handled, in ms. */
   nowMs: number;
-  /** Buffers of unfinished request messages; written by the calls. */
-  assemblyBytes = 0;
+  /** Counts what its calls put together. */
+  readonly assembling: AssemblyBudget;
   readonly #output: OutputQueue;
   readonly #views: Uint8Array[] = [];
   readonly #onClose: (connection: NativeConnection) => void;
@@ -50,6 +51,7 @@ export class NativeConnection {
       nowMs: this.nowMs,
     });
     this.blocks = new ResponseBlocks(this.http2.encoder);
+    this.assembling = new AssemblyBudget(shared.assembled);
     this.pacer = new CallPacer(shared.parked, this.http2.sender, this.#output);
     socket.on("data", this.#onData);
     socket.on("error", this.#onError);

@@ -1,6 +1,7 @@
 /** What the connections of one native transport share: the table, the limits, and pools. */
 import { PENDING_BYTES_TOTAL_MAX } from "../http2/limits.ts";
 import { ChunkPool } from "../http2/output-queue.ts";
+import { AssemblyTotal } from "./assembly-budget.ts";
 import type { ParkedTotals } from "./call-pacer.ts";
 import { DEADLINE_SWEEP_MS, DeadlineWheel } from "./deadline-wheel.ts";
 import type { DeadlineEntry } from "./deadline-wheel.ts";
@@ -32,8 +33,7 @@ export class NativeShared {
   readonly #freeCalls: NativeCall[] = [];
   readonly parked: ParkedTotals = { calls: 0, bytes: 0 };
   readonly pendingTotal: PendingTotal = { bytes: 0 };
-  /** Buffers of unfinished request messages of all connections; written by the calls. */
-  assemblyBytes = 0;
+  readonly assembled: AssemblyTotal;
   readonly #onPendingExceeded: () => void;
   readonly #watcher: CallWatcher | null;
   /** Time of the current batch of answers, in ms. */
@@ -57,6 +57,7 @@ export class NativeShared {
   ) {
     this.services = options.services;
     this.limits = options.limits;
+    this.assembled = new AssemblyTotal(options.limits.assemblyBytesTotalMax);
     this.counters = options.counters ?? new Map<string, MethodCounters>();
     this.tracer = options.tracer ?? null;
     this.#watcher = options.watcher ?? null;
