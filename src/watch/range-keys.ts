@@ -24,6 +24,11 @@ export class RangeKeys {
     this.#arena.free(address, wordsOf(length));
   }
 
+  /** Gives the memory back: nothing is stored or found any more. */
+  release(): void {
+    for (const chunk of this.#arena.chunks) (chunk.buffer as ArrayBuffer).transfer(0);
+  }
+
   locate(address: number): void {
     const index = address >>> KEY_CHUNK_SHIFT;
     const chunk = this.#arena.chunks[index];

@@ -5,6 +5,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { compareBytes } from "../base/compare-bytes.ts";
+import { release } from "../base/grow-array.ts";
 import { RangeKeys } from "./range-keys.ts";
 import { SlotTable } from "./slot-table.ts";
 
@@ -51,6 +52,34 @@ export class RangeTable {
   /** Keys and ranges in it. */
   get size(): number {
     return this.#slots.live;
+  }
+
+  /** As of {@link SlotTable}. */
+  get isSparse(): boolean {
+    return this.#slots.isSparse;
+  }
+
+  /** Gives the memory back: the table is not used any more. */
+  release(): void {
+    this.#slots.release();
+    release(this.#buckets);
+    this.#keys.release();
+  }
+
+  /** The key at which the range starts, borrowed until the next change. */
+  key(range: number): Uint8Array {
+    const words = this.#slots.words;
+    this.#lookFor(range, 0, words[range * STRIDE + KEY_LENGTH]);
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
+
+  /** Where the range ends, borrowed likewise. */
+  rangeEnd(range: number): RangeEnd {
+    const words = this.#slots.words;
+    const length = words[range * STRIDE + END_LENGTH];
+    if (length === SINGLE) return null;
+    this.#lookFor(range, words[range * STRIDE + KEY_LENGTH], length);
+    return this.#bytes.subarray(this.#start, this.#end);
   }
 
   /** The caller's word of a range. */
@@ -227,6 +256,7 @@ export class RangeTable {
         range = next;
       }
     }
+    release(old);
   }
 
   // The treap

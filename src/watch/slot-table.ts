@@ -1,9 +1,16 @@
+import { moveInto, release } from "../base/grow-array.ts";
+import { SPARSE_SLOTS_MIN } from "./watch-limits.ts";
+
+/** A table is sparse when so many times its records were there at its busiest. */
+const SPARSE_FACTOR = 4;
+
 /**
  * Records of a fixed number of 32-bit words in one typed array that doubles. Slot 0 is never given out: 0 means none. Free slots are
- * used again, so that creating and cancelling for days takes the memory of the busiest moment.
+ * used again, so that creating and cancelling for days takes the memory of the busiest moment; whoever owns a table that has become
+ * {@link isSparse} moves what is left into a new one.
  */
 export class SlotTable {
-  words: Int32Array;
+  words: Int32Array<ArrayBuffer>;
   readonly stride: number;
   /** Slots ever given out are below this. */
   #used = 1;
@@ -25,6 +32,16 @@ export class SlotTable {
     return this.words.length / this.stride;
   }
 
+  /** Most of its memory is for records that are gone, and worth to be given back. */
+  get isSparse(): boolean {
+    return this.#used >= SPARSE_SLOTS_MIN && this.#live * SPARSE_FACTOR <= this.#used;
+  }
+
+  /** Gives the memory back: the table is not used any more. */
+  release(): void {
+    release(this.words);
+  }
+
   /** A slot, all zero. */
   allocate(): number {
     this.#live++;
@@ -36,9 +53,7 @@ export class SlotTable {
       return slot;
     }
     if (this.#used === this.capacity) {
-      const grown = new Int32Array(this.words.length * 2);
-      grown.set(this.words);
-      this.words = grown;
+      this.words = moveInto(new Int32Array(this.words.length * 2), this.words);
     }
     return this.#used++;
   }

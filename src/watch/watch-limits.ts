@@ -35,6 +35,9 @@ export const LONG_PIECE_BYTES = 256 * 1024;
 /** A buffer that one long response has grown is given back beyond this. */
 export const SCRATCH_KEPT_BYTES_MAX = 1024 * 1024;
 
+/** Tables that were shorter than this at their busiest are not moved to give memory back: it is less than a megabyte. */
+export const SPARSE_SLOTS_MIN = 4096;
+
 /** Records of one ring handled in a turn. */
 export const RECORDS_PER_TURN_MAX = 1024;
 /** Progress ticks are looked at this often. */

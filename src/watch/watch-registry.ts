@@ -14,6 +14,8 @@ import type { WatchStream } from "./watch-stream.ts";
 import {
   BEHIND_NEXT,
   FLAGS,
+  ID_HIGH,
+  ID_LOW,
   INTEREST,
   INTEREST_FLAGS,
   LIST_NEXT,
@@ -54,9 +56,10 @@ export interface WatcherRequest {
 }
 
 export class WatchRegistry {
-  readonly watchers = new WatcherTable();
-  readonly #ranges: RangeTable;
-  readonly #interests = new SlotTable(STRIDE);
+  watchers = new WatcherTable();
+  #ranges: RangeTable;
+  #interests = new SlotTable(STRIDE);
+  readonly #seed: number;
   /** By main's number. */
   readonly #streams: Array<WatchStream | null> = [];
   #streamCount = 0;
@@ -68,7 +71,13 @@ export class WatchRegistry {
 
   /** @param seed secret of the process, against keys made to collide */
   constructor(seed: number) {
+    this.#seed = seed;
     this.#ranges = new RangeTable(seed);
+  }
+
+  /** Most of the memory is for watchers that are gone: {@link rebuild} gives it back. */
+  get isSparse(): boolean {
+    return this.watchers.slots.isSparse || this.#interests.isSparse || this.#ranges.isSparse;
   }
 
   /** Watchers that are behind, those without credit too. */
@@ -145,6 +154,48 @@ export class WatchRegistry {
     this.#streamCount--;
   }
 
+  /**
+   * Moves everybody into tables of the right size: numbers of watchers and interests change, and lists turn round. Less than a microsecond a
+   * watcher that is left, for each of which at least three have gone. Nothing may hold a number meanwhile: no slice of catching up, no
+   * batch with lists.
+   */
+  rebuild(): void {
+    const { watchers } = this;
+    const [interests, ranges] = [this.#interests, this.#ranges];
+    this.watchers = new WatcherTable();
+    this.#interests = new SlotTable(STRIDE);
+    this.#ranges = new RangeTable(this.#seed);
+    for (const stream of this.#streams) {
+      if (stream === null) continue;
+      let watcher = stream.head;
+      stream.head = stream.behindHead = 0;
+      for (; watcher !== 0; watcher = watchers.slots.words[watcher * WATCHER_WORDS + STREAM_NEXT]) {
+        const at = watchers.slots.words[watcher * WATCHER_WORDS + INTEREST] * STRIDE;
+        const range = interests.words[at + RANGE];
+        const kind = interests.words[at + KIND];
+        this.#move(watchers, watcher, stream, this.#obtain(ranges.key(range), ranges.rangeEnd(range), kind));
+      }
+    }
+    watchers.release();
+    interests.release();
+    ranges.release();
+  }
+
+  /** Takes over a watcher of another table, in the state in which it is. */
+  #move(from: WatcherTable, old: number, stream: WatchStream, interest: number): void {
+    const { watchers } = this;
+    const at = old * WATCHER_WORDS;
+    const words = from.slots.words;
+    const watcher = watchers.add(stream.number, words[at + ID_LOW], words[at + ID_HIGH]);
+    watchers.next[watcher] = from.next[old];
+    watchers.slots.words[watcher * WATCHER_WORDS + INTEREST] = interest;
+    watchers.setFlags(watcher, words[at + FLAGS], 0);
+    stream.head = watchers.prepend(watcher, stream.head, STREAM_NEXT);
+    if ((words[at + FLAGS] & WatcherFlag.compacted) !== 0) return;
+    if ((words[at + FLAGS] & WatcherFlag.behind) === 0) this.#linkSynced(watcher);
+    else this.#linkBehind(watcher, stream);
+  }
+
   /** A watcher in sync has missed `revision`: it catches up from there, or from the later one that it waits for. */
   fallBehind(watcher: number, revision: number): void {
     const { watchers } = this;
@@ -152,10 +203,8 @@ export class WatchRegistry {
     if (watchers.next[watcher] < revision) watchers.next[watcher] = revision;
     watchers.setFlags(watcher, WatcherFlag.behind, 0);
     this.#behind++;
-    const at = this.#interestAt(watcher) + BEHIND;
-    this.#interests.words[at] = watchers.prepend(watcher, this.#interests.words[at], LIST_NEXT);
     const stream = this.streamOf(watcher);
-    stream.behindHead = watchers.prepend(watcher, stream.behindHead, BEHIND_NEXT);
+    this.#linkBehind(watcher, stream);
     if (stream.credit > 0) this.ready.add(stream);
   }
 
@@ -236,6 +285,13 @@ export class WatchRegistry {
   #linkSynced(watcher: number): void {
     const at = this.#interestAt(watcher) + SYNCED;
     this.#interests.words[at] = this.watchers.prepend(watcher, this.#interests.words[at], LIST_NEXT);
+  }
+
+  #linkBehind(watcher: number, stream: WatchStream): void {
+    const { watchers } = this;
+    const at = this.#interestAt(watcher) + BEHIND;
+    this.#interests.words[at] = watchers.prepend(watcher, this.#interests.words[at], LIST_NEXT);
+    stream.behindHead = watchers.prepend(watcher, stream.behindHead, BEHIND_NEXT);
   }
 
   /** Out of the lists of its state. */

@@ -167,7 +167,10 @@ export class WatchLoop implements StoreProgress {
     this.#progress.tick(nowMs, this.#revision);
     const sliced = this.#catchUp.run(this);
     // A slice under way may borrow what the window holds.
-    if (!this.#catchUp.isWaiting) this.#window.trim(this.committed);
+    if (!this.#catchUp.isWaiting) {
+      this.#window.trim(this.committed);
+      if (this.#registry.isSparse) this.#registry.rebuild();
+    }
     this.#writer.publish();
     const isBusy = records > 0 || sliced;
     if (isBusy) this.#count();

@@ -4,6 +4,7 @@
  * of its stream, and, while behind, that of its stream's watchers behind.
  */
 import { assert } from "../base/assert.ts";
+import { moveInto, release } from "../base/grow-array.ts";
 import { SlotTable } from "./slot-table.ts";
 import { WatcherFlag } from "./watcher-flag.ts";
 
@@ -40,11 +41,8 @@ export class WatcherTable {
   add(stream: number, idLow: number, idHigh: number): number {
     if (this.slots.live >= this.#buckets.length) this.#growBuckets();
     const watcher = this.slots.allocate();
-    if (this.next.length < this.slots.capacity) {
-      const grown = new Float64Array(this.slots.capacity);
-      grown.set(this.next);
-      this.next = grown;
-    }
+    if (this.next.length < this.slots.capacity)
+      this.next = moveInto(new Float64Array(this.slots.capacity), this.next);
     const words = this.slots.words;
     const at = watcher * WATCHER_WORDS;
     words[at + STREAM] = stream;
@@ -69,6 +67,13 @@ export class WatcherTable {
       words[before * WATCHER_WORDS + HASH_NEXT] = following;
     }
     this.slots.free(watcher);
+  }
+
+  /** Gives the memory back: the table is not used any more. */
+  release(): void {
+    this.slots.release();
+    release(this.next);
+    release(this.#buckets);
   }
 
   /** The watcher of this id on this stream, or 0. */
@@ -135,6 +140,7 @@ export class WatcherTable {
         watcher = next;
       }
     }
+    release(old);
   }
 }
 
