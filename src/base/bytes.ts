@@ -1,3 +1,7 @@
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
 // One view a buffer: records lie in a few ring memories, or in a reassembled payload now and then.
 const views = new WeakMap<ArrayBufferLike, DataView>();
 let lastBuffer: ArrayBufferLike | null = null;

@@ -145,9 +145,9 @@ export class ApplyFeed {
     for (let read = this.#reads.firstReady(this.#handedIndex); read !== null;) {
       const { flags, requestId, payload } = read;
       const tracer = (flags & FLAG_TRACED) === 0 ? null : this.#tracer;
-      const sinceMs = tracer?.readHanding(payload) ?? 0;
+      const sinceMs = tracer?.reads.handing(payload) ?? 0;
       const isWritten = this.#ring.write(RecordType.read, flags, requestId, payload, 0, payload.length);
-      tracer?.readHanded(payload, sinceMs, isWritten);
+      tracer?.reads.handed(payload, sinceMs, isWritten);
       if (!isWritten) {
         this.#neededBytes = payload.length;
         return false;

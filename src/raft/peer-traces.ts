@@ -1,10 +1,10 @@
-/** Trace contexts of sampled entries beside the entries of a message: they are no part of the log, and may be left out anywhere. */
+/** Trace contexts of sampled entries, and of reads, beside the entries of a message: they are no part of the log, and may be left out anywhere. */
 
 import type { RaftMessage } from "./raft.ts";
 
 /** The context of one entry of a message. */
 export interface MessageTrace {
-  /** Which entry, from 0. */
+  /** Which entry, from 0; of reads the one that names their round. */
   readonly position: number;
   /** Trace id and span id, `TRACE_CONTEXT_BYTES`; what the receiver does is part of that span. */
   readonly context: Uint8Array;

@@ -1,7 +1,7 @@
 /**
- * What the raft thread knows of sampled requests: which entries are theirs, and when each step of theirs began. It looks on: the loop
- * tells it what happens, and nothing that it does changes what the loop does. While no sampled entry is under way, it is asked
- * nothing but {@link RaftTracer.isActive}.
+ * What the raft thread knows of sampled requests: which entries are theirs, and when each step of theirs began; of reads
+ * `read-tracer.ts` knows. It looks on: the loop tells it what happens, and nothing that it does changes what the loop does. While no
+ * sampled request is under way, it is asked nothing but {@link RaftTracer.isActive}.
  *
  * ```
  *   leader     ring ─▶ propose ─▶ wal flush ─┐
@@ -17,12 +17,12 @@ import {
   type SpanReporter,
   SpanCode,
   TRACE_PREFIX_BYTES,
-  contextAt,
   sentMsOf,
   stampPrefix,
   writePrefix,
 } from "../ring/trace.ts";
 import { type MessageTrace, termInMessage } from "./peer-traces.ts";
+import { ReadTracer } from "./read-tracer.ts";
 import { type Consensus, MessageType, type RaftMessage } from "./raft.ts";
 
 /** Sampled entries followed at a time; of more the oldest are given up. */
@@ -48,6 +48,7 @@ interface TracedEntry {
 }
 
 export class RaftTracer {
+  readonly reads: ReadTracer;
   readonly #spans: SpanReporter;
   /** By index, in the order in which they came. */
   readonly #entries = new Map<number, TracedEntry>();
@@ -56,11 +57,12 @@ export class RaftTracer {
 
   constructor(spans: SpanReporter) {
     this.#spans = spans;
+    this.reads = new ReadTracer(spans);
   }
 
-  /** Some sampled entry is under way. */
+  /** Some sampled request is under way. */
   get isActive(): boolean {
-    return this.#entries.size > 0;
+    return this.#entries.size > 0 || this.reads.isActive;
   }
 
   /** A record with a prefix came from main; its wait is over. Returns when. */
@@ -112,9 +114,11 @@ export class RaftTracer {
     if (this.#gathered.length > 0) this.#gathered = [];
   }
 
-  /** Notes which members appends with sampled entries go to, and has the messages carry their contexts. */
+  /** Notes which members sampled entries and reads go to, and has the messages carry their contexts. */
   outgoing(messages: readonly RaftMessage[]): readonly RaftMessage[] {
     return messages.map((message) => {
+      if (message.type === MessageType.readIndex) return this.reads.asking(message);
+      if (message.type === MessageType.readIndexResp) this.reads.answering(message);
       if (message.type !== MessageType.app || message.entries.length === 0) return message;
       const traces = this.#tracesOf(message);
       return traces.length === 0 ? message : { ...message, traces };
@@ -146,7 +150,9 @@ export class RaftTracer {
       if (this.isActive && !message.reject) this.#acknowledged(message.from, message.index);
     } else if (traces === undefined) return;
     else if (type === MessageType.app) this.#appended(message, traces, consensus);
-    else if (type === MessageType.prop && consensus.isLeader) this.#led(traces, consensus, lastIndex);
+    else if (!consensus.isLeader) return;
+    else if (type === MessageType.prop) this.#led(traces, consensus, lastIndex);
+    else if (type === MessageType.readIndex) this.reads.asked(message, traces);
   }
 
   /** A leader's entries are in the log. */
@@ -223,30 +229,12 @@ export class RaftTracer {
     this.#release(entry);
   }
 
-  /** A read with a prefix was taken from main. */
-  readTaken(bytes: Uint8Array, start: number): void {
-    stampPrefix(bytes, start, this.taken(bytes, start));
-  }
-
-  /** It may be answered, and is about to be written for apply. Returns since when it waited for that. */
-  readHanding(payload: Uint8Array): number {
-    const sinceMs = sentMsOf(payload, 0);
-    stampPrefix(payload, 0, this.#spans.nowMs());
-    return sinceMs;
-  }
-
-  /** It is in the ring, or (`isHanded` false) found no room and waits on. */
-  readHanded(payload: Uint8Array, sinceMs: number, isHanded: boolean): void {
-    if (isHanded)
-      this.#spans.report(SpanCode.readIndex, contextAt(payload, 0), sinceMs, sentMsOf(payload, 0));
-    else stampPrefix(payload, 0, sinceMs);
-  }
-
   /** A tick passed: who does not answer is not waited for. */
   tick(): void {
     const limitMs = this.#spans.nowMs() - PATIENCE_MS;
     for (const entry of this.#entries.values())
       if (entry.sinceMs < limitMs) this.#entries.delete(entry.index);
+    this.reads.giveUp(limitMs);
   }
 
   /** Makes what was reported visible to main. */

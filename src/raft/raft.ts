@@ -100,7 +100,7 @@ export interface RaftMessage {
   readonly entries: readonly EntrySlice[];
   readonly context: Uint8Array | null;
   readonly snapshot: SnapshotMeta | null;
-  /** Trace contexts of sampled entries among {@link entries}; absent if there are none. The core passes them on with a forwarded proposal. */
+  /** Trace contexts of sampled entries among {@link entries}, or of reads; absent if there are none. The core passes them on with a forwarded proposal. */
   readonly traces?: readonly MessageTrace[];
 }
 

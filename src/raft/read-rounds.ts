@@ -1,3 +1,4 @@
+import { equalBytes } from "../base/bytes.ts";
 import type { RaftMeters } from "../base/thread-meters.ts";
 import { ReadQueue } from "./read-queue.ts";
 import type { Consensus, ReadState } from "./raft.ts";
@@ -58,6 +59,11 @@ export class ReadRounds {
     this.queue.push(this.#number, flags, requestId, bytes, start, end);
   }
 
+  /** Context of the round that new reads join. */
+  openContext(): Uint8Array {
+    return this.#encode(this.#number);
+  }
+
   /** Asks for the open round if there is somebody to ask and not too much under way. */
   ask(consensus: Consensus): void {
     if (!this.#isOpen || this.#asked.length >= ROUNDS_MAX || consensus.leaderId === 0n) return;
@@ -103,8 +109,4 @@ export class ReadRounds {
     new DataView(context.buffer).setBigUint64(0, this.#prefix | BigInt(number));
     return context;
   }
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -182,13 +182,17 @@ export class RecordIntake {
   }
 
   #read(flags: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
-    if ((flags & FLAG_TRACED) !== 0) this.#parts.tracer?.readTaken(bytes, start);
+    if ((flags & FLAG_TRACED) !== 0) this.#parts.tracer?.reads.taken(bytes, start);
     const readIndex = this.#parts.consensus.immediateReadIndex();
     if (readIndex >= 0 && !this.#parts.isInstalling()) {
       if (this.#parts.apply.tryRead(readIndex, flags, requestId, bytes, start, end)) return;
     }
     if (this.#parts.reads.queue.bytes >= 2 * WAITING_READ_BYTES_MAX)
       this.#parts.main.refuse(requestId, ErrorId.requestTooManyRequests);
-    else this.#parts.reads.push(flags, requestId, bytes, start, end);
+    else {
+      const { reads, tracer } = this.#parts;
+      if ((flags & FLAG_TRACED) !== 0) tracer?.reads.joined(bytes, start, reads.openContext());
+      reads.push(flags, requestId, bytes, start, end);
+    }
   }
 }

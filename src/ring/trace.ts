@@ -57,6 +57,8 @@ export const SpanCode = {
   forward: 15,
   /** Confirmation of leadership for a linearizable read. */
   readIndex: 16,
+  /** A leader confirms its leadership for reads of another member (id of that member). */
+  readRound: 17,
   /** An entry changes the state (entry index). */
   apply: 20,
   /** A read is answered, or its answer begun. */

@@ -27,6 +27,7 @@ export const SPAN_NAMES: Readonly<Record<number, SpanName>> = {
   [SpanCode.commit]: { name: "commit", thread: "raft", value: "concord.index" },
   [SpanCode.forward]: { name: "forward", thread: "raft", side: "client", value: "concord.peer" },
   [SpanCode.readIndex]: { name: "read index", thread: "raft" },
+  [SpanCode.readRound]: { name: "read round", thread: "raft", side: "server", value: "concord.peer" },
   [SpanCode.apply]: { name: "apply", thread: "apply", value: "concord.index" },
   [SpanCode.read]: { name: "read", thread: "apply" },
   [SpanCode.storageBatch]: { name: "storage batch", thread: "storage", value: "concord.index" },

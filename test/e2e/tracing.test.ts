@@ -138,7 +138,8 @@ describe("tracing", { concurrency: true }, () => {
         name: `etcdserverpb.KV/Range ${follower}`,
         parts: ["read", "ring apply-main", "response", ...more].map((name) => ({
           name: `${name} ${follower}`,
-          parts: [],
+          // Confirmed by the leader.
+          parts: name === "read index" ? nodes({ [`read round ${leader}`]: [] }) : [],
         })),
       });
       const ranges = [rangeBy("ring main-apply"), rangeBy("ring main-raft", "read index", "ring raft-apply")];
