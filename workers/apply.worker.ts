@@ -8,7 +8,8 @@
 import { flushCompileCache } from "node:module";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
 import type { CompactionHashes } from "../src/apply/apply-compaction.ts";
-import { ApplyLoop, type SlowApply } from "../src/apply/apply-loop.ts";
+import { ApplyLoop } from "../src/apply/apply-loop.ts";
+import type { SlowApply } from "../src/apply/slow-applies.ts";
 import { ERRORS, ErrorId } from "../src/base/errors.ts";
 import { openMeters } from "../src/base/meters.ts";
 import { APPLY_LAYOUT } from "../src/base/thread-meters.ts";

@@ -9,12 +9,9 @@
 
 import { viewOf } from "../base/bytes.ts";
 import { ErrorId } from "../base/errors.ts";
-import { RateBudget } from "../base/rate-budget.ts";
 import type { ApplyMeters } from "../base/thread-meters.ts";
-import { describeRaftRequest, describeRequest } from "../proto/describe-request.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { responseHeader, type MemberIdentity } from "../proto/response-header.ts";
-import { RaftField } from "../proto/raft-request.ts";
 import { FLAG_TRACED, ReadKind, RecordType } from "../ring/record-types.ts";
 import type { StageLog } from "../ring/stage-log.ts";
 import { type SpanReporter, SpanCode, TRACE_PREFIX_BYTES, contextAt, sentMsOf } from "../ring/trace.ts";
@@ -28,18 +25,14 @@ import type { HashKvJobs } from "./hash-kv-jobs.ts";
 import { encodeMemberList } from "./member-answers.ts";
 import type { LeaseDuties } from "./lease-duties.ts";
 import type { MembershipFeed } from "./membership-feed.ts";
+import { type SlowApply, type SlowOutcome, SlowApplies } from "./slow-applies.ts";
+import { type DatabaseSize, StatusRecords } from "./status-records.ts";
 import type { WatchFeed } from "./watch-feed.ts";
 
 /** Records of one ring handled before answers are published and the other rings get their turn. */
 const RECORDS_PER_TURN_MAX = 512;
-const APPLY_STATUS_BYTES = 24;
-/** Of what was slow, this much is told in a second: lines go through main's event loop, and must not flood it. */
-const SLOW_LINES_PER_SECOND_MAX = 100;
-/** No ReadKind: a committed entry. */
-const ENTRY = -1;
 /** raftpb.EntryType */
 const ENTRY_NORMAL = 0;
-const COMMITTED_BYTES = 32;
 
 /** What the loop tells storage at the end of a batch. */
 export interface AppliedSink {
@@ -56,18 +49,7 @@ export interface AppliedSink {
 export interface DirectCommits {
   readonly committedRevision: number;
   readonly servedToken: number;
-  size(): { readonly allocatedBytes: number; readonly inUseBytes: number };
-}
-
-/** What took long: an entry, or a client's read. */
-export interface SlowApply {
-  readonly tookMs: number;
-  /** etcd's word for what it was; empty for an entry. */
-  readonly prefix: string;
-  /** As etcd shows it (`describeRequest`). */
-  readonly request: string;
-  /** ErrorId that it was answered. */
-  readonly errorId: number;
+  size(): DatabaseSize;
 }
 
 export interface ApplyLoopOptions {
@@ -117,15 +99,18 @@ export class ApplyLoop {
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
   #slices = 0;
-  readonly #slowLines = new RateBudget(SLOW_LINES_PER_SECOND_MAX);
   readonly #timer: ApplyTimer | null;
+  readonly #slow: SlowApplies | null;
+  readonly #status: StatusRecords;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
     this.#appliedIndex = options.machine.consistentIndex;
     this.#reportedIndex = this.#appliedIndex;
     this.#term = options.machine.appliedTerm;
-    const { metrics, nowMs } = options;
+    const { metrics, nowMs, onSlow } = options;
+    this.#slow = onSlow === undefined ? null : new SlowApplies(onSlow);
+    this.#status = new StatusRecords(options.toMain, options.store);
     this.#timer =
       metrics === undefined || nowMs === undefined
         ? null
@@ -146,7 +131,7 @@ export class ApplyLoop {
     const { feed, membership, toRaft, toMain } = this.#options;
     feed.report(membership, this.#appliedIndex);
     this.#options.machine.reportAlarms();
-    this.#writeStatus();
+    this.#status.writeApplied(this.#appliedIndex);
     toRaft.publish();
     toMain.publish();
   }
@@ -217,7 +202,7 @@ export class ApplyLoop {
       this.#appliedIndex !== this.#reportedIndex ||
       store.compactRevision !== this.#reportedCompactRevision
     ) {
-      this.#writeStatus();
+      this.#status.writeApplied(this.#appliedIndex);
     }
     // Raft first: whoever has the answer to a conf change may propose the next one, and raft must know of this one by then.
     toRaft.publish();
@@ -236,9 +221,14 @@ export class ApplyLoop {
   }
 
   #noteDirectCommit(): void {
-    const { direct, store, machine, hashes } = this.#options;
+    const { direct, store, machine, hashes, toMain } = this.#options;
     if (direct === null) return;
-    if (this.#appliedIndex !== this.#reportedIndex) this.#reportSize(direct);
+    if (this.#appliedIndex !== this.#reportedIndex) {
+      const size = direct.size();
+      machine.noteSize(size.inUseBytes);
+      this.#status.writeCommitted(this.#appliedIndex, size);
+      toMain.publish();
+    }
     if (direct.committedRevision > this.#directRevision) {
       this.#directRevision = direct.committedRevision;
       store.committed(this.#directRevision);
@@ -246,30 +236,6 @@ export class ApplyLoop {
     }
     if (direct.servedToken > this.#servedToken)
       machine.storageCommitted((this.#servedToken = direct.servedToken));
-  }
-
-  /** Tells main what the storage thread would tell it. */
-  #reportSize(direct: DirectCommits): void {
-    const { toMain, store } = this.#options;
-    const { allocatedBytes, inUseBytes } = direct.size();
-    this.#options.machine.noteSize(inUseBytes);
-    const offset = this.#reserve(COMMITTED_BYTES);
-    toMain.view.setFloat64(offset, store.revision, true);
-    toMain.view.setFloat64(offset + 8, 0, true);
-    toMain.view.setFloat64(offset + 16, allocatedBytes, true);
-    toMain.view.setFloat64(offset + 24, inUseBytes, true);
-    toMain.commit(RecordType.committed, 0, this.#appliedIndex, COMMITTED_BYTES);
-    toMain.publish();
-  }
-
-  #reserve(length: number): number {
-    const { toMain } = this.#options;
-    let offset = toMain.reserve(length);
-    while (offset < 0) {
-      toMain.waitForRoom(length);
-      offset = toMain.reserve(length);
-    }
-    return offset;
   }
 
   /**
@@ -298,15 +264,6 @@ export class ApplyLoop {
       doorbell.awake();
       fromStorage.drain(this.#onStorageRecord, RECORDS_PER_TURN_MAX);
     }
-  }
-
-  #writeStatus(): void {
-    const { toMain, store } = this.#options;
-    const offset = this.#reserve(APPLY_STATUS_BYTES);
-    toMain.view.setFloat64(offset, this.#appliedIndex, true);
-    toMain.view.setFloat64(offset + 8, store.revision, true);
-    toMain.view.setFloat64(offset + 16, store.compactRevision, true);
-    toMain.commit(RecordType.applyStatus, 0, 0, APPLY_STATUS_BYTES);
   }
 
   readonly #onRecord = (
@@ -362,7 +319,7 @@ export class ApplyLoop {
         machine.applyEntry(id, this.#term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
         this.#appliedIndex = id;
         if (this.#timer?.applied(machine.appliedField, machine.lastError) === true)
-          this.#tellSlow(ENTRY, bytes, start + ENTRY_HEAD_BYTES, end);
+          this.#slow?.tellEntry(bytes, start + ENTRY_HEAD_BYTES, end, this.#outcome(this.#timer));
         // The next leader's time begins.
         if (end === start + ENTRY_HEAD_BYTES && entryType === ENTRY_NORMAL)
           this.#options.leaseDuties?.noteEmptyEntry(this.#term);
@@ -410,23 +367,12 @@ export class ApplyLoop {
     } else if (kind === ReadKind.hash) this.#options.hashes.requestWhole(id);
     else if (kind === ReadKind.hashKv) this.#options.hashes.request(id, bytes, start + 1, end);
     else machine.read(id, kind, bytes, start + 1, end);
-    if (this.#timer?.read(kind, machine.lastError) !== true) return;
-    this.#tellSlow(kind, bytes, start + 1, end);
+    if (this.#timer?.read(kind, machine.lastError) === true)
+      this.#slow?.tellRead(kind, bytes, start + 1, end, this.#outcome(this.#timer));
   }
 
-  /** `kind`: what `bytes[start, end)` is, of ReadKind or {@link ENTRY}. */
-  #tellSlow(kind: number, bytes: Uint8Array, start: number, end: number): void {
-    const { machine, onSlow, nowMs } = this.#options;
-    if (onSlow === undefined || nowMs === undefined || !this.#slowLines.take(nowMs())) return;
-    const tookMs = this.#timer?.tookMs ?? 0;
-    const errorId = machine.lastError;
-    if (kind === ENTRY) {
-      onSlow({ tookMs, prefix: "", request: describeRaftRequest(bytes, start, end), errorId });
-    } else {
-      const [prefix, field] =
-        kind === ReadKind.range ? ["read-only range ", RaftField.range] : ["read-only txn ", RaftField.txn];
-      onSlow({ tookMs, prefix, request: describeRequest(field, bytes, start, end), errorId });
-    }
+  #outcome({ tookMs, endedMs }: ApplyTimer): SlowOutcome {
+    return { tookMs, nowMs: endedMs, errorId: this.#options.machine.lastError };
   }
 
   readonly #onStorageRecord = (

@@ -30,6 +30,11 @@ export class ApplyTimer {
     return this.#tookMs;
   }
 
+  /** When it was done. */
+  get endedMs(): number {
+    return this.#markMs;
+  }
+
   /** An entry has been applied: payload `field` (0 = none), answered `error`. True if that was slow. */
   applied(field: number, error: number): boolean {
     const tookMs = this.#lap();
