@@ -15,7 +15,7 @@ const BUFFER_KEPT_BYTES_MAX = 1024 * 1024;
  * id and the copy into its socket buffer.
  */
 export class WatchMessages {
-  /** The message is `bytes[start, end)` after {@link setWatchId}, until the next {@link begin}. */
+  /** The message is `bytes[start, end)` after {@link setWatchId} or {@link control}, until the next one. */
   bytes: Uint8Array = new Uint8Array(4096);
   start = EVENTS_AT;
   end = EVENTS_AT;
@@ -59,12 +59,12 @@ export class WatchMessages {
     writeVarint64(this.bytes, EVENTS_AT - idBytes + 1, low, high);
   }
 
-  /** A whole message of the header and the fields in `bytes[start, end)`. Revision 0 is left out of the header. */
-  control(term: number, revision: number, bytes: Uint8Array, start: number, end: number): Uint8Array {
+  /** Makes a message of the header and the fields in `bytes[start, end)`, without a watch id. Revision 0 is left out of the header. */
+  control(term: number, revision: number, bytes: Uint8Array, start: number, end: number): void {
+    this.begin(term, revision, bytes, start, end);
+    if (revision > 0) return this.setWatchId(0, 0);
     const header = new MessageBuilder().message(1, responseHeader(this.#identity, revision, term)).finish();
-    const message = new Uint8Array(header.length + end - start);
-    message.set(header);
-    message.set(bytes.subarray(start, end), header.length);
-    return message;
+    this.start = EVENTS_AT - header.length;
+    this.bytes.set(header, this.start);
   }
 }

@@ -131,7 +131,7 @@ export class WatchService implements MethodHandler {
     const create = decodeCreate(bytes, start, end);
     if (create === null) return this.#end(state, ErrorId.malformedRequest);
     const reason = this.#options.mayWatch?.(state.call, create.key, create.end) ?? "";
-    const text = new TextEncoder().encode(reason);
+    const text = reason === "" ? EMPTY : new TextEncoder().encode(reason);
     const payload = new Uint8Array(2 + text.length + end - start);
     payload[0] = text.length;
     payload[1] = text.length >>> 8;
@@ -227,17 +227,18 @@ export class WatchService implements MethodHandler {
     if (state === null || state.closed) return;
     const { call } = state;
     const { term } = this.#router.status;
+    const messages = this.#messages;
     const view = viewOf(bytes);
     const at = bytes.byteOffset + start + 1;
     if (kind === WatchAnswerKind.message) {
-      const message = this.#messages.control(term, view.getFloat64(at, true), bytes, start + 9, end);
-      call.sendMessage(message, 0, message.length);
+      messages.control(term, view.getFloat64(at, true), bytes, start + 9, end);
+      call.sendMessage(messages.bytes, messages.start, messages.end);
       this.#windows.received(state, RESPONSE_OVERHEAD_BYTES);
     } else if (kind === WatchAnswerKind.longHead) {
-      const header = this.#messages.control(term, view.getFloat64(at, true), EMPTY, 0, 0);
+      messages.control(term, view.getFloat64(at, true), EMPTY, 0, 0);
       const bodyBytes = view.getFloat64(at + 8, true);
-      call.startMessage(header.length + bodyBytes);
-      call.sendPart(header, 0, header.length);
+      call.startMessage(messages.end - messages.start + bodyBytes);
+      call.sendPart(messages.bytes, messages.start, messages.end);
       this.#windows.received(state, bodyBytes + RESPONSE_OVERHEAD_BYTES);
     } else call.sendPart(bytes, start + 1, end);
   };

@@ -24,7 +24,7 @@ import {
 } from "./watch-limits.ts";
 import { PreviousQuery } from "./watch-query.ts";
 import type { WatchRegistry } from "./watch-registry.ts";
-import { BEHIND_NEXT, ID_HIGH, ID_LOW, WATCHER_WORDS } from "./watcher-table.ts";
+import { ID_HIGH, ID_LOW, STREAM_NEXT, WATCHER_WORDS } from "./watcher-table.ts";
 import { WatcherFlag } from "./watcher-flag.ts";
 
 export interface CatchUpOptions {
@@ -133,7 +133,7 @@ export class CatchUp {
         continue;
       }
       for (let watcher = stream.behindHead; watcher !== 0;) {
-        const following = watchers.slots.words[watcher * WATCHER_WORDS + BEHIND_NEXT];
+        const following = watchers.slots.words[watcher * WATCHER_WORDS + STREAM_NEXT];
         const next = watchers.next[watcher];
         if (next < store.compactRevision) this.#cancelCompacted(watcher, store.compactRevision);
         else if (next > store.revision) registry.catchUp(watcher);
@@ -164,7 +164,7 @@ export class CatchUp {
     if (this.#buffer.length > SCRATCH_KEPT_BYTES_MAX) this.#buffer = new Uint8Array(CATCH_UP_BYTES_MAX);
     for (const stream of registry.ready) {
       let watcher = stream.behindHead;
-      for (; watcher !== 0; watcher = watchers.slots.words[watcher * WATCHER_WORDS + BEHIND_NEXT]) {
+      for (; watcher !== 0; watcher = watchers.slots.words[watcher * WATCHER_WORDS + STREAM_NEXT]) {
         if (watchers.next[watcher] < from) continue;
         watchers.setFlags(watcher, WatcherFlag.inSlice, 0);
         this.#participants.push(watcher);

@@ -70,7 +70,14 @@ export class Progress {
   #notify(stream: WatchStream, revision: number): void {
     const { registry, writer } = this.#options;
     const words = registry.watchers.slots.words;
-    let watcher = stream.progressWatchers === 0 ? 0 : stream.head;
+    if (stream.progressWatchers === 0) return;
+    for (
+      let watcher = stream.behindHead;
+      watcher !== 0;
+      watcher = words[watcher * WATCHER_WORDS + STREAM_NEXT]
+    )
+      words[watcher * WATCHER_WORDS + FLAGS] &= ~WatcherFlag.notified;
+    let watcher = stream.head;
     for (; watcher !== 0; watcher = words[watcher * WATCHER_WORDS + STREAM_NEXT]) {
       const at = watcher * WATCHER_WORDS;
       const flags = words[at + FLAGS];
@@ -87,7 +94,7 @@ export class Progress {
   request(stream: WatchStream, revision: number): void {
     const { registry, writer } = this.#options;
     const words = registry.watchers.slots.words;
-    if (stream.head === 0) return;
+    if (stream.head === 0 || stream.behindHead !== 0) return;
     let watcher = stream.head;
     for (; watcher !== 0; watcher = words[watcher * WATCHER_WORDS + STREAM_NEXT])
       if (!this.#isCurrent(watcher, revision)) return;

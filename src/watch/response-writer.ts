@@ -1,5 +1,6 @@
 /** Responses into the ring to main: shared records for many watchers, answers for one stream, long responses in pieces. */
 import { MessageBuilder } from "../proto/message-builder.ts";
+import { writeVarint64 } from "../proto/wire.ts";
 import { RecordType, WatchAnswerKind } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
 import type { EventBatch } from "./event-batch.ts";
@@ -25,9 +26,15 @@ const COMPACT_REVISION = 5;
 const CANCEL_REASON = 6;
 const FRAGMENT = 7;
 
+/** Longest fields of {@link ResponseWriter.answer}: a watch id and a bool. */
+const ANSWER_BYTES_MAX = 13;
+
 const UINT64_MASK = 0xffff_ffff_ffff_ffffn;
 /** Id of a watch that was not created, and of progress of a whole stream. */
 export const NO_WATCH_ID = -1n;
+
+/** What a client wanted of a watch, and got. */
+type WatchOutcome = "created" | "canceled";
 
 /** A response without events. */
 export interface Control {
@@ -161,6 +168,23 @@ export class ResponseWriter {
       this.#ring.bytes.set(body.subarray(at, end), pieceAt + 1);
       this.#ring.commit(RecordType.watchAnswer, 0, stream, 1 + end - at);
     }
+  }
+
+  /** Sends that a watch is there, or is gone because its client wanted so. */
+  answer(stream: number, idLow: number, idHigh: number, revision: number, what: WatchOutcome): void {
+    const offset = this.#reserve(MESSAGE_HEAD_BYTES + ANSWER_BYTES_MAX);
+    const { bytes, view } = this.#ring;
+    bytes[offset] = WatchAnswerKind.message;
+    view.setFloat64(offset + 1, revision, true);
+    let at = offset + MESSAGE_HEAD_BYTES;
+    // Zero is left out, as proto3 does.
+    if ((idLow | idHigh) !== 0) {
+      bytes[at] = WATCH_ID << 3;
+      at = writeVarint64(bytes, at + 1, idLow, idHigh);
+    }
+    bytes[at] = (what === "created" ? CREATED : CANCELED) << 3;
+    bytes[at + 1] = 1;
+    this.#ring.commit(RecordType.watchAnswer, 0, stream, at + 2 - offset);
   }
 
   /** Sends a response without events. */

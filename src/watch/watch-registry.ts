@@ -5,14 +5,13 @@
  * ```
  *   range ──▶ interest (filters, prev_kv) ──▶ watchers in sync
  *         └─▶ interest                    └─▶ watchers behind
- *   stream ─▶ all its watchers, and of these the ones behind
+ *   stream ─▶ its watchers behind, and the others
  * ```
  */
 import { RangeTable, type RangeEnd } from "./range-table.ts";
 import { SlotTable } from "./slot-table.ts";
 import type { WatchStream } from "./watch-stream.ts";
 import {
-  BEHIND_NEXT,
   FLAGS,
   ID_HIGH,
   ID_LOW,
@@ -148,6 +147,7 @@ export class WatchRegistry {
 
   /** Forgets a stream and all its watchers. */
   removeStream(stream: WatchStream): void {
+    while (stream.behindHead !== 0) this.remove(stream.behindHead);
     while (stream.head !== 0) this.remove(stream.head);
     this.ready.delete(stream);
     this.#streams[stream.number] = null;
@@ -167,13 +167,20 @@ export class WatchRegistry {
     this.#ranges = new RangeTable(this.#seed);
     for (const stream of this.#streams) {
       if (stream === null) continue;
-      let watcher = stream.head;
+      const heads = [stream.head, stream.behindHead];
       stream.head = stream.behindHead = 0;
-      for (; watcher !== 0; watcher = watchers.slots.words[watcher * WATCHER_WORDS + STREAM_NEXT]) {
-        const at = watchers.slots.words[watcher * WATCHER_WORDS + INTEREST] * STRIDE;
-        const range = interests.words[at + RANGE];
-        const kind = interests.words[at + KIND];
-        this.#move(watchers, watcher, stream, this.#obtain(ranges.key(range), ranges.rangeEnd(range), kind));
+      for (const head of heads) {
+        let watcher = head;
+        for (; watcher !== 0; watcher = watchers.slots.words[watcher * WATCHER_WORDS + STREAM_NEXT]) {
+          const at = watchers.slots.words[watcher * WATCHER_WORDS + INTEREST] * STRIDE;
+          const range = interests.words[at + RANGE];
+          const interest = this.#obtain(
+            ranges.key(range),
+            ranges.rangeEnd(range),
+            interests.words[at + KIND],
+          );
+          this.#move(watchers, watcher, stream, interest);
+        }
       }
     }
     watchers.release();
@@ -233,7 +240,7 @@ export class WatchRegistry {
       for (let watcher = stream.head; watcher !== 0;) {
         const at = watcher * WATCHER_WORDS;
         const following = watchers.slots.words[at + STREAM_NEXT];
-        if ((watchers.slots.words[at + FLAGS] & (WatcherFlag.behind | WatcherFlag.compacted)) === 0)
+        if ((watchers.slots.words[at + FLAGS] & WatcherFlag.compacted) === 0)
           this.fallBehind(watcher, revision);
         watcher = following;
       }
@@ -291,10 +298,11 @@ export class WatchRegistry {
     const { watchers } = this;
     const at = this.#interestAt(watcher) + BEHIND;
     this.#interests.words[at] = watchers.prepend(watcher, this.#interests.words[at], LIST_NEXT);
-    stream.behindHead = watchers.prepend(watcher, stream.behindHead, BEHIND_NEXT);
+    stream.head = watchers.unlink(watcher, stream.head, STREAM_NEXT);
+    stream.behindHead = watchers.prepend(watcher, stream.behindHead, STREAM_NEXT);
   }
 
-  /** Out of the lists of its state. */
+  /** Out of the lists of its state; in its stream it is none of those behind afterwards. */
   #unlink(watcher: number): void {
     const { watchers } = this;
     const flags = watchers.flags(watcher);
@@ -306,7 +314,8 @@ export class WatchRegistry {
     watchers.setFlags(watcher, 0, WatcherFlag.behind | WatcherFlag.inSlice);
     this.#behind--;
     const stream = this.streamOf(watcher);
-    stream.behindHead = watchers.unlink(watcher, stream.behindHead, BEHIND_NEXT);
+    stream.behindHead = watchers.unlink(watcher, stream.behindHead, STREAM_NEXT);
+    stream.head = watchers.prepend(watcher, stream.head, STREAM_NEXT);
     if (stream.behindHead === 0) this.ready.delete(stream);
   }
 

@@ -4,7 +4,7 @@ import { STREAM_CREDIT_FIRST } from "./watch-limits.ts";
 export class WatchStream {
   /** Main's number for it. */
   readonly number: number;
-  /** First of its watchers, and of those behind; 0 = none. */
+  /** First of its watchers that are not behind, and of those that are; 0 = none. */
   head = 0;
   behindHead = 0;
   watchers = 0;

@@ -386,9 +386,8 @@ export class WatchLoop implements StoreProgress {
     const flags = request.flags | (future ? WatcherFlag.future : 0);
     const next = startRevision === 0 ? this.#revision + 1 : startRevision;
     const watcher = this.#registry.create(stream, { idLow, idHigh, key, end: rangeEnd, flags, next });
-    const watchId = (BigInt(idHigh) << 32n) | BigInt(idLow >>> 0);
     stream.credit -= RESPONSE_OVERHEAD_BYTES;
-    this.#writer.control(stream.number, { watchId, revision: this.#revision, created: true });
+    this.#writer.answer(stream.number, idLow, idHigh, this.#revision, "created");
     if (next <= this.#revision) this.#registry.fallBehind(watcher, next);
     if ((flags & WatcherFlag.progress) !== 0) this.#progress.add(stream, this.#nowMs);
   }
@@ -415,8 +414,7 @@ export class WatchLoop implements StoreProgress {
     this.#registry.remove(watcher);
     if (stream.progressWatchers === 0) this.#progress.remove(stream);
     stream.credit -= RESPONSE_OVERHEAD_BYTES;
-    const watchId = (BigInt(idHigh) << 32n) | BigInt(idLow >>> 0);
-    this.#writer.control(streamNumber, { watchId, revision: this.#revision, canceled: true });
+    this.#writer.answer(streamNumber, idLow, idHigh, this.#revision, "canceled");
   }
 
   #close(streamNumber: number): void {

@@ -1,7 +1,7 @@
 /**
- * The watchers: 56 bytes each in typed arrays, nothing of them on the heap. Every watcher is in three lists at most, linked
- * through its own record: that of its interest (who wants the same events: one list of those in sync, one of those behind), that
- * of its stream, and, while behind, that of its stream's watchers behind.
+ * The watchers: 48 bytes each in typed arrays, nothing of them on the heap. Every watcher is in two lists at most, linked
+ * through its own record: one of its interest (who wants the same events) and one of its stream. Of both there are two: those
+ * behind, and the others.
  */
 import { assert } from "../base/assert.ts";
 import { moveInto, release } from "../base/grow-array.ts";
@@ -14,14 +14,13 @@ export const ID_LOW = 2;
 export const ID_HIGH = 3;
 export const FLAGS = 4;
 /**
- * Neighbours among the watchers of the interest that are in the same state, of the stream, and among those that are behind. The word
- * after each is the neighbour before.
+ * Neighbours among the watchers of the interest, and of the stream, that are in the same state. The word after each is the neighbour
+ * before.
  */
 export const LIST_NEXT = 5;
 export const STREAM_NEXT = 7;
-export const BEHIND_NEXT = 9;
-const HASH_NEXT = 11;
-export const WATCHER_WORDS = 12;
+const HASH_NEXT = 9;
+export const WATCHER_WORDS = 10;
 
 /** The flags that decide which events a watcher gets, and in which form. */
 export const INTEREST_FLAGS = WatcherFlag.noPut | WatcherFlag.noDelete | WatcherFlag.prevKv;
