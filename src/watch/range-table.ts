@@ -17,12 +17,18 @@ const HASH = 3;
 const HASH_NEXT = 4;
 /** The caller's: first of its own records about this range. */
 const OWNER = 5;
-const LEFT = 6;
-const RIGHT = 7;
-const PRIORITY = 8;
-/** The range of the subtree that ends last. */
-const FARTHEST = 9;
-const STRIDE = 10;
+/** The treap's node of a range; none of a single key. */
+const NODE = 6;
+const STRIDE = 7;
+
+// A node of the treap.
+const RANGE = 0;
+const LEFT = 1;
+const RIGHT = 2;
+const PRIORITY = 3;
+/** The range that ends last of those of the subtree. */
+const FARTHEST = 4;
+const NODE_STRIDE = 5;
 
 const SINGLE = -1;
 const UNBOUNDED = 0;
@@ -33,10 +39,10 @@ export type RangeEnd = Uint8Array | null;
 
 export class RangeTable {
   readonly #slots = new SlotTable(STRIDE);
+  readonly #nodes = new SlotTable(NODE_STRIDE);
   readonly #keys = new RangeKeys();
   #buckets = new Int32Array(64);
   #root = 0;
-  #rangeCount = 0;
   readonly #seed: number;
   // The key that is looked for.
   #bytes: Uint8Array = EMPTY;
@@ -56,12 +62,13 @@ export class RangeTable {
 
   /** As of {@link SlotTable}. */
   get isSparse(): boolean {
-    return this.#slots.isSparse;
+    return this.#slots.isSparse || this.#nodes.isSparse;
   }
 
   /** Gives the memory back: the table is not used any more. */
   release(): void {
     this.#slots.release();
+    this.#nodes.release();
     release(this.#buckets);
     this.#keys.release();
   }
@@ -105,8 +112,8 @@ export class RangeTable {
     this.#unlinkHash(range);
     const endLength = words[at + END_LENGTH];
     if (endLength !== SINGLE) {
-      this.#rangeCount--;
-      this.#root = this.#removeNode(this.#root, range);
+      this.#root = this.#removeNode(this.#root, words[at + NODE]);
+      this.#nodes.free(words[at + NODE]);
     }
     this.#keys.free(words[at + ADDRESS] >>> 0, words[at + KEY_LENGTH] + Math.max(0, endLength));
     this.#slots.free(range);
@@ -118,7 +125,7 @@ export class RangeTable {
     this.#start = start;
     this.#end = end;
     const words = this.#slots.words;
-    if (this.#slots.live > this.#rangeCount) {
+    if (this.#slots.live > this.#nodes.live) {
       const hash = this.#hash(bytes, start, end, this.#seed);
       for (let range = this.#bucketOf(hash); range !== 0; range = words[range * STRIDE + HASH_NEXT]) {
         const at = range * STRIDE;
@@ -132,15 +139,16 @@ export class RangeTable {
   }
 
   #stab(node: number): void {
-    const words = this.#slots.words;
+    const words = this.#nodes.words;
     while (node !== 0) {
-      const at = node * STRIDE;
+      const at = node * NODE_STRIDE;
+      const range = words[at + RANGE];
       if (!this.#endsBehind(words[at + FARTHEST])) return;
       const left = words[at + LEFT];
       if (left !== 0) this.#stab(left);
       // Everything to the right starts behind this one.
-      if (this.#compareStart(node) < 0) return;
-      if (this.#endsBehind(node)) this.#found.push(node);
+      if (this.#compareStart(range) < 0) return;
+      if (this.#endsBehind(range)) this.#found.push(range);
       node = words[at + RIGHT];
     }
   }
@@ -184,10 +192,13 @@ export class RangeTable {
     words[at + HASH] = hash;
     this.#linkHash(range);
     if (end === null) return range;
-    this.#rangeCount++;
-    words[at + PRIORITY] = mix(range ^ this.#seed);
-    words[at + FARTHEST] = range;
-    this.#root = this.#insertNode(this.#root, range);
+    const node = this.#nodes.allocate();
+    words[at + NODE] = node;
+    const nodes = this.#nodes.words;
+    nodes[node * NODE_STRIDE + RANGE] = range;
+    nodes[node * NODE_STRIDE + PRIORITY] = mix(node ^ this.#seed);
+    nodes[node * NODE_STRIDE + FARTHEST] = range;
+    this.#root = this.#insertNode(this.#root, node);
     return range;
   }
 
@@ -261,13 +272,13 @@ export class RangeTable {
 
   // The treap
 
-  #insertNode(node: number, range: number): number {
-    if (node === 0) return range;
-    const words = this.#slots.words;
-    const side = this.#before(range, node) ? LEFT : RIGHT;
-    const child = this.#insertNode(words[node * STRIDE + side], range);
-    words[node * STRIDE + side] = child;
-    if (words[child * STRIDE + PRIORITY] > words[node * STRIDE + PRIORITY])
+  #insertNode(node: number, added: number): number {
+    if (node === 0) return added;
+    const words = this.#nodes.words;
+    const side = this.#before(added, node) ? LEFT : RIGHT;
+    const child = this.#insertNode(words[node * NODE_STRIDE + side], added);
+    words[node * NODE_STRIDE + side] = child;
+    if (words[child * NODE_STRIDE + PRIORITY] > words[node * NODE_STRIDE + PRIORITY])
       return this.#rotateUp(node, child, side);
     this.#update(node);
     return node;
@@ -275,22 +286,22 @@ export class RangeTable {
 
   /** `child` of `node` on `side` takes its place. */
   #rotateUp(node: number, child: number, side: number): number {
-    const words = this.#slots.words;
+    const words = this.#nodes.words;
     const other = side === LEFT ? RIGHT : LEFT;
-    words[node * STRIDE + side] = words[child * STRIDE + other];
-    words[child * STRIDE + other] = node;
+    words[node * NODE_STRIDE + side] = words[child * NODE_STRIDE + other];
+    words[child * NODE_STRIDE + other] = node;
     this.#update(node);
     this.#update(child);
     return child;
   }
 
-  #removeNode(node: number, range: number): number {
-    const words = this.#slots.words;
-    assert(node !== 0, "a watched range is not in the tree", range);
-    const at = node * STRIDE;
-    if (node === range) return this.#merge(words[at + LEFT], words[at + RIGHT]);
-    const side = this.#before(range, node) ? LEFT : RIGHT;
-    words[at + side] = this.#removeNode(words[at + side], range);
+  #removeNode(node: number, removed: number): number {
+    const words = this.#nodes.words;
+    assert(node !== 0, "a watched range is not in the tree", removed);
+    const at = node * NODE_STRIDE;
+    if (node === removed) return this.#merge(words[at + LEFT], words[at + RIGHT]);
+    const side = this.#before(removed, node) ? LEFT : RIGHT;
+    words[at + side] = this.#removeNode(words[at + side], removed);
     this.#update(node);
     return node;
   }
@@ -298,25 +309,25 @@ export class RangeTable {
   #merge(left: number, right: number): number {
     if (left === 0) return right;
     if (right === 0) return left;
-    const words = this.#slots.words;
-    if (words[left * STRIDE + PRIORITY] > words[right * STRIDE + PRIORITY]) {
-      words[left * STRIDE + RIGHT] = this.#merge(words[left * STRIDE + RIGHT], right);
+    const words = this.#nodes.words;
+    if (words[left * NODE_STRIDE + PRIORITY] > words[right * NODE_STRIDE + PRIORITY]) {
+      words[left * NODE_STRIDE + RIGHT] = this.#merge(words[left * NODE_STRIDE + RIGHT], right);
       this.#update(left);
       return left;
     }
-    words[right * STRIDE + LEFT] = this.#merge(left, words[right * STRIDE + LEFT]);
+    words[right * NODE_STRIDE + LEFT] = this.#merge(left, words[right * NODE_STRIDE + LEFT]);
     this.#update(right);
     return right;
   }
 
   #update(node: number): void {
-    const words = this.#slots.words;
-    const at = node * STRIDE;
-    let farthest = node;
+    const words = this.#nodes.words;
+    const at = node * NODE_STRIDE;
+    let farthest = words[node * NODE_STRIDE + RANGE];
     const left = words[at + LEFT];
-    if (left !== 0) farthest = this.#later(farthest, words[left * STRIDE + FARTHEST]);
+    if (left !== 0) farthest = this.#later(farthest, words[left * NODE_STRIDE + FARTHEST]);
     const right = words[at + RIGHT];
-    if (right !== 0) farthest = this.#later(farthest, words[right * STRIDE + FARTHEST]);
+    if (right !== 0) farthest = this.#later(farthest, words[right * NODE_STRIDE + FARTHEST]);
     words[at + FARTHEST] = farthest;
   }
 
@@ -329,10 +340,11 @@ export class RangeTable {
     return this.#endsBehind(b) ? b : a;
   }
 
-  /** Order of the tree: by start, then by number. */
+  /** Order of the nodes: by their ranges' starts, then by number. */
   #before(a: number, b: number): boolean {
-    this.#lookFor(a, 0, this.#slots.words[a * STRIDE + KEY_LENGTH]);
-    const order = this.#compareStart(b);
+    const range = this.#nodes.words[a * NODE_STRIDE + RANGE];
+    this.#lookFor(range, 0, this.#slots.words[range * STRIDE + KEY_LENGTH]);
+    const order = this.#compareStart(this.#nodes.words[b * NODE_STRIDE + RANGE]);
     return order === 0 ? a < b : order < 0;
   }
 
