@@ -17,6 +17,8 @@ import { Target, TARGET_FLAGS } from "./target.ts";
 const SAMPLE_MS = 1_000;
 /** The drawing is kept current, so that a run that is cut off leaves one. */
 const DRAW_EVERY_SAMPLES = 60;
+/** The values of the newest writes are kept in memory: with the default of 128 MiB that would grow for hours. This is full in minutes. */
+const MEMBER_ARGS = ["--value-cache-bytes", `${8 * 1024 ** 2}`];
 const WARM_UP_SHARE = 0.2;
 const WARM_UP_SECONDS_MAX = 600;
 
@@ -63,7 +65,7 @@ async function runSoak(cleanup: { after(fn: () => unknown): void }, flags: Flags
     leases: flags.integer("leases"),
     compactionSeconds: flags.number("compact-seconds", 1),
   };
-  const target = await Target.fromFlags(cleanup, flags);
+  const target = await Target.fromFlags(cleanup, flags, MEMBER_ARGS);
   const record = new SoakRecord(target, limits.warmUpSeconds);
   await target.whileAlive(soak(record, { target, cleanup, ...options }, seconds));
   await target.close();

@@ -66,21 +66,24 @@ export class Target {
     this.#died.catch(() => undefined);
   }
 
-  /** By {@link TARGET_FLAGS}. Rejects with UsageError when an endpoint does not answer. */
-  static async fromFlags(cleanup: Cleanup, flags: Flags, program: Program = ourMember()): Promise<Target> {
+  /** By {@link TARGET_FLAGS}; `args` are for members that are started here. Rejects with UsageError when an endpoint does not answer. */
+  static async fromFlags(cleanup: Cleanup, flags: Flags, args: readonly string[] = []): Promise<Target> {
     const endpoints = flags.text("endpoints");
     if (endpoints === undefined)
-      return Target.launch(cleanup, { size: flags.integer("members", 1), program });
+      return Target.launch(cleanup, { size: flags.integer("members", 1), program: ourMember(), args });
     if (flags.isSet("members")) throw new UsageError("--members and --endpoints exclude each other");
     return Target.reach(cleanup, endpoints.split(","));
   }
 
   /** Starts a cluster of its own on disk. */
-  static async launch(cleanup: Cleanup, options: { size: number; program: Program }): Promise<Target> {
+  static async launch(
+    cleanup: Cleanup,
+    options: { size: number; program: Program; args?: readonly string[] },
+  ): Promise<Target> {
     const cluster = new TestCluster(cleanup, {
       size: options.size,
       program: () => options.program,
-      args: MEMBER_FLAGS,
+      args: [...MEMBER_FLAGS, ...(options.args ?? [])],
       onDisk: true,
     });
     await cluster.start();
