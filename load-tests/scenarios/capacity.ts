@@ -77,7 +77,7 @@ async function runCapacity(flags: Flags): Promise<boolean> {
     throw new UsageError("--etcd starts members beside ours, so it needs no --endpoints");
   const measure = (side: string, program?: { file: string; args: string[] }): Promise<void> =>
     withCleanup(async (cleanup) => {
-      const target = await Target.fromFlags(cleanup, flags, program);
+      const target = await Target.fromFlags(cleanup, flags, program && { program });
       const version = await target.version();
       const search = new CapacityRun({ side, target, cleanup, flags, next, progress, attempts });
       const rate = await target.whileAlive(search.run());

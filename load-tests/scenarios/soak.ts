@@ -65,7 +65,7 @@ async function runSoak(cleanup: { after(fn: () => unknown): void }, flags: Flags
     leases: flags.integer("leases"),
     compactionSeconds: flags.number("compact-seconds", 1),
   };
-  const target = await Target.fromFlags(cleanup, flags, MEMBER_ARGS);
+  const target = await Target.fromFlags(cleanup, flags, { args: MEMBER_ARGS });
   const record = new SoakRecord(target, limits.warmUpSeconds);
   await target.whileAlive(soak(record, { target, cleanup, ...options }, seconds));
   await target.close();

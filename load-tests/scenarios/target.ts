@@ -66,11 +66,15 @@ export class Target {
     this.#died.catch(() => undefined);
   }
 
-  /** By {@link TARGET_FLAGS}; `args` are for members that are started here. Rejects with UsageError when an endpoint does not answer. */
-  static async fromFlags(cleanup: Cleanup, flags: Flags, args: readonly string[] = []): Promise<Target> {
+  /** By {@link TARGET_FLAGS}; `own` is for members that are started here. Rejects with UsageError when an endpoint does not answer. */
+  static async fromFlags(
+    cleanup: Cleanup,
+    flags: Flags,
+    own: { program?: Program; args?: readonly string[] } = {},
+  ): Promise<Target> {
     const endpoints = flags.text("endpoints");
     if (endpoints === undefined)
-      return Target.launch(cleanup, { size: flags.integer("members", 1), program: ourMember(), args });
+      return Target.launch(cleanup, { size: flags.integer("members", 1), program: ourMember(), ...own });
     if (flags.isSet("members")) throw new UsageError("--members and --endpoints exclude each other");
     return Target.reach(cleanup, endpoints.split(","));
   }
