@@ -7,11 +7,14 @@ test("fields are read as Go reads them: by any case, null and unknown ones passe
   const zero = { maxsize: 0, maxage: 0, maxbackups: 0, localtime: false, compress: false };
   assert.deepEqual(parseLogRotation("{}"), zero);
   assert.deepEqual(parseLogRotation("null"), zero);
-  assert.deepEqual(parseLogRotation('{"MaxSize": 3, "maxage": null, "compress": true, "other": [], "constructor": 1}'), {
-    ...zero,
-    maxsize: 3,
-    compress: true,
-  });
+  assert.deepEqual(
+    parseLogRotation('{"MaxSize": 3, "maxage": null, "compress": true, "other": [], "constructor": 1}'),
+    {
+      ...zero,
+      maxsize: 3,
+      compress: true,
+    },
+  );
 });
 
 test("what is no setting is refused with etcd's words", () => {
