@@ -7,6 +7,7 @@ import { type Member, startMember } from "../support/member.ts";
 import { runTool, type ToolResult } from "../support/run-tool.ts";
 import { RunningTool } from "../support/running-tool.ts";
 import { memoryDir } from "../support/temp-dir.ts";
+import { waitFor } from "../support/wait.ts";
 
 const OURS = join(PROJECT_ROOT, "bin/etcdctl");
 const real = findOnPath("etcdctl");
@@ -58,6 +59,9 @@ test("etcdctl's long-running commands", { timeout: 180_000 }, async (t) => {
   await t.test("watch --interactive: several watches, progress, bad lines", (s) => interactive(s, tools));
   await t.test("leases print as the real one does", { skip: noReal }, () => sameLeases(tools));
   await t.test("keep-alive goes on until the lease is revoked", (s) => keepAlive(s, tools));
+  await t.test("check perf that is interrupted says what it has seen, and deletes its keys", (s) =>
+    perf(s, tools),
+  );
   await t.test("lock: one holder at a time, whichever program it is", { skip: noReal }, (s) =>
     locks(s, tools),
   );
@@ -215,4 +219,17 @@ async function mirror(t: TestContext, tools: Tools): Promise<void> {
   const revision = Number(/"mod_revision":(\d+)/.exec(json)?.[1]);
   assert.equal((await there.run(["get", "to/0", "--rev", String(revision)])).stdout, "");
   assert.equal((await there.run(["get", "to/0", "--rev", String(revision - 1)])).stdout, "to/0\nvalue 0\n");
+}
+
+async function perf(t: TestContext, tools: Tools): Promise<void> {
+  const count = async (): Promise<number> => {
+    const { stdout } = await tools.run(["get", "--prefix", "/perf/", "--count-only", "-w", "fields"]);
+    return Number(/"Count" : (\d+)/.exec(stdout)?.[1]);
+  };
+  const check = tools.start(t, ["check", "perf", "--prefix", "/perf/"]);
+  await waitFor("keys of the check", 15_000, async () => ((await count()) > 0 ? true : undefined));
+  const code = await check.interrupt();
+  assert.match(check.stdout, /Throughput (is|too low:) \d+ writes\/s\n/);
+  assert.match(check.stdout, code === 0 ? /\nPASS\n$/ : /\nFAIL\n$/);
+  assert.equal(await count(), 0);
 }

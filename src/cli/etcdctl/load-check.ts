@@ -65,6 +65,7 @@ export async function withLoadClients(
   const clients = await connectMany(options, count);
   try {
     await checkPrefixEmpty(clients[0], prefix, deletion(prefix));
+    await warmUp(clients, prefix);
     await check({ clients, prefix, options });
   } catch (error) {
     throw error instanceof EtcdError ? new CliError(ExitCode.error, error.message) : error;
@@ -76,6 +77,19 @@ export async function withLoadClients(
 /** Connects that many clients, each with a connection of its own: a cluster has to cope with those, too. */
 async function connectMany(options: ClientOptions, count: number): Promise<Client[]> {
   return Promise.all(Array.from({ length: count }, () => connect({ ...options, ownConnection: true })));
+}
+
+/**
+ * A client connects with its first call, and connecting hundreds keeps this process busy for a second: without this the check would
+ * take that for latency of the cluster.
+ */
+async function warmUp(clients: readonly Client[], prefix: string): Promise<void> {
+  const request = {
+    ...keyRange(prefix, { prefix: true, fromKey: false }),
+    countOnly: true,
+    serializable: true,
+  };
+  await Promise.all(clients.map(({ kv }) => kv.range(request, { timeoutMs: Infinity })));
 }
 
 /** Refuses to write among keys that are somebody's. Throws CliError. */
