@@ -3,7 +3,6 @@
  * cluster and the other members; nothing is written here. What is decided by what they say: `src/cluster`.
  */
 
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type PlannedCluster, otherPeerUrls, planCluster } from "../src/cluster/founding.ts";
 import { formatId } from "../src/cluster/identity.ts";
@@ -207,5 +206,5 @@ function refuseIf(problem: string | undefined): void {
 }
 
 function sha1(bytes: Uint8Array): Uint8Array {
-  return createHash("sha1").update(bytes).digest();
+  return process.getBuiltinModule("node:crypto").createHash("sha1").update(bytes).digest();
 }

@@ -4,7 +4,6 @@
  * It carries the id of the database it was made from, which lies in the database's bucket `meta`, random, written with the first
  * checkpoint: a file that was left by an earlier life of the directory, or came with another database, is not taken for ours.
  */
-import { randomBytes } from "node:crypto";
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { META_BUCKET } from "../src/apply/apply-compaction.ts";
@@ -86,7 +85,7 @@ export class IndexCheckpoints {
   #commit(): number {
     const { state, loop } = this.#options;
     if (this.#databaseId === "") {
-      const id = randomBytes(DATABASE_ID_BYTES);
+      const id = process.getBuiltinModule("node:crypto").randomBytes(DATABASE_ID_BYTES);
       state.bucketSink.bucketPut(META_BUCKET, META_DATABASE_ID, id);
       this.#databaseId = id.toString("hex");
     }

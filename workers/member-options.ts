@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CompactionPace } from "../src/apply/apply-compaction.ts";
@@ -49,6 +48,7 @@ const FROM_LOG: ClusterStart = {
 
 /** Where a member that keeps nothing has the snapshots that it passes on, or takes. */
 function temporarySnapDir(): string {
+  const { randomBytes } = process.getBuiltinModule("node:crypto");
   return join(tmpdir(), `concord-${process.pid}-${randomBytes(4).toString("hex")}`);
 }
 

@@ -4,7 +4,6 @@
  * entry but conf changes. The loop itself: `src/raft/raft-loop.ts`.
  */
 
-import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { openMeters } from "../src/base/meters.ts";
 import { Prng } from "../src/base/prng.ts";
@@ -88,7 +87,7 @@ function start(snapshots: SnapshotService): RaftLoop {
     nodeId: opened.identity.memberId,
     contents: opened,
     confState: { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false },
-    election: { electionTicks, preVote, prng: new Prng(randomBytes(4).readUInt32LE()) },
+    election: { electionTicks, preVote, prng: new Prng(Math.random() * 2 ** 32) },
     createNetwork: joinNetwork,
     snapshots,
     appliedIndex: recovered.consistentIndex,

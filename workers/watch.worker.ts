@@ -4,7 +4,6 @@
  * `src/watch/watch.ts`.
  */
 
-import { randomBytes } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { openMeters } from "../src/base/meters.ts";
 import { Prng } from "../src/base/prng.ts";
@@ -52,7 +51,7 @@ const control: WatchControl = {
       committed,
       fragmentBytes: options.receiveBytesMax,
       progressIntervalMs: options.watchProgressIntervalMs,
-      prng: new Prng(randomBytes(4).readUInt32LE()),
+      prng: new Prng(Math.random() * 2 ** 32),
       meters: openMeters(WATCH_LAYOUT, memory.meters.watch),
     });
     history = openHistory();

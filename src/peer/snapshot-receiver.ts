@@ -3,7 +3,6 @@
  * complete and durable; what a sender or a crash cuts off leaves a `tmp*` file at most, and none while this process lives.
  */
 
-import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
@@ -149,6 +148,7 @@ async function store(
   name: string,
 ): Promise<Omit<ReceivedSnapshot, "message">> {
   const startedMs = performance.now();
+  const { randomBytes } = process.getBuiltinModule("node:crypto");
   const temporary = join(folder, `tmp${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(temporary, "wx", FILE_MODE);

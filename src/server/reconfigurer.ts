@@ -5,7 +5,6 @@
  * A promotion needs to know how far the learner is, and only the leader knows: other members send it there over HTTP.
  */
 
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ERRORS, ErrorId } from "../base/errors.ts";
 import { formatId, memberId } from "../cluster/identity.ts";
@@ -204,5 +203,5 @@ function normalizeUrls(peerUrls: readonly string[]): string[] {
 }
 
 function sha1(bytes: Uint8Array): Uint8Array {
-  return createHash("sha1").update(bytes).digest();
+  return process.getBuiltinModule("node:crypto").createHash("sha1").update(bytes).digest();
 }

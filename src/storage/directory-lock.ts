@@ -8,7 +8,7 @@
  * The lock file must not be opened by anything else in this process: closing any descriptor of it would drop the lock.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 
 const SQLITE_BUSY = 5;
 
@@ -31,10 +31,12 @@ export class DirectoryLock {
    * @throws DirectoryLockedError naming the directory and the holder; an Error with path and cause otherwise
    */
   static acquire(path: string, directory: string): DirectoryLock {
+    // A member that keeps nothing does without.
+    const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite");
     const holderPath = `${path}.holder`;
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(path);
+      database = new Database(path);
       database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY");
       database.exec("BEGIN EXCLUSIVE");
     } catch (error) {
