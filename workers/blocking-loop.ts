@@ -5,8 +5,10 @@ import type { ThreadVitals } from "./thread-vitals.ts";
 export interface BlockingLoop {
   /** One round of work. Returns false when there was nothing to do. */
   turn(): boolean;
-  /** After a round with work: the thread may let more of it gather. */
+  /** After a round with work: the thread may let more of it gather, until this returns. */
   gather?(): void;
+  /** After any round: what comes in the next {@link sleepMs} can wait until then, unless it is urgent (`Doorbell.ringUrgently`). */
+  mayNap?(): boolean;
   /** Checked after the doorbell knows of the sleep: true if a ring or another source has work after all. */
   hasWork(): boolean;
   /** Milliseconds until there is something to do although nobody rings; Infinity if never. */
@@ -41,11 +43,12 @@ export async function runBlockingLoop(
     if (worked) vitals.turned(nowMs - beganMs);
     // The event loop brings the news of garbage collections.
     if (vitals.untilLookMs(nowMs) === 0 && vitals.lookIfDue(nowMs)) await eventLoopTurn();
-    if (worked) {
+    const mayNap = loop.mayNap?.() === true;
+    if (worked && !mayNap) {
       loop.gather?.();
       continue;
     }
-    const sequence = doorbell.prepareSleep();
+    const sequence = mayNap ? doorbell.prepareNap() : doorbell.prepareSleep();
     if (loop.hasWork()) doorbell.awake();
     else doorbell.sleep(sequence, Math.min(loop.sleepMs(), vitals.untilLookMs(nowMs)));
   }

@@ -58,9 +58,9 @@ let ended: Promise<void> = Promise.resolve();
  * and a thread that does not sleep on its doorbell costs apply no wake-up.
  */
 const GATHER_MS = 2;
-/** Where so few came, a thread that looks every 2 ms would be woken for each of them: it lets them gather for longer. */
+/** Where so few came, a thread that looks every 2 ms would be woken for each of them: it naps until they are to be committed. */
 const FEW_RECORDS = 16;
-const GATHER_FEW_MS = 8;
+const NAP_MS_MAX = 100;
 const DISCARD_RECORDS = 4096;
 const gather = new Int32Array(new SharedArrayBuffer(4));
 
@@ -68,6 +68,10 @@ interface CatchUp {
   readonly work: Defragmentation;
   readonly next: LmdbWriter;
   readonly ended: PromiseWithResolvers<void>;
+}
+
+function isCopying(): boolean {
+  return catchUp !== null || awaitsCatchUp;
 }
 
 function turn(): boolean {
@@ -165,8 +169,9 @@ const control: StorageControl = {
     ended = runBlockingLoop(doorbell, vitals, {
       turn,
       gather: () => {
-        if (mayGather) Atomics.wait(gather, 0, 0, loop.taken <= FEW_RECORDS ? GATHER_FEW_MS : GATHER_MS);
+        if (mayGather) Atomics.wait(gather, 0, 0, GATHER_MS);
       },
+      mayNap: () => loop.taken <= FEW_RECORDS && sleepMs > 0 && sleepMs <= NAP_MS_MAX && !isCopying(),
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),
       stopped: () => stopping,

@@ -11,6 +11,8 @@
  *   wait while sequence == seen
  * ```
  *
+ * A consumer may nap instead (sleeping = 2): it comes back by itself soon, and is only woken by who rings urgently.
+ *
  * Both sides use sequentially consistent atomics, so either the consumer sees the records or the producer sees the sleeper;
  * a wake-up cannot be lost. Only a sleeper is notified, and only by the first producer that finds it.
  */
@@ -18,6 +20,10 @@
 const SEQUENCE = 0;
 const SLEEPING = 1;
 const CONTROL = 2;
+
+// What SLEEPING says; 0 = awake.
+const ASLEEP = 1;
+const NAPPING = 2;
 
 /** Bytes of shared memory that one doorbell takes: a cache line, so that two doorbells never share one. */
 export const DOORBELL_BYTES = 64;
@@ -37,11 +43,20 @@ export class Doorbell {
     this.#words = new Int32Array(memory);
   }
 
-  /** Producer: wakes the consumer if it sleeps. Returns true if it did. */
+  /** Producer: wakes the consumer if it sleeps, and leaves it alone if it naps. Returns true if it woke it. */
   ring(): boolean {
+    return this.#wake(ASLEEP);
+  }
+
+  /** Producer: wakes the consumer if it sleeps or naps. Returns true if it did. */
+  ringUrgently(): boolean {
+    return this.#wake(Atomics.load(this.#words, SLEEPING));
+  }
+
+  #wake(state: number): boolean {
     const words = this.#words;
-    if (Atomics.load(words, SLEEPING) === 0) return false;
-    if (Atomics.exchange(words, SLEEPING, 0) === 0) return false;
+    if (state === 0 || Atomics.load(words, SLEEPING) !== state) return false;
+    if (Atomics.compareExchange(words, SLEEPING, state, 0) !== state) return false;
     Atomics.add(words, SEQUENCE, 1);
     Atomics.notify(words, SEQUENCE, 1);
     return true;
@@ -50,7 +65,7 @@ export class Doorbell {
   /** Any thread: asks a blocking consumer to return to its event loop once (a message is waiting there), and wakes it. */
   requestControl(): void {
     Atomics.store(this.#words, CONTROL, 1);
-    this.ring();
+    this.ringUrgently();
   }
 
   /** Consumer: true once after {@link requestControl}. */
@@ -64,7 +79,16 @@ export class Doorbell {
    * then either {@link awake} or sleep.
    */
   prepareSleep(): number {
-    Atomics.store(this.#words, SLEEPING, 1);
+    return this.#prepare(ASLEEP);
+  }
+
+  /** Consumer: the same for a nap, which {@link ring} does not end: what comes meanwhile can wait until it does. */
+  prepareNap(): number {
+    return this.#prepare(NAPPING);
+  }
+
+  #prepare(state: number): number {
+    Atomics.store(this.#words, SLEEPING, state);
     return Atomics.load(this.#words, SEQUENCE);
   }
 

@@ -81,6 +81,10 @@ export class MemoryRing implements RingWriter, RingReader {
     this.onPublish?.();
   }
 
+  publishUrgently(): void {
+    this.publish();
+  }
+
   publishQuietly(): void {
     this.#published.push(...this.#committed);
     this.#committed = [];

@@ -253,6 +253,48 @@ test("a wait that was given up takes no notification away from the next one", as
   await next;
 });
 
+test("a nap is ended by who rings urgently, by a control request, and by nobody else", () => {
+  const bell = new Doorbell(createDoorbellMemory());
+  equal(bell.ringUrgently(), false);
+  let sequence = bell.prepareNap();
+  equal(bell.ring(), false);
+  equal(bell.ringUrgently(), true);
+  equal(bell.ringUrgently(), false);
+  bell.sleep(sequence, 60_000);
+  sequence = bell.prepareNap();
+  bell.requestControl();
+  bell.sleep(sequence, 60_000);
+  equal(bell.takeControlRequest(), true);
+  bell.prepareSleep();
+  equal(bell.ringUrgently(), true);
+});
+
+test("what is published leaves a napping consumer alone, unless it is urgent or an eighth of the ring waits", () => {
+  const memory = createRingMemory(64 * 1024);
+  const bell = new Doorbell(createDoorbellMemory());
+  const writer = new SharedRingWriter(memory, bell);
+  const reader = new SharedRingReader(memory);
+  const wakeUps = (): number => readRingStats(memory).wakeUps;
+  const kilobyte = new Uint8Array(1024);
+  bell.prepareNap();
+  for (let i = 0; i < 7; i++) {
+    writer.write(1, 0, i, kilobyte, 0, 1024);
+    writer.publish();
+  }
+  equal(wakeUps(), 0);
+  writer.write(1, 0, 7, kilobyte, 0, 1024);
+  writer.publish();
+  equal(wakeUps(), 1);
+  // What the consumer took meanwhile does not count.
+  equal(collect(reader).length, 8);
+  bell.prepareNap();
+  writer.write(1, 0, 8, kilobyte, 0, 1024);
+  writer.publish();
+  equal(wakeUps(), 1);
+  writer.publishUrgently();
+  equal(wakeUps(), 2, "it may have been published already");
+});
+
 test("a doorbell wakes only a sleeper, and only once", () => {
   const bell = new Doorbell(createDoorbellMemory());
   equal(bell.ring(), false);

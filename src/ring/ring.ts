@@ -45,6 +45,8 @@ export interface RingWriter {
   publish(): void;
   /** The same without waking it: for records that may wait until it is awake anyway. A wait for room still wakes it. */
   publishQuietly(): void;
+  /** {@link publish} that also ends a nap of the consumer: what was committed must not wait for long. */
+  publishUrgently(): void;
   /** Records were committed since the last publish. */
   readonly hasUnpublished: boolean;
   /** Bytes that can be reserved now without waiting. */

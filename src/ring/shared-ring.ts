@@ -48,6 +48,8 @@ const TYPE_FILLER = 0xffff;
  * thousand requests can still be recalled.
  */
 const REWIND_SHARE = 1 / 8;
+/** What waits is more than a consumer should nap over. */
+const DEEP_SHARE = 1 / 8;
 /** And not before so many bytes: with less there is nothing to be gained. */
 const REWIND_BYTES_MIN = 64 * 1024;
 // Flags as stored: bits 0..3 belong to the record, bits 4..15 are the number of a part.
@@ -92,6 +94,7 @@ export class SharedRingWriter implements RingWriter {
   readonly #doorbell: Doorbell;
   readonly #capacityUnits: number;
   readonly #rewindUnits: number;
+  readonly #deepUnits: number;
   /** Next unit to write; ahead of the published tail until {@link publish}. */
   #tail: number;
   /** The unit that lies at the start of the data. */
@@ -109,6 +112,7 @@ export class SharedRingWriter implements RingWriter {
     this.#words = new Uint32Array(memory, CONTROL_BYTES);
     this.#doorbell = doorbell;
     this.#capacityUnits = this.bytes.length >>> 3;
+    this.#deepUnits = this.#capacityUnits * DEEP_SHARE;
     this.#rewindUnits = Math.max(this.bytes.length * REWIND_SHARE, REWIND_BYTES_MIN) >>> 3;
     this.inlineBytesMax = (this.bytes.length >>> 2) - RECORD_HEADER_BYTES;
     // Half a ring: wherever the end lies, that much fits behind a filler once the consumer has caught up.
@@ -254,7 +258,20 @@ export class SharedRingWriter implements RingWriter {
   publish(): void {
     if (this.#tail === this.#publishedTail) return;
     this.publishQuietly();
-    this.#wake();
+    if (this.#isDeep()) this.#wakeUrgently();
+    else if (this.#doorbell.ring()) this.#countWakeUp();
+  }
+
+  publishUrgently(): void {
+    this.publishQuietly();
+    this.#wakeUrgently();
+  }
+
+  /** So much waits that a consumer should not nap on. */
+  #isDeep(): boolean {
+    if ((this.#tail - this.#headSeen) >>> 0 < this.#deepUnits) return false;
+    this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
+    return (this.#tail - this.#headSeen) >>> 0 >= this.#deepUnits;
   }
 
   publishQuietly(): void {
@@ -268,8 +285,12 @@ export class SharedRingWriter implements RingWriter {
     Atomics.store(this.#control, TAIL, this.#tail | 0);
   }
 
-  #wake(): void {
-    if (this.#doorbell.ring()) this.#stats[STAT_WAKE_UPS] = this.#stats[STAT_WAKE_UPS] + 1;
+  #wakeUrgently(): void {
+    if (this.#doorbell.ringUrgently()) this.#countWakeUp();
+  }
+
+  #countWakeUp(): void {
+    this.#stats[STAT_WAKE_UPS] = this.#stats[STAT_WAKE_UPS] + 1;
   }
 
   freeBytes(): number {
@@ -289,7 +310,7 @@ export class SharedRingWriter implements RingWriter {
     this.publish();
     if (this.#fits(length)) return -1;
     // What fills the ring may have been published quietly.
-    this.#wake();
+    this.#wakeUrgently();
     Atomics.store(this.#control, WANTS_ROOM, 1);
     const head = Atomics.load(this.#control, HEAD);
     if (this.#fits(length)) {

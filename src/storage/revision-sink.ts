@@ -35,6 +35,8 @@ export class RingSink implements StorageSink {
   readonly #ring: RingWriter;
   /** Staging for records longer than the ring takes in one piece. */
   #long = new Uint8Array(0);
+  /** A commit was asked for since the last publish. */
+  #isAwaited = false;
 
   constructor(ring: RingWriter) {
     this.#ring = ring;
@@ -109,10 +111,13 @@ export class RingSink implements StorageSink {
   flush(token: number): void {
     this.#reserve(0);
     this.#ring.commit(RecordType.flush, 0, token, 0);
+    this.#isAwaited = true;
   }
 
   publish(): void {
-    this.#ring.publish();
+    if (this.#isAwaited) this.#ring.publishUrgently();
+    else this.#ring.publish();
+    this.#isAwaited = false;
   }
 
   #reserve(length: number): number {
