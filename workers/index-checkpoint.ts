@@ -44,6 +44,7 @@ export class IndexCheckpoints {
     this.idle = new IdleCheckpoint({
       changes: () => state.recordsScanned + state.revisionChanges(),
       indexVersion: () => state.revisionChanges() + loop.slices,
+      isCompacting: () => loop.isCompacting,
       keys: () => state.store.liveKeys,
       isOutdated: () => this.#savedRevision < state.store.compactRevision,
       begin: () => this.#begin(),

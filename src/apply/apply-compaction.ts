@@ -79,6 +79,11 @@ export class CompactionApplier {
     return this.#hasWork && this.#context.clock.monotonicMs() >= this.#restsUntilMs;
   }
 
+  /** True until the last compaction's deletions are done and, where somebody waits for them, committed. */
+  get isUnderWay(): boolean {
+    return this.#running || this.#waiters.length > 0;
+  }
+
   /** Milliseconds until {@link isRunnable}; Infinity if there is nothing to delete. */
   restMs(nowMs: number): number {
     return this.#hasWork ? Math.max(0, this.#restsUntilMs - nowMs) : Infinity;

@@ -121,6 +121,11 @@ export class ApplyLoop {
     return this.#appliedIndex;
   }
 
+  /** As the machine's. */
+  get isCompacting(): boolean {
+    return this.#options.machine.isCompacting;
+  }
+
   /** Slices of background work done: compaction changes the index between entries. */
   get slices(): number {
     return this.#slices;

@@ -276,6 +276,11 @@ export class ApplyMachine {
     return this.#compactions.restMs(nowMs);
   }
 
+  /** A compaction deletes, or waits for storage to have committed that. */
+  get isCompacting(): boolean {
+    return this.#compactions.isUnderWay;
+  }
+
   /** True once after a compaction has written its end into the buckets, outside of any entry. */
   takeCompactionEnded(): boolean {
     return this.#compactions.takeEnded();

@@ -14,6 +14,7 @@ class World {
   slices = 0;
   keys = 0;
   outdated = false;
+  compacting = false;
   committed = true;
   beginError: Error | null = null;
   finishError: Error | null = null;
@@ -22,6 +23,7 @@ class World {
     changes: () => this.changes,
     indexVersion: () => this.changes + this.slices,
     keys: () => this.keys,
+    isCompacting: () => this.compacting,
     isOutdated: () => this.outdated,
     begin: () => this.#begin(),
     onFailed: (error) => this.events.push(`failed: ${(error as Error).message}`),
@@ -95,6 +97,19 @@ test("a checkpoint that compaction has passed counts as none", async () => {
   assert.deepEqual(world.takeEvents(), []);
   world.outdated = true;
   await world.rest(QUIET_MS_MIN);
+  assert.deepEqual(world.takeEvents(), ["begin", "finish"]);
+});
+
+test("it is quiet from the end of a compaction on, though nothing changes while storage deletes", async () => {
+  const world = new World();
+  world.changes = CHECKPOINT_CHANGES_MIN;
+  world.compacting = true;
+  await world.rest(10 * QUIET_MS_MIN);
+  assert.deepEqual(world.takeEvents(), []);
+  world.compacting = false;
+  await world.rest(QUIET_MS_MIN - 1);
+  assert.deepEqual(world.takeEvents(), []);
+  await world.rest(1);
   assert.deepEqual(world.takeEvents(), ["begin", "finish"]);
 });
 

@@ -42,6 +42,8 @@ export interface IdleCheckpointOptions {
   /** Differs whenever the index may have changed, also where no revision says so. */
   readonly indexVersion: () => number;
   readonly keys: () => number;
+  /** A compaction is under way: its end is a change, too. */
+  readonly isCompacting: () => boolean;
   /** The last checkpoint cannot be loaded any more, since compaction has passed it: a restart reads everything. */
   readonly isOutdated: () => boolean;
   readonly begin: () => CheckpointJob;
@@ -112,6 +114,7 @@ export class IdleCheckpoint {
 
   #noteChanges(nowMs: number): void {
     const version = this.#options.indexVersion();
+    if (this.#options.isCompacting()) this.#quietSinceMs = nowMs;
     if (version === this.#version) return;
     this.#version = version;
     this.#quietSinceMs = nowMs;
