@@ -42,7 +42,7 @@ import type { SnapshotMarker } from "./wal-format.ts";
 const SLOW_SYNC_MS = 1000;
 /** A disk is quick while this many flushes in a row took less than {@link QUICK_FLUSH_MS}: then a small one may be waited for. */
 const QUICK_FLUSHES = 16;
-const QUICK_FLUSH_MS = 0.5;
+const QUICK_FLUSH_MS = 1;
 const QUICK_BYTES_MAX = 4096;
 /** etcd's default of --max-wals. */
 export const SEGMENTS_KEPT_DEFAULT = 5;
