@@ -1,4 +1,5 @@
 import type { Doorbell } from "../src/ring/doorbell.ts";
+import { eventLoopTurn } from "./event-loop-turn.ts";
 import type { ThreadVitals } from "./thread-vitals.ts";
 
 /** What a thread that sleeps in `Atomics.wait` does between two sleeps. */
@@ -17,11 +18,6 @@ export interface BlockingLoop {
   stopped(): boolean;
   /** True while something was begun whose end the event loop brings: it is looked at after every round and every sleep. */
   waitsForEvents?(): boolean;
-}
-
-/** Lets messages that wait for this thread (comlink calls) be handled: one turn of the event loop. */
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /**

@@ -6,6 +6,7 @@ import { Doorbell } from "../src/ring/doorbell.ts";
 import { SharedRingReader, SharedRingWriter } from "../src/ring/shared-ring.ts";
 import { Router } from "../src/server/router.ts";
 import type { SharedMemory } from "./control.ts";
+import { eventLoopTurn } from "./event-loop-turn.ts";
 import type { ThreadVitals } from "./thread-vitals.ts";
 
 export interface MainRouterOptions {
@@ -70,8 +71,4 @@ export class Pump {
     this.#running = false;
     this.#doorbell.requestControl();
   }
-}
-
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -60,7 +60,6 @@ let ended: Promise<void> = Promise.resolve();
 const GATHER_MS = 2;
 /** Where so few came, a thread that looks every 2 ms would be woken for each of them: it naps until they are to be committed. */
 const FEW_RECORDS = 16;
-const NAP_MS_MAX = 100;
 const DISCARD_RECORDS = 4096;
 const gather = new Int32Array(new SharedArrayBuffer(4));
 
@@ -171,7 +170,7 @@ const control: StorageControl = {
       gather: () => {
         if (mayGather) Atomics.wait(gather, 0, 0, GATHER_MS);
       },
-      mayNap: () => loop.taken <= FEW_RECORDS && sleepMs > 0 && sleepMs <= NAP_MS_MAX && !isCopying(),
+      mayNap: () => loop.taken <= FEW_RECORDS && sleepMs > 0 && sleepMs < Infinity && !isCopying(),
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),
       stopped: () => stopping,

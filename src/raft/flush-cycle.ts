@@ -1,6 +1,6 @@
 import type { EntryLog } from "./entry-log.ts";
 import type { LogStorage, StoredBatch } from "./log-storage.ts";
-import { type Consensus, MessageType, type RaftMessage, type Ready } from "./raft.ts";
+import { type Consensus, MessageType, type RaftMessage } from "./raft.ts";
 import type { RaftTracer } from "./raft-tracer.ts";
 
 /** What is known once the flush in flight has ended. */
@@ -42,22 +42,15 @@ export class FlushCycle {
     this.#entries = entries;
   }
 
-  /**
-   * Keeps what must not leave before the flush that covers it has ended. The hard state of `ready` has been appended.
-   * Returns what is to be sent at once, and what promises durability that is there already.
-   */
-  hold({ messages, messagesAfterFlush }: Ready): {
-    readonly messages: readonly RaftMessage[];
-    readonly promises: readonly RaftMessage[];
-  } {
-    if (!messages.some(isVoteRequest)) return { messages, promises: this.#hold(messagesAfterFlush) };
-    return {
-      messages: messages.filter((message) => !isVoteRequest(message)),
-      promises: this.#hold([...messages.filter(isVoteRequest), ...messagesAfterFlush]),
-    };
+  /** Keeps requests for votes, the others are returned; all of them if there is nothing to wait for. */
+  holdRequests(messages: readonly RaftMessage[]): readonly RaftMessage[] {
+    if (!messages.some(isVoteRequest)) return messages;
+    if (this.hold(messages.filter(isVoteRequest)).length > 0) return messages;
+    return messages.filter((message) => !isVoteRequest(message));
   }
 
-  #hold(messages: readonly RaftMessage[]): readonly RaftMessage[] {
+  /** Keeps messages until the flush that covers them has ended; returns them if there is nothing to wait for. */
+  hold(messages: readonly RaftMessage[]): readonly RaftMessage[] {
     if (messages.length === 0) return messages;
     if (this.#storage.needsFlush) this.#afterFlush.push(...messages);
     else if (this.#flight !== null) this.#flight.messages.push(...messages);

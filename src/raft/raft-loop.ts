@@ -4,8 +4,8 @@
  * It owns the order of things: a proposal's bytes go from the inbox straight into the log's open batch; appends for the others
  * leave while the own flush still runs; a flush starts whenever none is in flight and something must be durable; what promises
  * durability leaves when the flush that covers it has ended; what is committed and durable goes to apply in index order, reads
- * behind the entries they must see. It never blocks (a lone writer's flush on a lone member excepted), never acknowledges before the disk has it, and never looks into an entry,
- * conf changes excepted.
+ * behind the entries they must see. It never blocks (a lone writer's flush on a lone member excepted), never acknowledges before
+ * the disk has it, and never looks into an entry, conf changes excepted.
  *
  * ```
  *   inbox of main ──drain──▶ Consensus ──▶ EntryLog ──flush──▶ entriesStored ──▶ apply ring (entries, reads, leader)
@@ -321,8 +321,9 @@ export class RaftLoop {
       // Few answers go before the messages, so that nobody's answer waits for sockets; many would hold up the disk.
       if (commitIndex - this.#apply.handedIndex <= EARLY_ENTRIES_MAX && !leaderChanged && snapshot === null)
         this.#handOver();
-      const { messages, promises } = this.#flushes.hold(ready);
+      const messages = this.#flushes.holdRequests(ready.messages);
       if (messages.length > 0) this.#outbox.send(messages);
+      const promises = this.#flushes.hold(ready.messagesAfterFlush);
       consensus.advance();
       this.#entries.endLoan();
       if (leaderChanged) this.#noteLeader();

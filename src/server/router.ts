@@ -16,15 +16,15 @@ import type { GroupReport } from "../cluster/reconfig.ts";
 import { type ConfChangeMessage, encodeConfChange } from "../proto/conf-change.ts";
 import { raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
-import type { RingReader, RingWriter } from "../ring/ring.ts";
 import { AnswerStreams } from "./answer-streams.ts";
-import { Inboxes } from "./inboxes.ts";
 import { type CallFailure, InternalCall } from "./internal-call.ts";
 import { MemberStatus } from "./member-status.ts";
 import { Outbox } from "./outbox.ts";
 import { encodePeerAnswer, type PeerRequestHandler, PeerRequests } from "./peer-requests.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RequestTimeouts } from "./request-timeouts.ts";
+import { RouterInboxes } from "./router-inboxes.ts";
+import type { RecalledRecord, RecordHandler, RouterOptions } from "./router-options.ts";
 import { Transports } from "./transports.ts";
 import { TurnClock } from "./turn-clock.ts";
 
@@ -39,31 +39,6 @@ const READ_TYPES: readonly (number | undefined)[] = [
   REQUEST_TYPES.indexOf("ReadonlyTxn"),
 ];
 const TERM_BYTES = 8;
-
-export interface RouterOptions {
-  readonly toRaft: RingWriter;
-  readonly toApply: RingWriter;
-  /** Credits of watch streams; without, nobody can watch. */
-  readonly toWatch?: RingWriter;
-  /** Rings that bring answers and states: from apply, raft and storage. */
-  readonly inboxes: readonly RingReader[];
-  readonly memberId: bigint;
-  /** etcd's request id suffix to start from: `(unix ms & (2^40 - 1)) << 8`. */
-  readonly firstRequestId: number;
-  readonly requestTimeoutMs: number;
-  readonly electionTimeoutMs: number;
-  /** `--max-request-bytes` */
-  readonly requestBytesMax: number;
-  /** Called with what can only be a defect; ends the process. */
-  readonly onFailure: (error: unknown) => void;
-  /** Where it counts; without, nobody reads the counts. */
-  readonly meters?: MainMeters;
-  /** Told at each sweep how late it was, and the time: a sample of how long the event loop is held up. */
-  readonly onSweep?: (lateMs: number, nowMs: number) => void;
-}
-
-/** Takes the payload of one record, `bytes[start, end)`, and its request id. */
-export type RecordHandler = (bytes: Uint8Array, start: number, end: number, id: number) => void;
 
 export class Router {
   readonly status: MemberStatus;
@@ -82,7 +57,7 @@ export class Router {
   readonly #peerRequests = new PeerRequests();
   readonly #transports = new Transports();
   readonly #clock = new TurnClock();
-  readonly #inboxes: Inboxes;
+  readonly #inboxes: RouterInboxes;
   readonly #timeouts: RequestTimeouts;
   #stopped = false;
   #sweptMs = performance.now();
@@ -103,7 +78,7 @@ export class Router {
       new DataView(payload.buffer).setUint32(0, bytes, true);
       this.#toApply.write(RecordType.credit, id, payload);
     });
-    this.#inboxes = new Inboxes(options.inboxes, this.#onRecord);
+    this.#inboxes = new RouterInboxes(options.inboxes, this.#onRecord);
     this.#timeouts = new RequestTimeouts({
       pending: this.#pending,
       status: this.status,
@@ -139,7 +114,7 @@ export class Router {
     const id = this.#admit(call, false, applyOp(field));
     if (id < 0) return;
     const idLow = id >>> 0;
-    const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
+    const idHigh = this.#highHalf(id);
     const length = raftRequestBytes(field, end - start, idLow, idHigh);
     if (length > this.#options.requestBytesMax) {
       this.fail(id, ErrorId.requestTooLarge);
@@ -167,7 +142,7 @@ export class Router {
     const id = this.#admit(call, false);
     if (id < 0) return;
     const idLow = id >>> 0;
-    const idHigh = (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
+    const idHigh = this.#highHalf(id);
     const payload = new Uint8Array(TERM_BYTES + raftRequestBytes(field, bytes.length, idLow, idHigh));
     new DataView(payload.buffer).setFloat64(0, term, true);
     writeRaftRequest(payload, TERM_BYTES, field, bytes, 0, bytes.length, idLow, idHigh);
@@ -194,7 +169,12 @@ export class Router {
   /** A new id, as those of requests: unique among all members' for ever. Two unsigned halves. */
   newId(): { readonly low: number; readonly high: number } {
     const id = this.#pending.skipId();
-    return { low: id >>> 0, high: (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0 };
+    return { low: id >>> 0, high: this.#highHalf(id) };
+  }
+
+  /** Bits 32 to 63 of a request's full id. */
+  #highHalf(id: number): number {
+    return (this.#prefixHigh | Math.floor(id / 0x1_0000_0000)) >>> 0;
   }
 
   /** Sends a read (see ReadKind): through raft when it must be linearizable, else straight to apply. */
@@ -498,14 +478,6 @@ export class Router {
     this.#noteTaken(this.meters.failed);
     if (!this.#stopped) this.#toApply.write(RecordType.cancel, id, EMPTY);
   }
-}
-
-/** A record in a ring's memory: a proposal's InternalRaftRequest, or a read's kind and message. */
-export interface RecalledRecord {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-  readonly isProposal: boolean;
 }
 
 const EMPTY = new Uint8Array(0);

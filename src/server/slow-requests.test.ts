@@ -6,7 +6,7 @@ import type { Call, EndedCall } from "../grpc/service.ts";
 import { PutRequestSchema, PutResponseSchema } from "../proto/gen/rpc_pb.ts";
 import { RaftField, raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { createLoggerOn, type LogRecord, LogThreshold } from "../telemetry/logger.ts";
-import type { RecalledRecord } from "./router.ts";
+import type { RecalledRecord } from "./router-options.ts";
 import { SlowRequests } from "./slow-requests.ts";
 
 const PUT = { path: "/etcdserverpb.KV/Put", remote: "127.0.0.1:1" } as Call;

@@ -5,7 +5,7 @@ import type { Call } from "../../src/grpc/service.ts";
 import type { MemoryRing } from "../../src/ring/memory-ring.ts";
 import { InternalCall } from "../../src/server/internal-call.ts";
 import { MemberStatus } from "../../src/server/member-status.ts";
-import type { RecordHandler } from "../../src/server/router.ts";
+import type { RecordHandler } from "../../src/server/router-options.ts";
 import type { Life, Scheduler } from "./scheduler.ts";
 import type { Answer } from "./simulated-main.ts";
 

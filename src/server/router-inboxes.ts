@@ -6,7 +6,7 @@ const RECORDS_PER_DRAIN_MAX = 4096;
 const COPIED_BYTES_PER_DRAIN_MAX = 1024 * 1024;
 
 /** The rings that bring answers and states to main, drained in turn. */
-export class Inboxes {
+export class RouterInboxes {
   readonly #rings: readonly RingReader[];
   readonly #take: RecordHandler;
   /** The ring that is being drained, and what its records have copied. */
