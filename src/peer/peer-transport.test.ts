@@ -3,7 +3,7 @@ import { connect as connectSocket } from "node:net";
 import { test } from "node:test";
 import { waitFor } from "../../test/support/wait.ts";
 import { MessageType } from "../raft/raft.ts";
-import { STREAM_MESSAGES_MAX } from "./peer-limits.ts";
+import { PIPELINE_REQUESTS_MAX, STREAM_MESSAGES_MAX } from "./peer-limits.ts";
 import { emptyMessage } from "./raft-message-decode.ts";
 import {
   CLUSTER_ID,
@@ -63,6 +63,22 @@ test("without streams, messages go by POST", async (t) => {
   // By its requests, 2 has learned of 1 and can answer.
   two.transport.send([{ ...emptyMessage(), type: MessageType.appResp, from: 2n, to: 1n, index: 7 }]);
   assert.equal((await one.inbox.awaitMessages(MessageType.appResp))[0].index, 7);
+});
+
+test("what was sent to somebody who becomes a member meanwhile is not lost", async (t) => {
+  const one = await startMember(t, 1n);
+  const two = await startMember(t, 2n);
+  one.transport.addRemote(2n, [two.url]);
+  // More than its requests carry at once: some are on their way when it becomes a member, and some still wait.
+  const sent = Array.from({ length: 3 * PIPELINE_REQUESTS_MAX }, (_, i) => i + 1);
+  one.transport.send(sent.map((commit) => heartbeat(1n, 2n, commit)));
+  one.transport.setMembership(membership([one, two]));
+  const messages = await two.inbox.awaitMessages(MessageType.heartbeat, sent.length);
+  assert.deepEqual(
+    messages.map(({ commit }) => commit).sort((a, b) => a - b),
+    sent,
+  );
+  assert.deepEqual(one.inbox.unreachables, []);
 });
 
 test("traces go along with messages to those who have said that they read them, and to nobody else", async (t) => {

@@ -36,7 +36,7 @@ import { PEER_TIMING, type PeerTiming, REMOTES_MAX } from "./peer-limits.ts";
 import { type PeerLog, reasonOf } from "./peer-log.ts";
 import { type PeerReport, reportPeer } from "./peer-report.ts";
 import { PeerServer } from "./peer-server.ts";
-import { Peer, Remote } from "./peer.ts";
+import { type Peer, Remote } from "./peer.ts";
 import { type MemberDirectory, RaftHandlers } from "./raft-handlers.ts";
 
 export interface PeerTransportOptions {
@@ -285,8 +285,9 @@ export class PeerTransport implements PeerNetwork, MemberDirectory {
     const peer = this.#peers.get(id);
     const fields = { "remote-peer-id": formatId(id), "remote-peer-urls": urls };
     if (peer === undefined) {
-      this.#dropRemote(id);
-      const added = new Peer(this.#context, id, urls);
+      // Its remote becomes the peer: a proposal that is on its way to the leader would be missed for a whole request time-out.
+      const added = (this.#remotes.get(id) ?? new Remote(this.#context, id, urls)).promote(urls);
+      this.#remotes.delete(id);
       if (this.#appendsPaused) added.pauseAppends(true);
       this.#peers.set(id, added);
       this.#context.log("info", "added remote peer", fields);

@@ -24,15 +24,23 @@ function makeParts(context: PeerContext, peerId: bigint, urls: readonly string[]
 
 /** Somebody whose URLs are known, and who is not a member (yet), as far as we know: it gets answers by POST. */
 export class Remote {
+  readonly #parts: PeerParts;
   readonly #pipeline: Pipeline;
 
   constructor(context: PeerContext, id: bigint, urls: readonly string[]) {
-    this.#pipeline = new Pipeline(makeParts(context, id, urls));
+    this.#parts = makeParts(context, id, urls);
+    this.#pipeline = new Pipeline(this.#parts);
   }
 
   /** False: the message found no room. */
   send(message: RaftMessage): boolean {
     return this.#pipeline.send(message);
+  }
+
+  /** It is a member now. What was sent to it and is still on its way gets there: this must not be used or stopped any more. */
+  promote(urls: readonly string[]): Peer {
+    this.#parts.picker.update(urls);
+    return new Peer(this.#parts, this.#pipeline);
   }
 
   stop(): void {
@@ -51,10 +59,10 @@ export class Peer {
   readonly #prober: Prober;
   #loggedDropMs = Number.NEGATIVE_INFINITY;
 
-  constructor(context: PeerContext, id: bigint, urls: readonly string[]) {
-    this.id = id;
-    const parts = makeParts(context, id, urls);
+  constructor(parts: PeerParts, pipeline: Pipeline) {
+    this.id = parts.peerId;
     this.#parts = parts;
+    this.#pipeline = pipeline;
     this.#writers = {
       message: new StreamWriter("message", parts),
       msgapp: new StreamWriter("msgapp", parts),
@@ -63,7 +71,6 @@ export class Peer {
       message: new StreamReader("message", parts),
       msgapp: new StreamReader("msgapp", parts),
     };
-    this.#pipeline = new Pipeline(parts);
     this.#snapshots = new SnapshotSender(parts);
     this.#prober = new Prober(parts);
     this.#readers.message.start();
