@@ -110,6 +110,20 @@ describe("starting and stopping", { concurrency: 2 }, () => {
     },
   );
 
+  for (const [flag, url] of [
+    ["--listen-client-urls", "https://127.0.0.1:1"],
+    ["--listen-metrics-urls", "https://127.0.0.1:1"],
+    ["--listen-peer-urls", "unixs://127.0.0.1:1"],
+  ] as const) {
+    test(`${flag}=${url} is refused, not served in clear`, options, async (t) => {
+      const dataDir = join(memoryDir(t), "data");
+      const args = [flag, url, "--auto-tls", "--peer-auto-tls"];
+      const refusal = new RegExp(`cannot listen on ${url}: TLS is not supported yet`);
+      await assertRefused(await launchMember(t, { dataDir, args }), refusal);
+      assert.ok(!existsSync(dataDir), "the data directory was created");
+    });
+  }
+
   test("a data directory, or a log elsewhere, has one member at a time", options, async (t) => {
     const dataDir = memoryDir(t);
     const walDir = join(memoryDir(t, "wal"), "log");
