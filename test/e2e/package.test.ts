@@ -10,7 +10,7 @@ import { tempDir } from "../support/temp-dir.ts";
 const run = promisify(execFile);
 
 const PROGRAM = `
-import { connect, startMember } from "./dist/src/index.js";
+import { connect, startMember } from "concord";
 const member = await startMember({ dataDir: "data" }).ready;
 const etcd = await connect(member.endpoint);
 const watch = etcd.watch("key");
@@ -35,6 +35,8 @@ test("the built package starts members on disk, with a client and a watch, and i
   writeFileSync(join(folder, "program.mjs"), PROGRAM);
   const { stdout } = await run(node, ["program.mjs"], { cwd: folder });
   assert.equal(stdout, "key value value\n");
+  const required = await run(node, ["-p", 'typeof require("concord").startMember'], { cwd: folder });
+  assert.equal(required.stdout, "function\n");
   for (const [name, first] of [
     ["etcd", /^etcd Version: 3\.6/],
     ["etcdctl", /^etcdctl version: 3\.6/],
