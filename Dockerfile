@@ -1,4 +1,4 @@
-# The image of a member: etcd, etcdctl and etcdutl on PATH, flags and ETCD_* variables as in etcd's image.
+# The image of a member: etcd, etcdctl and etcdutl on PATH, commands, flags and ETCD_* variables as in etcd's image. Flags alone are etcd's.
 #
 #     docker build -t concord .
 #     docker run --rm -p 127.0.0.1:2379:2379 -v concord:/var/lib/etcd concord \
@@ -44,7 +44,7 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/include /usr/local/share/doc /
 WORKDIR /opt/concord
 COPY package.json LICENSE ./
 COPY bin bin
-COPY deploy/docker/health.js health.js
+COPY deploy/docker/health.js deploy/docker/entrypoint.sh ./
 COPY --from=dependencies /opt/concord/node_modules node_modules
 COPY --from=build /build/dist dist
 
@@ -68,4 +68,5 @@ VOLUME /var/lib/etcd
 EXPOSE 2379 2380
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["node", "/opt/concord/health.js"]
-ENTRYPOINT ["etcd"]
+ENTRYPOINT ["/opt/concord/entrypoint.sh"]
+CMD ["etcd"]

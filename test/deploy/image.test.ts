@@ -2,16 +2,21 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
+import { tempDir } from "../support/temp-dir.ts";
 import { readCompose, readText, ROOT } from "./compose-file.ts";
 
 const dockerfile = readText("Dockerfile").replaceAll("\\\n", " ");
 const HEALTH = fileURLToPath(new URL("deploy/docker/health.js", ROOT));
+const ENTRY_POINT = fileURLToPath(new URL("deploy/docker/entrypoint.sh", ROOT));
+const run = promisify(execFile);
 
 /** The arguments of each line with this instruction. */
 function instructions(name: string): string[][] {
@@ -55,6 +60,26 @@ test("the image and the compose file have the same health check", () => {
   const inImage = JSON.parse(words.slice(words.indexOf("CMD") + 1).join(" ")) as string[];
   const inCompose = readCompose("docker-compose.yml").services["etcd1"]?.healthcheck?.test;
   assert.deepEqual(inCompose, ["CMD", ...inImage]);
+});
+
+test("the image takes programs with their arguments as etcd's image does, and etcd's flags alone", async (t) => {
+  assert.deepEqual(instructions("ENTRYPOINT"), [['["/opt/concord/entrypoint.sh"]']]);
+  assert.deepEqual(instructions("CMD"), [['["etcd"]']]);
+  const folder = tempDir(t, "programs");
+  for (const name of ["etcd", "etcdctl"]) {
+    writeFileSync(join(folder, name), `#!/bin/sh\necho ${name} "$@"\n`, { mode: 0o755 });
+  }
+  for (const [words, ran] of [
+    [["etcd"], "etcd"],
+    [[], "etcd"],
+    [["--name", "a b"], "etcd --name a b"],
+    [["-name=a"], "etcd -name=a"],
+    [["etcd", "--name=a"], "etcd --name=a"],
+    [["etcdctl", "get", "key"], "etcdctl get key"],
+  ] as const) {
+    const { stdout } = await run(ENTRY_POINT, words, { env: { PATH: `${folder}:/usr/bin:/bin` } });
+    assert.equal(stdout, `${ran}\n`);
+  }
 });
 
 /** A member that answers with `status`. */
