@@ -12,11 +12,12 @@ FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY bin bin
 COPY src src
 COPY workers workers
 COPY scripts/bundle.ts scripts/bundle.ts
-RUN npm run build && find dist -type f ! -name '*.js' -delete
+RUN node scripts/bundle.ts && rm -r dist/made-from
 
 # No install scripts: lmdb brings a prebuilt library for glibc on amd64 and arm64, and nothing here could compile another.
 FROM ${NODE_IMAGE} AS dependencies

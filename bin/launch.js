@@ -7,18 +7,19 @@
 var fs = require("fs");
 var os = require("os");
 var path = require("path");
+var isFresh = require("./build-state.js").isFresh;
 
 var NODE_MAJOR_MIN = 24;
 var ROOT = path.join(__dirname, "..");
 
-/** Runs `src/cli/<tool>/<tool>.ts`, or what was built from it in a published package. */
+/** Runs what was built from `src/cli/<tool>/<tool>.ts`, or that file itself where it has changed since. */
 exports.launch = function launch(tool) {
   if (Number(process.versions.node.split(".")[0]) < NODE_MAJOR_MIN) {
     process.stderr.write(describeOldNode(tool));
     process.exit(1);
   }
   enableCompileCache();
-  var url = require("url").pathToFileURL(findProgram(tool)).href;
+  var url = require("url").pathToFileURL(exports.findProgram(tool)).href;
   import(url)
     .then(function run(program) {
       return program.main();
@@ -53,11 +54,12 @@ function describeOldNode(tool) {
   );
 }
 
-function findProgram(tool) {
+/** A published package has no sources; in a checkout a build counts only while it is theirs. */
+exports.findProgram = function findProgram(tool) {
   var source = path.join(ROOT, "src", "cli", tool, tool + ".ts");
-  if (fs.existsSync(source)) return source;
-  return path.join(ROOT, "dist", "src", "cli", tool, tool + ".js");
-}
+  var built = path.join(ROOT, "dist", "src", "cli", tool, tool + ".js");
+  return isFresh(ROOT, tool) || !fs.existsSync(source) ? built : source;
+};
 
 /**
  * Keeps compiled code between runs, for this thread and, by the environment variable, for worker threads. Without it every

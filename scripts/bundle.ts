@@ -1,34 +1,45 @@
 /**
- * Joins what tsc has emitted into one file a program, thread and pool job, and chunks of what that loads later: each of five threads would
+ * Makes dist/ from the sources: one file a program, thread and pool job, and chunks of what that loads later. Each of five threads would
  * otherwise find and read a hundred modules of its own at every start. They share no files either: what two threads share would be a dozen
  * files for each of them.
  *
- *     node scripts/bundle.ts [folder]     # dist unless given; changed in place
+ *     node scripts/bundle.ts [folder]     # dist unless given; replaced as a whole, and only once all is made
  *
- * Declarations stay as they are, and so do npm packages (but for comlink) and `workers/urls.js`: it says where threads' files are by where itself is, so it
- * is no part of a chunk, and chunks find it as `#urls` (package.json, imports).
+ * npm packages stay what they are (but for comlink), and so does `workers/urls.ts`: it says where threads' files are by where itself is, so it
+ * is no part of a chunk, and chunks find it as `#urls` (package.json, imports). What dist/ is made from is noted in it for the launchers
+ * (`bin/build-state.js`). Declarations are tsc's work (`npm run build`).
  */
-import { globSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { globSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Plugin } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 const ENTRIES = [
-  "src/index.js",
-  "src/cli/*/{etcd,etcdctl,etcdutl}.js",
-  "workers/*.worker.js",
-  "workers/pool/snapshot-file.js",
+  "src/index.ts",
+  "src/cli/*/{etcd,etcdctl,etcdutl}.ts",
+  "workers/*.worker.ts",
+  "workers/pool/snapshot-file.ts",
 ];
-const URLS = "workers/urls.js";
+const URLS = "workers/urls.ts";
+/** What decides about the build without being compiled. Packages that it takes in have their version in the lock file. */
+const SETTINGS = ["package.json", "package-lock.json", "tsconfig.json", "scripts/bundle.ts"];
 
-const folder = resolve(process.argv[2] ?? "dist");
-const output = `${folder}.bundle`;
+/** `bin/build-state.js`, which old Node versions have to understand, and so has no types. */
+const { describe, noteOf } = createRequire(import.meta.url)("../bin/build-state.js") as {
+  readonly describe: (file: string) => readonly [size: number, mtimeMs: number] | null;
+  readonly noteOf: (dist: string, program: string) => string;
+};
+
+const ROOT = resolve(import.meta.dirname, "..");
+const folder = resolve(process.argv[2] ?? join(ROOT, "dist"));
+const output = `${folder}.new`;
 
 const keepUrls: Plugin = {
   name: "keep-urls",
   setup: (bundler) => {
-    bundler.onResolve({ filter: /\/urls\.js$/ }, ({ path, resolveDir }) =>
-      resolve(resolveDir, path) === join(folder, URLS) ? { path: "#urls", external: true } : undefined,
+    bundler.onResolve({ filter: /\/urls\.ts$/ }, ({ path, resolveDir }) =>
+      resolve(resolveDir, path) === join(ROOT, URLS) ? { path: "#urls", external: true } : undefined,
     );
   },
 };
@@ -71,33 +82,71 @@ function exportedNames(builtin: string): string[] {
   return names.filter((name) => name !== "default" && /^[A-Za-z_]\w*$/.test(name));
 }
 
-rmSync(output, { recursive: true, force: true });
-for (const entry of globSync(ENTRIES, { cwd: folder })) await bundle(entry);
-for (const name of globSync("**/*.js", { cwd: folder })) if (name !== URLS) rmSync(join(folder, name));
-for (const name of globSync("**/*.js", { cwd: output })) {
-  mkdirSync(dirname(join(folder, name)), { recursive: true });
-  renameSync(join(output, name), join(folder, name));
+const before = describeSources();
+try {
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(output, { recursive: true });
+  const read = new Map<string, ReadonlySet<string>>();
+  const bundleAndNote = async (entry: string): Promise<unknown> => read.set(entry, await bundle(entry));
+  await Promise.all([
+    compile({ entryPoints: [URLS] }),
+    ...globSync(ENTRIES, { cwd: ROOT }).map(bundleAndNote),
+  ]);
+  noteInputs(read);
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(output, folder);
+} finally {
+  rmSync(output, { recursive: true, force: true });
 }
-rmSync(output, { recursive: true });
 
-async function bundle(entry: string): Promise<void> {
-  await build({
+function bundle(entry: string): Promise<Set<string>> {
+  return compile({
     entryPoints: [entry],
-    absWorkingDir: folder,
-    outdir: output,
-    outbase: ".",
     bundle: true,
     splitting: true,
     chunkNames: "chunks/[name]-[hash]",
+    packages: "external",
+    plugins: [keepUrls, joinComlink, takeBuiltins],
+  });
+}
+
+/** Returns the sources that were read. */
+async function compile(options: BuildOptions): Promise<Set<string>> {
+  const { metafile } = await build({
+    ...options,
+    absWorkingDir: ROOT,
+    outdir: output,
+    outbase: ".",
     format: "esm",
     platform: "node",
     target: "node24",
-    packages: "external",
     // A thread has less to read. Names stay, and lines, for the sake of stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 120,
-    plugins: [keepUrls, joinComlink, takeBuiltins],
     logLevel: "warning",
+    metafile: true,
   });
+  return new Set(Object.keys(metafile.inputs).filter((name) => name in before));
+}
+
+/** All that could be read, as it was before anything was: a file that changes in the meantime makes the build stale. */
+function describeSources(): Record<string, ReturnType<typeof describe>> {
+  const names = [...SETTINGS, URLS, ...globSync("{src,workers}/**/*.ts", { cwd: ROOT })];
+  return Object.fromEntries(names.map((name) => [name, describe(join(ROOT, name))]));
+}
+
+function noteInputs(read: ReadonlyMap<string, ReadonlySet<string>>): void {
+  mkdirSync(dirname(noteOf(output, "all")));
+  note(read, "all", /^/);
+  note(read, "etcd", /^workers\/|\/etcd\.ts$/); // no other program has threads
+  note(read, "etcdctl", /\/etcdctl\.ts$/);
+  note(read, "etcdutl", /\/etcdutl\.ts$/);
+}
+
+/** Notes what the entries of a program are made from. */
+function note(read: ReadonlyMap<string, ReadonlySet<string>>, program: string, entries: RegExp): void {
+  const names = [...read].flatMap(([entry, inputs]) => (entries.test(entry) ? [...inputs] : []));
+  const madeFrom = [...new Set([...SETTINGS, URLS, ...names])].map((name) => [name, before[name]]);
+  writeFileSync(noteOf(output, program), JSON.stringify(Object.fromEntries(madeFrom)));
 }

@@ -1,9 +1,11 @@
 /** What helps to find a fault in a running member: profiles of all its threads, and the level of its log. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { KV, Watch } from "../../src/proto/gen/rpc_pb.ts";
+import { PROJECT_ROOT } from "../support/binaries.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { startMember } from "../support/member.ts";
 import { memoryDir } from "../support/temp-dir.ts";
@@ -32,6 +34,8 @@ function slowLines(log: string): Record<"stats" | "apply", Record<string, unknow
 test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap snapshot; the log's level", async (t) => {
   const member = await startMember(t, {
     dataDir: memoryDir(t, "debugging"),
+    // In a build the names of files are a thread's.
+    program: { file: process.execPath, args: [join(PROJECT_ROOT, "src/cli/etcd/etcd.ts")] },
     // Everything is slow.
     args: ["--enable-pprof", "--warning-unary-request-duration=1ns", "--warning-apply-duration=1ns"],
   });

@@ -1,6 +1,16 @@
-/** What is published, built from these sources in a folder of its own: members inside a process, and the programs. */
+/** What is built from these sources, in folders of its own: members inside a process, the programs, and when a checkout runs it. */
 import assert from "node:assert/strict";
-import { cpSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -28,8 +38,9 @@ test("the built package starts members on disk, with a client and a watch, and i
   const folder = tempDir(t, "package");
   const node = process.execPath;
   const tsc = resolve("node_modules/typescript/bin/tsc");
-  await run(node, [tsc, "-p", "tsconfig.build.json", "--outDir", join(folder, "dist")]);
   await run(node, ["scripts/bundle.ts", join(folder, "dist")]);
+  await run(node, [tsc, "-p", "tsconfig.build.json", "--outDir", join(folder, "dist")]);
+  assert.ok(existsSync(join(folder, "dist/src/index.d.ts")));
   for (const name of ["package.json", "bin"]) cpSync(name, join(folder, name), { recursive: true });
   symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
   writeFileSync(join(folder, "program.mjs"), PROGRAM);
@@ -45,4 +56,47 @@ test("the built package starts members on disk, with a client and a watch, and i
     const args = [join(folder, "bin", name), name === "etcd" ? "--version" : "version"];
     assert.match((await run(node, args)).stdout, first);
   }
+});
+
+/** What a checkout has, but for what no build reads. */
+const CHECKOUT = ["bin", "src", "workers", "scripts", "package.json", "package-lock.json", "tsconfig.json"];
+
+test("a checkout runs what was built from its sources as they are, and the sources otherwise", async (t) => {
+  const root = tempDir(t, "checkout");
+  for (const name of CHECKOUT) cpSync(name, join(root, name), { recursive: true, preserveTimestamps: true });
+  const { findProgram } = createRequire(join(root, "bin/etcd"))("./launch.js") as {
+    findProgram: (tool: string) => string;
+  };
+  const built = (tool: string): boolean =>
+    findProgram(tool) === join(root, `dist/src/cli/${tool}/${tool}.js`);
+  const prepare = async (): Promise<string> =>
+    (await run(process.execPath, [join(root, "scripts/prepare.cjs")])).stdout;
+
+  // As after `npm ci --omit=dev`.
+  assert.match(await prepare(), /^dist\/ was not built, .*development dependencies are not installed\n$/);
+  assert.equal(findProgram("etcd"), join(root, "src/cli/etcd/etcd.ts"));
+
+  symlinkSync(resolve("node_modules"), join(root, "node_modules"));
+  assert.equal(await prepare(), "");
+  assert.deepEqual(["etcd", "etcdctl", "etcdutl"].map(built), [true, true, true]);
+  const made = statSync(join(root, "dist")).ino;
+  assert.equal(await prepare(), "");
+  assert.equal(statSync(join(root, "dist")).ino, made, "what is fresh is not built again");
+
+  // A thread's file is the server's, and no tool's.
+  appendFileSync(join(root, "src/raft/raft-loop.ts"), "// edited");
+  assert.deepEqual(["etcd", "etcdctl", "etcdutl"].map(built), [false, true, true]);
+  await prepare();
+  assert.ok(built("etcd"));
+
+  const command = join(root, "src/cli/etcdctl/commands/get.ts");
+  utimesSync(command, 1e9, 1e9); // an older file in the place of a newer one
+  assert.deepEqual(["etcd", "etcdctl"].map(built), [true, false]);
+  await prepare();
+  assert.ok(built("etcdctl"));
+  rmSync(command);
+  assert.ok(!built("etcdctl"));
+  const failed = await prepare();
+  assert.match(failed, /^dist\/ was not built, .*`npm run build` fails/);
+  assert.deepEqual(["etcd", "etcdctl"].map(built), [true, false], "a build that fails changes nothing");
 });
