@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Comlink from "comlink";
 
-import type { ThreadProfiles } from "../src/server/http/pprof.ts";
+import type { MemberMemory, ThreadProfiles } from "../src/server/http/pprof.ts";
 import type { ThreadName } from "./control.ts";
-import { DIAGNOSTICS, type ThreadDiagnostics } from "./thread-diagnostics.ts";
+import { DIAGNOSTICS, type ThreadDiagnostics, type ThreadMemory } from "./thread-diagnostics.ts";
 
 /** A thread as it is reached from main. */
 type Reached = ThreadDiagnostics | Comlink.Remote<ThreadDiagnostics>;
@@ -41,6 +41,13 @@ export class MemberProfiles implements ThreadProfiles {
 
   async heapSnapshot(name: string, path: string): Promise<void> {
     await this.#thread(name).writeHeapSnapshot(path);
+  }
+
+  async memory(collect: boolean): Promise<MemberMemory> {
+    const threads: Record<string, ThreadMemory> = {};
+    // One after the other: the member goes on with the rest of its threads.
+    for (const name of this.threads) threads[name] = await this.#thread(name).memory(collect);
+    return { rss: process.memoryUsage.rss(), threads };
   }
 
   #thread(name: string): Reached {

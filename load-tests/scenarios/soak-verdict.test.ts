@@ -17,6 +17,7 @@ function samples(change: (second: number) => Partial<SoakSample>, length = 3600)
     // Saw teeth of 60 MB, and much more while it warms up.
     rss: NAMES.map(() => 200e6 + (seconds % 97) * 0.6e6 + Math.min(seconds, 300) * 1e5),
     mapped: NAMES.map(() => 50e6),
+    collected: null,
     databaseSize: [1, 1],
     databaseInUse: [1, 1],
     events: 500,
@@ -39,6 +40,14 @@ test("memory of one member that grows by 30 MB an hour fails, and is named", () 
     rss: [200e6, 200e6 + (second * 30e6) / 3600 + (second % 97) * 0.6e6],
   }));
   assert.deepEqual(failures(growing), ["m2"]);
+});
+
+test("where collections were forced, what they left is judged and nothing else", () => {
+  const rising = samples((second) => ({
+    rss: NAMES.map(() => 200e6 + (second * 90e6) / 3600),
+    collected: second % 60 === 0 ? [90e6, 90e6 + (second * 30e6) / 3600] : null,
+  }));
+  assert.deepEqual(failures(rising), ["m2"]);
 });
 
 test("pages of a database file that grows are not the member's memory", () => {

@@ -5,6 +5,7 @@
 import { appendFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { Maintenance } from "../../src/proto/gen/rpc_pb.ts";
+import { CollectionRecord } from "./collected-memory.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { circumstances, withCleanup } from "../circumstances.ts";
 import { Results } from "./results.ts";
@@ -17,8 +18,10 @@ import { Target, TARGET_FLAGS } from "./target.ts";
 const SAMPLE_MS = 1_000;
 /** The drawing is kept current, so that a run that is cut off leaves one. */
 const DRAW_EVERY_SAMPLES = 60;
+/** So that memory can be judged by what collections leave: a heap that grows to its next one looks like a leak for an hour. */
+const PROFILES_ARG = "--enable-pprof";
 /** The values of the newest writes are kept in memory: with the default of 128 MiB that would grow for hours. This is full in minutes. */
-const MEMBER_ARGS = ["--value-cache-bytes", `${8 * 1024 ** 2}`];
+const MEMBER_ARGS = [PROFILES_ARG, "--value-cache-bytes", `${8 * 1024 ** 2}`];
 const WARM_UP_SHARE = 0.2;
 const WARM_UP_SECONDS_MAX = 600;
 
@@ -34,6 +37,11 @@ export const SOAK: Scenario = {
     watchers: { value: "n", help: "watchers of all keys, on each member", fallback: 4 },
     leases: { value: "n", help: "leases that are kept alive", fallback: 100 },
     "compact-seconds": { value: "n", help: "between two compactions", fallback: 60 },
+    "collect-seconds": {
+      value: "n",
+      help: `between two full collections of all threads, by which memory is judged; 0: none (a member has none without ${PROFILES_ARG})`,
+      fallback: 60,
+    },
     "warm-up-minutes": { value: "n", help: "are not judged (a fifth of the run, at most 10, unless given)" },
     "rss-slope-max": {
       value: "MB/h",
@@ -65,24 +73,32 @@ async function runSoak(cleanup: { after(fn: () => unknown): void }, flags: Flags
     leases: flags.integer("leases"),
     compactionSeconds: flags.number("compact-seconds", 1),
   };
+  const collectSeconds = flags.integer("collect-seconds");
   const target = await Target.fromFlags(cleanup, flags, { args: MEMBER_ARGS });
   const record = new SoakRecord(target, limits.warmUpSeconds);
-  await target.whileAlive(soak(record, { target, cleanup, ...options }, seconds));
+  await target.whileAlive(soak(record, { target, cleanup, ...options }, { seconds, collectSeconds }));
   await target.close();
   const names = target.members.map(({ name }) => name);
   return report(record, judgeSoak(record.samples, names, limits), options);
 }
 
-/** The load itself, for so many seconds, with a sample a second. */
-async function soak(record: SoakRecord, options: SoakLoadOptions, seconds: number): Promise<void> {
+/** The load itself, for so many seconds, with a sample a second and a collection now and then. */
+async function soak(
+  record: SoakRecord,
+  options: SoakLoadOptions,
+  { seconds, collectSeconds }: { seconds: number; collectSeconds: number },
+): Promise<void> {
   const load = await SoakLoad.start(options);
   const progress = new ProgressLine();
   const startedAt = performance.now();
   for (let at = SAMPLE_MS; at <= seconds * 1000; at += SAMPLE_MS) {
     await Promise.race([delay(startedAt + at - performance.now()), load.failed]);
+    const isCollected = collectSeconds > 0 && (at / 1000) % collectSeconds === 0;
+    const collected = isCollected ? await Promise.race([record.collect(at / 1000), load.failed]) : null;
     const sample = await Promise.race([takeSample(options.target, load, at / 1000), load.failed]);
-    record.add(sample);
-    progress.show(describe(sample, seconds));
+    const whole = { ...sample, collected };
+    record.add(whole);
+    progress.show(describe(whole, seconds));
   }
   progress.finish();
   await load.stop();
@@ -96,7 +112,11 @@ function lengthOf(flags: Flags): number {
   return seconds;
 }
 
-async function takeSample(target: Target, load: SoakLoad, seconds: number): Promise<SoakSample> {
+async function takeSample(
+  target: Target,
+  load: SoakLoad,
+  seconds: number,
+): Promise<Omit<SoakSample, "collected">> {
   const { p50, p99, p999, max, answered } = load.loop.take();
   const states = await Promise.all(
     target.members.map(async (member) => ({
@@ -129,10 +149,13 @@ function describe({ seconds, perSecond, p50, p99, p999, rss }: SoakSample, whole
 class SoakRecord {
   readonly samples: SoakSample[] = [];
   readonly results = new Results("soak");
+  readonly #target: Target;
+  readonly #collections = new CollectionRecord(this.results);
   readonly #names: readonly string[];
   readonly #warmUpSeconds: number;
 
   constructor(target: Target, warmUpSeconds: number) {
+    this.#target = target;
     this.#names = target.members.map(({ name }) => name);
     this.#warmUpSeconds = warmUpSeconds;
     const each = (what: string): string[] => this.#names.map((name) => `${what} ${name}`);
@@ -141,6 +164,14 @@ class SoakRecord {
       "csv",
       `${[...header, ...each("RSS"), ...each("mapped"), ...each("database"), ...each("database in use")].join(",")}\n`,
     );
+  }
+
+  /** Collects in all members and notes what is left; null unless all of them can. */
+  async collect(seconds: number): Promise<number[] | null> {
+    const left = await Promise.all(this.#target.members.map((member) => member.collect()));
+    if (!left.every((memory) => memory !== null)) return null;
+    left.forEach((memory, member) => this.#collections.add(seconds, this.#names[member], memory));
+    return left.map(({ rss, mapped }) => rss - mapped);
   }
 
   add(sample: SoakSample): void {
@@ -194,6 +225,14 @@ class SoakRecord {
             title: "of it without mapped files, MB",
             lines: eachMember(({ rss, mapped }, member) => rss[member] - mapped[member]),
           },
+          ...(samples.some(({ collected }) => collected !== null)
+            ? [
+                {
+                  title: "of that after full collections, MB",
+                  lines: eachMember(({ collected }, member) => collected?.[member] ?? Number.NaN),
+                },
+              ]
+            : []),
           {
             title: "database file, MB",
             lines: eachMember(({ databaseSize }, member) => databaseSize[member]),

@@ -8,6 +8,7 @@ import { mappedFileBytes, rssBytes } from "../../test/support/proc-stats.ts";
 import type { Cleanup } from "../../test/support/temp-dir.ts";
 import { LoadConnection } from "../generator-connection.ts";
 import { MEMBER_FLAGS, revisionOf } from "../side.ts";
+import { collectMemory, type CollectedMemory } from "./collected-memory.ts";
 import { LoadError, UsageError, type Flags, type FlagSpec } from "./scenario.ts";
 
 const REACH_MS = 5_000;
@@ -38,6 +39,8 @@ export interface LoadedMember {
   /** `host:port` */
   readonly address: string;
   readonly client: EtcdClient;
+  /** Collects all garbage of its threads, then {@link memory}; null when it has no `--enable-pprof`. */
+  collect(): Promise<CollectedMemory | null>;
   /** Memory now: from /proc, or from the metrics of a member that somebody else started. */
   memory(): Promise<MemoryUse>;
 }
@@ -92,12 +95,12 @@ export class Target {
     });
     await cluster.start();
     await cluster.leader();
-    const members = cluster.running.map(({ options: { name = "" }, address, pid }) => ({
-      name,
-      address,
-      client: clientOf(cleanup, address),
-      memory: async () => ({ rss: rssBytes(pid), mapped: mappedFileBytes(pid) }),
-    }));
+    const members = cluster.running.map(({ options: { name = "" }, address, pid }) =>
+      memberOf(cleanup, { name, address }, async () => ({
+        rss: rssBytes(pid),
+        mapped: mappedFileBytes(pid),
+      })),
+    );
     return new Target(members, cluster);
   }
 
@@ -105,12 +108,10 @@ export class Target {
   static async reach(cleanup: Cleanup, addresses: readonly string[]): Promise<Target> {
     const members = addresses.map((text) => {
       const address = text.trim().replace(/^http:\/\//, "");
-      return {
-        name: address,
-        address,
-        client: clientOf(cleanup, address),
-        memory: async () => ({ rss: await rssFromMetrics(address), mapped: 0 }),
-      };
+      return memberOf(cleanup, { name: address, address }, async () => ({
+        rss: await rssFromMetrics(address),
+        mapped: 0,
+      }));
     });
     for (const { address, client } of members) {
       await client.connect(REACH_MS).catch(() => {
@@ -163,10 +164,18 @@ export class Target {
   }
 }
 
-function clientOf(cleanup: Cleanup, address: string): EtcdClient {
+function memberOf(
+  cleanup: Cleanup,
+  { name, address }: { name: string; address: string },
+  memory: () => Promise<MemoryUse>,
+): LoadedMember {
   const client = new EtcdClient(address);
   cleanup.after(() => client.close());
-  return client;
+  const collect = async (): Promise<CollectedMemory | null> => {
+    const collected = await collectMemory(address);
+    return collected === null ? null : { threads: collected.threads, ...(await memory()) };
+  };
+  return { name, address, client, memory, collect };
 }
 
 async function rssFromMetrics(address: string): Promise<number> {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 
 import { KV, Watch } from "../../src/proto/gen/rpc_pb.ts";
 import { PROJECT_ROOT } from "../support/binaries.ts";
+import type { MemberMemory } from "../../src/server/http/pprof.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { startMember } from "../support/member.ts";
 import { memoryDir } from "../support/temp-dir.ts";
@@ -82,6 +83,16 @@ test("CPU profiles of all threads, those too that sleep in Atomics.wait; a heap 
     snapshot: { node_count: number };
   };
   assert.ok(sleeping.snapshot.node_count > 1000);
+
+  const memoryOf = async (query: string): Promise<MemberMemory> => {
+    return (await (await fetch(`${base}memory${query}`)).json()) as MemberMemory;
+  };
+  const before = await memoryOf("");
+  const collected = await memoryOf("?gc=1");
+  assert.deepEqual(Object.keys(collected.threads), THREADS);
+  const heapOf = ({ threads }: MemberMemory): number =>
+    Object.values(threads).reduce((sum, { heapUsed }) => sum + heapUsed, 0);
+  assert.ok(heapOf(collected) < heapOf(before), "the load has left garbage");
 
   const { stats, apply } = slowLines(member.log);
   const { "request content": content, "response size": responseSize } = stats;

@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 
 import { LogThreshold, SILENT_LOGGER } from "../../telemetry/logger.ts";
 import { serveLogLevel } from "./log-level.ts";
-import { Pprof, type ThreadProfiles } from "./pprof.ts";
+import { Pprof, type MemberMemory, type ThreadProfiles } from "./pprof.ts";
 import { packTar } from "./tar.ts";
 
 /** Profiles that end when the test says so. */
@@ -33,6 +33,11 @@ class HeldProfiles implements ThreadProfiles {
     writeFileSync(path, `snapshot of ${name}`, { flag: "wx" });
     return name === "apply" ? Promise.reject(new Error("disk full")) : Promise.resolve();
   }
+
+  async memory(collect: boolean): Promise<MemberMemory> {
+    const main = { heapUsed: collect ? 1 : 2, heapTotal: 3, external: 4, arrayBuffers: 5 };
+    return { rss: 6, threads: { main } };
+  }
 }
 
 async function listen(profiles: ThreadProfiles): Promise<string> {
@@ -55,7 +60,7 @@ test("a profile of all threads is an archive, that of one a .cpuprofile; only on
   const base = await listen(profiles);
   const all = fetch(`${base}profile`);
   await profiles.begun.promise;
-  for (const path of ["profile?seconds=1", "heap"]) {
+  for (const path of ["profile?seconds=1", "heap", "memory?gc=1"]) {
     const refused = await fetch(base + path);
     assert.equal(refused.status, 503, path);
     assert.equal(await refused.text(), "another profile is being taken: one at a time\n");
@@ -105,6 +110,22 @@ test("a heap snapshot leaves no file behind, whether it succeeds or fails", asyn
   assert.equal((await fetch(`${base}heap?thread=apply`)).status, 500);
   const left = readdirSync(tmpdir()).filter((name) => name.startsWith("concord-heap-"));
   assert.deepEqual(left, []);
+});
+
+test("memory is told as it is, or behind a collection", async () => {
+  const base = await listen(new HeldProfiles());
+  const used = async (query: string): Promise<unknown> => {
+    const memory = (await (await fetch(`${base}memory${query}`)).json()) as MemberMemory;
+    return [memory.rss, memory.threads["main"].heapUsed];
+  };
+  assert.deepEqual(
+    [await used(""), await used("?gc=0"), await used("?gc=1")],
+    [
+      [6, 2],
+      [6, 2],
+      [6, 1],
+    ],
+  );
 });
 
 test("the checksum of a tar header is the sum of its bytes, its own field read as spaces", () => {

@@ -1,6 +1,6 @@
 /**
  * `/debug/pprof/` (`--enable-pprof`): CPU profiles and heap snapshots of every thread, in the formats that Chrome's and Node's
- * tools open. Go's own formats and its other profiles have no meaning here.
+ * tools open, and how much memory each has. Go's own formats and its other profiles have no meaning here.
  *
  * Bounds: one profile or snapshot at a time, CPU profiles of {@link SECONDS_MAX} at most; a snapshot goes through a file,
  * never through memory. Loaded with the first request.
@@ -32,6 +32,16 @@ export interface ThreadProfiles {
   ): Promise<ReadonlyMap<string, string>>;
   /** Writes the thread's heap snapshot to `path`, where nothing is yet. The thread stands still meanwhile. */
   heapSnapshot(name: string, path: string): Promise<void>;
+  /** Memory now or, with `collect`, behind a full collection of each thread, one after the other. */
+  memory(collect: boolean): Promise<MemberMemory>;
+}
+
+/** Memory of a member, bytes, by thread as `process.memoryUsage()` names it. */
+export interface MemberMemory {
+  readonly rss: number;
+  readonly threads: Readonly<
+    Record<string, { heapUsed: number; heapTotal: number; external: number; arrayBuffers: number }>
+  >;
 }
 
 /** What the endpoints ask for. */
@@ -69,6 +79,8 @@ export class Pprof {
         return this.#alone(response, () => this.#profile(exchange));
       case "heap":
         return this.#alone(response, () => this.#heap(exchange));
+      case "memory":
+        return this.#alone(response, () => this.#memory(exchange));
       default:
         return sendNotFound(response);
     }
@@ -127,6 +139,12 @@ export class Pprof {
     await read;
   }
 
+  /** `gc=1` collects first, as Go's `heap?gc=1` does. */
+  async #memory({ response, url }: Exchange): Promise<void> {
+    const memory = await this.#deps.profiles.memory(url.searchParams.get("gc") === "1");
+    sendText(response, 200, `${JSON.stringify(memory)}\n`, "application/json; charset=utf-8");
+  }
+
   /** The snapshot, in a file that nobody else sees and that is gone once it is read. */
   async #writeSnapshot(thread: string): Promise<ReadStream> {
     const folder = await mkdtemp(join(tmpdir(), "concord-heap-"));
@@ -169,6 +187,8 @@ export class Pprof {
       ...threads.map((name) =>
         link(`heap?thread=${name}`, `heap snapshot of ${name}, which stands still meanwhile, .heapsnapshot`),
       ),
+      link("memory", "memory of each thread now, JSON"),
+      link("memory?gc=1", "the same behind a full collection of each thread, which stands still meanwhile"),
       link("cmdline", "the command line"),
     ];
     const body = `<html><head><title>/debug/pprof/</title></head><body><h1>/debug/pprof/</h1><ul>
