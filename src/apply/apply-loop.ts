@@ -91,6 +91,7 @@ export class ApplyLoop {
   #reportedIndex: number;
   #reportedCompactRevision = 0;
   #term: number;
+  /** Entries wait until storage has committed, which it was asked for. */
   #waitsForCommit = false;
   /** The records that are handled now come from raft, not from main. */
   #drainsRaft = false;
@@ -152,13 +153,17 @@ export class ApplyLoop {
     const { spans, stages } = this.#options;
     const sinceMs = stages && spans ? spans.nowMs() : 0;
     if (!store.needsCommit) {
+      this.#waitsForCommit = false;
       this.#drainsRaft = true;
       records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
       this.#drainsRaft = false;
-    } else if (!this.#waitsForCommit) storage.flush(0);
+    }
+    if (store.needsCommit && !this.#waitsForCommit) {
+      this.#waitsForCommit = true;
+      storage.flush(0);
+    }
     if (stages && spans && records > 0) stages.note(this.#appliedIndex, sinceMs, spans.nowMs());
     this.#noteBatch(records);
-    this.#waitsForCommit = store.needsCommit;
     this.#runDuties();
     const sliced = machine.runSlice();
     if (sliced) this.#slices++;
@@ -323,6 +328,8 @@ export class ApplyLoop {
         const entryType = view.getUint32(at + 8, true);
         machine.applyEntry(id, this.#term, entryType, bytes, start + ENTRY_HEAD_BYTES, end);
         this.#appliedIndex = id;
+        // A small entry may write values that are many times its size (txns with ignore_value).
+        if (this.#options.store.needsCommit) this.#options.fromRaft.endDrain();
         if (this.#timer?.applied(machine.appliedField, machine.lastError) === true)
           this.#slow?.tellEntry(bytes, start + ENTRY_HEAD_BYTES, end, this.#outcome(this.#timer));
         // The next leader's time begins.
