@@ -230,13 +230,14 @@ export class MvccState {
     return bytes;
   }
 
-  /** Takes a value that was just read from the source into memory, if it is its key's current one. */
+  /** Takes a value that was just read from the source into memory, if it is its key's current one and there is room. */
   promote(meta: KeyMeta, bytes: Uint8Array, start: number): void {
     const words = this.table.pool.words[meta.keyId >>> KEY_SHIFT];
     const doubles = this.table.pool.doubles[meta.keyId >>> KEY_SHIFT];
     const double = (meta.keyId & KEY_MASK) * KEY_DOUBLES;
     if (doubles[double + MOD_REVISION] !== meta.modRevision || doubles[double + VERSION] === 0) return;
     if (words[(meta.keyId & KEY_MASK) * KEY_WORDS + SUB] !== meta.sub) return;
+    if (!this.values.mayTakeBack(meta.encodedBytes)) return;
     const location = this.values.allocate(meta.encodedBytes, 0);
     copyBytes(bytes, start, start + meta.encodedBytes, this.values.memory, this.values.offset);
     doubles[double + LOCATION] = location;

@@ -249,6 +249,31 @@ test("needsCommit asks for a pause, and a commit ends it", () => {
   assert.equal(harness.store.uncommittedBytes, 0);
 });
 
+test("what is read again while storage lags behind takes no memory beyond the budget, and holds up no write", () => {
+  const budget = 64 * 1024;
+  const harness = new Harness({ valueBytesMax: budget, uncommittedBytesMax: budget, valueChunkBytes: 4096 });
+  const { store, meta } = harness;
+  const keys = 400;
+  for (let i = 0; i < keys; i++) harness.txn(() => harness.put(`k${i}`, "v".repeat(1000)));
+  store.committed(store.revision);
+  harness.txn(() => harness.put("last", "v"));
+  const target = new Uint8Array(2000);
+  for (let i = 0; i < keys; i++) {
+    const key = bytes(`k${i}`);
+    assert.ok(store.lookup(key, 0, key.length, 0, meta));
+    store.copyKeyValue(meta, target, 0);
+  }
+  assert.ok(store.stats().valueBytes <= budget, `${store.stats().valueBytes} bytes of values`);
+  assert.equal(store.needsCommit, false);
+  store.committed(store.revision);
+  harness.reads.length = 0;
+  for (let round = 0; round < 2; round++) {
+    assert.ok(store.lookup(bytes("k200"), 0, 4, 0, meta));
+    store.copyKeyValue(meta, target, 0);
+  }
+  assert.deepEqual(harness.reads, ["202/0"], "then they are taken into memory again");
+});
+
 test("put, delete and compact for ever does not grow the memory", () => {
   const store = createMvccStore({
     valueBytesMax: 0,

@@ -15,12 +15,19 @@ import { assert } from "../base/assert.ts";
 /** 1 MiB: small beside any budget, large beside most values. A longer value gets a chunk of its own length. */
 export const VALUE_CHUNK_BYTES = 1 << 20;
 
+/**
+ * Chunks that may be in use from the first uncommitted one on when one more is opened for values that were read, and not more than a
+ * quarter of the budget: behind an uncommitted value none can be reused, and all of them count as uncommitted.
+ */
+const READ_CHUNKS_MAX = 16;
+
 /** Not in memory. */
 export const NOT_IN_MEMORY = -1;
 
 export class ValueArena {
   readonly chunkBytes: number;
   readonly #bytesMax: number;
+  readonly #readChunksMax: number;
   /** Chunk number n lies at n & mask. A long chunk takes several numbers, of which only the first holds memory. */
   #chunks: Array<Uint8Array | undefined> = new Array<undefined>(16);
   /** Newest revision in each chunk, for those appended by a write; 0 = nothing uncommitted. */
@@ -46,6 +53,7 @@ export class ValueArena {
   constructor(bytesMax: number, chunkBytes: number = VALUE_CHUNK_BYTES) {
     this.chunkBytes = chunkBytes;
     this.#bytesMax = Math.max(bytesMax, 2 * chunkBytes);
+    this.#readChunksMax = Math.min(READ_CHUNKS_MAX, Math.ceil(this.#bytesMax / (4 * chunkBytes)));
   }
 
   /** Whether `location` is still in memory. */
@@ -73,6 +81,12 @@ export class ValueArena {
     this.offset = this.#used;
     this.#used += bytes;
     return chunk * this.chunkBytes + this.offset;
+  }
+
+  /** Whether there is room for `bytes` that were read from storage: without it they stay there, or memory would grow until it commits. */
+  mayTakeBack(bytes: number): boolean {
+    if (this.#newestMain <= this.#committedMain || this.#used + bytes <= this.#capacity) return true;
+    return this.#head - this.#uncommitted < this.#readChunksMax;
   }
 
   /** Storage has committed everything up to revision `main`. */
