@@ -86,11 +86,15 @@ function turn(): boolean {
   return hadRecords;
 }
 
-/** One slice; the last one puts the copy in the database's place. What goes wrong before that leaves the database as it is. */
+/**
+ * One slice; the last one puts the copy in the database's place. What goes wrong before that leaves the database as it is, what goes
+ * wrong behind it ends the thread.
+ */
 function runCatchUp({ work, next, ended }: CatchUp): void {
   try {
     if (!work.step() || !work.finish(loop)) return;
   } catch (error) {
+    if (!work.mayGoBack) throw error;
     catchUp = null;
     endTracking();
     work.abandon().then(

@@ -1,6 +1,6 @@
 /** A database is defragmented while it changes: nothing is lost, nothing comes back, and readers follow. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 
@@ -174,6 +174,27 @@ test("a change that is inside an entry is waited for", async (t) => {
   const reader = openLmdbReader(db.path);
   db.check(reader);
   reader.close();
+});
+
+test("from the moment the copy has the database's name there is no way back to the old file", async (t) => {
+  const db = new Setup(t);
+  db.put();
+  db.endEntry();
+  db.loop.commitNow();
+  const tracker = new ChangeTracker();
+  db.loop.track(tracker);
+  const source = openLmdbReader(db.path);
+  const { revision } = await copyDatabase(source, db.target);
+  source.close();
+  const next = openLmdbBackend(db.target);
+  t.after(() => next.close());
+  const options = { next, tracker, revision, target: db.target, databasePath: db.path };
+  const work = new Defragmentation({ ...options, reader: openLmdbReader(db.path) });
+  assert.equal(work.step(), true);
+  rmSync(`${db.target}-lock`);
+  assert.equal(work.mayGoBack, true);
+  assert.throws(() => work.finish(db.loop), { code: "ENOENT" });
+  assert.equal(work.mayGoBack, false, "what the loop commits now has no name");
 });
 
 test("a copy that is cancelled, and one that is given up, leave nothing", async (t) => {

@@ -57,6 +57,8 @@ export class Defragmentation {
   #pendingBytes = 0;
   readonly #key = new Uint8Array(TOMBSTONE_KEY_BYTES);
   #closed = false;
+  /** See {@link Defragmentation.mayGoBack}. */
+  #replaced = false;
 
   constructor(options: DefragmentationOptions) {
     this.#options = options;
@@ -81,7 +83,18 @@ export class Defragmentation {
     return records < SLICE_RECORDS && tracker.pending <= LAST_STEP_RECORDS;
   }
 
-  /** Takes over what is left and puts the copy in the database's place. False: not now, the loop is inside an entry. */
+  /**
+   * False once the copy has the database's name. Whatever fails then must end the process: what the old file takes from there on has
+   * no name any more and would be gone with the next start, although it counts as committed and the log lets go of it.
+   */
+  get mayGoBack(): boolean {
+    return !this.#replaced;
+  }
+
+  /**
+   * Takes over what is left and puts the copy in the database's place. False: not now, the loop is inside an entry.
+   * @throws with the file and the cause; {@link mayGoBack} says what that means
+   */
   finish(loop: SwapLoop): boolean {
     const { next, reader, target, databasePath } = this.#options;
     if (!loop.commitNow()) return false;
@@ -90,6 +103,7 @@ export class Defragmentation {
     reader.close();
     this.#commitCopy(loop.consistentIndex, loop.term);
     renameSync(target, databasePath);
+    this.#replaced = true;
     // The lock file holds the table of readers of the file beside it.
     renameSync(`${target}-lock`, `${databasePath}-lock`);
     syncDirectory(dirname(databasePath));
