@@ -4,6 +4,7 @@ import type { BackendReader } from "../mvcc/backend.ts";
 import { createKeyMeta, type Mvcc } from "../mvcc/mvcc.ts";
 import { RecordType, WatchEventFlag, WatchQueryKind } from "../ring/record-types.ts";
 import type { RingWriter } from "../ring/ring.ts";
+import { writeWaiting } from "../ring/write-waiting.ts";
 
 /** Kind, last. */
 const FOUND_HEAD_BYTES = 2;
@@ -106,9 +107,6 @@ export class WatchAnswers {
     const { toWatch } = this.#options;
     this.#scratch[0] = kind;
     this.#scratch[1] = last;
-    while (!toWatch.write(RecordType.watchFound, 0, this.#question, this.#scratch, 0, length)) {
-      toWatch.publish(); // or the watch thread would never see what fills the ring
-      toWatch.waitForRoom(length);
-    }
+    writeWaiting(toWatch, RecordType.watchFound, this.#question, this.#scratch, length);
   }
 }

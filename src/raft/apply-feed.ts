@@ -21,6 +21,15 @@ export interface HeldConfChange {
   readonly change: ConfChange;
 }
 
+/** An entry longer than the ring takes at once, of which a part is in the ring: nothing else may be written before its end. */
+interface EntryInParts {
+  readonly index: number;
+  readonly flags: number;
+  readonly payload: Uint8Array;
+  /** Where the rest begins. */
+  at: number;
+}
+
 /**
  * Hands committed entries and confirmed reads to the apply thread, in the order that makes reads linearizable: a read follows
  * every entry that was committed when it was confirmed. Never blocks: what finds no room stays where it is. Behind a conf change
@@ -34,6 +43,7 @@ export class ApplyFeed {
   readonly #tracer: RaftTracer | null;
   #handedIndex: number;
   #confChange: HeldConfChange | null = null;
+  #inParts: EntryInParts | null = null;
   #written = false;
   #neededBytes = 0;
   #awaitsCommit = false;
@@ -72,7 +82,7 @@ export class ApplyFeed {
     this.#confChange = null;
   }
 
-  /** A snapshot is the state of apply now; entry `index + 1` comes next. */
+  /** A snapshot is the state of apply now; entry `index + 1` comes next. (An entry that was begun is ended first; apply leaves it out.) */
   restart(index: number): void {
     this.#handedIndex = index;
     this.#confChange = null;
@@ -92,6 +102,7 @@ export class ApplyFeed {
   handOver(index: number): void {
     this.#neededBytes = 0;
     this.#awaitsCommit = false;
+    if (!this.#endParts()) return;
     while (this.#handOverReads() && this.#handedIndex < index && this.#confChange === null) {
       const { batch, last } = this.#entries.find(this.#handedIndex + 1);
       if (!this.#handOverEntries(batch, Math.min(index, last))) break;
@@ -108,7 +119,7 @@ export class ApplyFeed {
     start: number,
     end: number,
   ): boolean {
-    if (this.#handedIndex < readIndex || !this.#reads.isEmpty) return false;
+    if (this.#handedIndex < readIndex || !this.#reads.isEmpty || this.#inParts !== null) return false;
     if (!this.#ring.write(RecordType.read, flags, requestId, bytes, start, end)) return false;
     this.#written = true;
     return true;
@@ -123,11 +134,13 @@ export class ApplyFeed {
     start: number,
     end: number,
   ): void {
-    if (this.#ring.write(type, flags, requestId, bytes, start, end)) this.#written = true;
+    if (this.#inParts === null && this.#ring.write(type, flags, requestId, bytes, start, end))
+      this.#written = true;
   }
 
   /** False if there is no room. */
   leader(term: number, leaderId: bigint, isLeader: boolean): boolean {
+    if (!this.#endParts()) return false;
     const done = writeLeader(this.#ring, term, leaderId, isLeader);
     if (done) this.#written = true;
     else this.#neededBytes = LEADER_BYTES;
@@ -169,14 +182,37 @@ export class ApplyFeed {
         return false;
       }
       if (!this.#writeEntry(batch, index - batch.firstIndex, index)) return false;
-      this.#written = true;
-      this.#handedIndex = index;
+      this.#noteHanded(index);
       if (isConfChange) {
         this.#holdBehind(batch, index);
         return true;
       }
       if (readsWait && !this.#handOverReads()) return false;
     }
+    return true;
+  }
+
+  #noteHanded(index: number): void {
+    this.#written = true;
+    this.#handedIndex = index;
+  }
+
+  /** Goes on with an entry that was begun. False if it is not all in the ring yet. */
+  #endParts(): boolean {
+    const entry = this.#inParts;
+    if (entry === null) return true;
+    const { index, flags, payload, at } = entry;
+    entry.at = this.#ring.writeOn(RecordType.entry, flags, index, payload, 0, payload.length, at);
+    if (entry.at > at) this.#written = true;
+    if (entry.at < payload.length) {
+      this.#neededBytes = Math.min(this.#ring.inlineBytesMax, payload.length - entry.at);
+      return false;
+    }
+    this.#inParts = null;
+    if (index <= this.#handedIndex) return true;
+    this.#noteHanded(index);
+    const { batch } = this.#entries.find(index);
+    if (batch.type(index - batch.firstIndex) !== EntryType.normal) this.#holdBehind(batch, index);
     return true;
   }
 
@@ -221,13 +257,8 @@ export class ApplyFeed {
     const end = batch.dataEnd(i);
     const prefix = (trace === null ? 0 : TRACE_PREFIX_BYTES) + ENTRY_PREFIX_BYTES;
     const length = prefix + end - start;
-    assert(
-      length <= this.#ring.payloadBytesMax,
-      "entry larger than the apply ring",
-      length,
-      this.#ring.payloadBytesMax,
-    );
-    if (this.#ring.freeBytes() < length) {
+    const fitsAtOnce = length <= this.#ring.payloadBytesMax;
+    if (fitsAtOnce && this.#ring.freeBytes() < length) {
       this.#neededBytes = length;
       return false;
     }
@@ -236,6 +267,10 @@ export class ApplyFeed {
     writeEntryPrefix(new DataView(payload.buffer), prefix - ENTRY_PREFIX_BYTES, batch, i);
     copyBytes(batch.bytes, start, end, payload, prefix);
     const flags = trace === null ? 0 : FLAG_TRACED;
+    if (!fitsAtOnce) {
+      this.#inParts = { index, flags, payload, at: 0 };
+      return this.#endParts();
+    }
     const done = this.#ring.write(RecordType.entry, flags, index, payload, 0, length);
     if (!done) this.#neededBytes = length;
     return done;

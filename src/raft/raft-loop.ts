@@ -24,7 +24,7 @@
 
 import { ConfChangeType } from "../proto/conf-change.ts";
 import type { RingWriter } from "../ring/ring.ts";
-import { ApplyFeed, LEADER_BYTES } from "./apply-feed.ts";
+import { ApplyFeed } from "./apply-feed.ts";
 import type { EntryLog } from "./entry-log.ts";
 import { FlushCycle } from "./flush-cycle.ts";
 import { GroupShape } from "./group-shape.ts";
@@ -413,7 +413,7 @@ export class RaftLoop {
     this.#handOver();
     if (this.#apply.awaitsDurableCommit) this.#storage.appendHardState(consensus.ready().hardState, true);
     this.#noteApplied();
-    const needed = this.#leaderForApply ? LEADER_BYTES : this.#apply.neededBytes;
+    const needed = this.#apply.neededBytes;
     if (needed === 0 || this.#applyWaits) return;
     this.#applyWaits = true;
     this.#resumeWithRoom(this.#options.toApply, needed, () => (this.#applyWaits = false));

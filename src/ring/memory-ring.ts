@@ -66,6 +66,21 @@ export class MemoryRing implements RingWriter, RingReader {
     return true;
   }
 
+  /** All at once, when there is room, or when the ring is empty: it has no parts. */
+  writeOn(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+    at: number,
+  ): number {
+    if (this.#usedBytes > 0 && !this.#fits(end - start)) return at;
+    this.#append(type, flags, requestId, payload.slice(start, end));
+    return end;
+  }
+
   #append(type: number, flags: number, requestId: number, payload: Uint8Array): void {
     this.#usedBytes += payload.length + RECORD_OVERHEAD_BYTES;
     this.#committed.push({ type, flags, requestId, payload });

@@ -118,6 +118,32 @@ for (const [name, make] of [
       }
     });
 
+    test("carries a payload longer than itself, piece by piece", () => {
+      const { writer, reader } = make(4096);
+      for (let round = 0; round < 5; round++) {
+        const payload = new Uint8Array(5 * 4096 + round * 1000).map((_, i) => i * 7);
+        ok(payload.length > writer.payloadBytesMax);
+        ok(writer.write(1, 0, 100 + round, payload, 0, 9 + round * 50));
+        const found: ReturnType<typeof collect> = [];
+        const end = payload.length - 1;
+        for (let at = 1, waits = 0; at < end; waits++) {
+          ok(waits < 100);
+          at = writer.writeOn(9, 2, round, payload, 1, end, at);
+          writer.publish();
+          found.push(...collect(reader));
+        }
+        ok(writer.write(1, 0, 200 + round, payload, 0, 3));
+        writer.publish();
+        found.push(...collect(reader));
+        deepEqual(
+          found.map(([, , id]) => id),
+          [100 + round, round, 200 + round],
+        );
+        deepEqual(found[1].slice(0, 2), [9, 2]);
+        equal(found[1][3], Buffer.from(payload.subarray(1, end)).toString("latin1"));
+      }
+    });
+
     test("drain stops at its limit and resumes where it stopped", () => {
       const { writer, reader } = make(4096);
       for (let i = 0; i < 5; i++) writer.write(1, 0, i, text("x"), 0, 1);

@@ -24,7 +24,7 @@ export interface RingWriter {
   commit(type: number, flags: number, requestId: number, length: number): void;
   /**
    * Copies a whole payload in, in numbered parts when it is longer than {@link inlineBytesMax}. Returns false, with nothing
-   * written, when there is no room. A payload longer than the whole ring never fits: see {@link payloadBytesMax}.
+   * written, when there is no room. A payload longer than half the ring never fits: see {@link payloadBytesMax} and {@link writeOn}.
    */
   write(
     type: number,
@@ -36,6 +36,20 @@ export interface RingWriter {
   ): boolean;
   /** Longest payload that {@link write} can ever take. */
   readonly payloadBytesMax: number;
+  /**
+   * Goes on with a payload of any length, of which everything before `at` has been written (begin with `at` = `start`): as many parts
+   * as there is room for. Returns where the rest begins, `end` when nothing is left. Until then nothing else may be written to the
+   * ring; room for `min(inlineBytesMax, end - at)` is room for the next part.
+   */
+  writeOn(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+    at: number,
+  ): number;
   /**
    * Length of the payload at `offset`, as {@link reserve} returned it for this record, or -1 when newer ones have taken its place. For
    * a look back; the consumer has long freed it.

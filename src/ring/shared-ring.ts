@@ -213,17 +213,31 @@ export class SharedRingWriter implements RingWriter {
     );
     // A quarter of the ring a part: at most three, and a filler of less than a quarter.
     if (!this.#hasUnits(this.#unitsForParts(end - start))) return false;
-    let part = 0;
-    for (let at = start; at < end; part++) {
-      assert(part < PARTS_MAX, "too many parts", part);
+    const written = this.writeOn(type, flags, requestId, payload, start, end, start);
+    assert(written === end, "no room for a part that was counted");
+    return true;
+  }
+
+  writeOn(
+    type: number,
+    flags: number,
+    requestId: number,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+    at: number,
+  ): number {
+    while (at < end) {
       const length = Math.min(this.inlineBytesMax, end - at);
       const offset = this.reserve(length);
-      assert(offset >= 0, "no room for a part that was counted");
+      if (offset < 0) return at;
+      const part = (at - start) / this.inlineBytesMax;
+      assert(part < PARTS_MAX, "too many parts", part);
       copyBytes(payload, at, at + length, this.bytes, offset);
       at += length;
       this.commit(type, flags | (at < end ? FLAG_MORE_PARTS : 0) | (part << PART_SHIFT), requestId, length);
     }
-    return true;
+    return at;
   }
 
   #unitsForParts(length: number): number {
@@ -424,8 +438,9 @@ export class SharedRingReader implements RingReader {
       flags >>> PART_SHIFT,
       this.#nextPart,
     );
-    // Parts but the last are all as long as the first, and there are at most four.
+    // Parts but the last are all as long as the first, and there are seldom more than four.
     this.#partial ??= new Uint8Array(length * 4);
+    if (this.#partialBytes + length > this.#partial.length) this.#growPartial();
     copyBytes(this.#bytes, start, start + length, this.#partial, this.#partialBytes);
     this.#partialBytes += length;
     this.#nextPart++;
@@ -437,6 +452,12 @@ export class SharedRingReader implements RingReader {
     this.#nextPart = 0;
     handler(type, flags & ((1 << PART_SHIFT) - 1), requestId, whole, 0, bytes);
     return 1;
+  }
+
+  #growPartial(): void {
+    const partial = this.#partial as Uint8Array;
+    this.#partial = new Uint8Array(partial.length * 2);
+    this.#partial.set(partial);
   }
 
   #free(): void {

@@ -8,6 +8,7 @@ import type { RevisionSink } from "../mvcc/store.ts";
 import { FLAG_TRACED, RecordType } from "../ring/record-types.ts";
 import { TRACE_PREFIX_BYTES, writePrefix } from "../ring/trace.ts";
 import type { RingWriter } from "../ring/ring.ts";
+import { writeWaiting } from "../ring/write-waiting.ts";
 import { type BackendWriter, BUCKETS, type BucketName } from "../mvcc/backend.ts";
 import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES, writeRevisionKey } from "./revision-key.ts";
 
@@ -72,7 +73,7 @@ export class RingSink implements StorageSink {
     target[offset] = keyLength;
     writeRevisionKey(target, offset + 1, main, sub, tombstone);
     copyBytes(bytes, start, end, target, offset + 1 + keyLength);
-    if (long) this.#writeLong(type, target, length);
+    if (long) writeWaiting(this.#ring, type, 0, target, length);
     else this.#ring.commit(type, 0, 0, length);
   }
 
@@ -92,7 +93,7 @@ export class RingSink implements StorageSink {
     record[2] = key.length >>> 8;
     record.set(key, BUCKET_HEADER_BYTES);
     record.set(value, BUCKET_HEADER_BYTES + key.length);
-    this.#writeLong(type, record, record.length);
+    writeWaiting(this.#ring, type, 0, record, record.length);
   }
 
   traced(index: number, context: Uint8Array, sentMs: number): void {
@@ -130,19 +131,9 @@ export class RingSink implements StorageSink {
     return offset;
   }
 
-  #writeLong(type: number, payload: Uint8Array, length: number): void {
-    if (length > this.#ring.payloadBytesMax) {
-      throw new RangeError(
-        `record of ${length} bytes for storage, the ring takes ${this.#ring.payloadBytesMax}`,
-      );
-    }
-    while (!this.#ring.write(type, 0, 0, payload, 0, length)) {
-      this.#ring.publish();
-      this.#ring.waitForRoom(length);
-    }
-  }
-
+  /** What is longer than a ring takes at once is rare: its memory is not kept. */
   #longBuffer(length: number): Uint8Array {
+    if (length > this.#ring.payloadBytesMax) return new Uint8Array(length);
     if (this.#long.length < length) this.#long = new Uint8Array(length);
     return this.#long;
   }
