@@ -3,7 +3,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { formatId } from "../cluster/identity.ts";
 import { withoutTraces } from "../raft/peer-traces.ts";
-import type { RaftMessage } from "../raft/raft.ts";
+import { MessageType, type RaftMessage } from "../raft/raft.ts";
 import { OutputBuffer } from "./output-buffer.ts";
 import { readAll } from "./peer-client.ts";
 import type { PeerParts } from "./peer-context.ts";
@@ -15,10 +15,17 @@ import { encodeMessage } from "./raft-message-encode.ts";
 /** Body of an answer: nothing, or a line of text. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 
+/** A message that waits for a request. */
+interface WaitingMessage {
+  readonly body: Buffer;
+  /** Raft takes any message twice but a proposal, which would be written twice. */
+  readonly isRepeatable: boolean;
+}
+
 export class Pipeline {
   readonly #parts: PeerParts;
   readonly #out = new OutputBuffer();
-  readonly #queue: Buffer[] = [];
+  readonly #queue: WaitingMessage[] = [];
   readonly #requests = new Set<ClientRequest>();
   #active = 0;
   #stopped = false;
@@ -32,7 +39,8 @@ export class Pipeline {
     if (this.#queue.length >= PIPELINE_MESSAGES_MAX) return false;
     const out = this.#out;
     encodeMessage(out, message.traces === undefined ? message : withoutTraces(message));
-    this.#queue.push(Buffer.from(out.bytes.subarray(0, out.length)));
+    const body = Buffer.from(out.bytes.subarray(0, out.length));
+    this.#queue.push({ body, isRepeatable: message.type !== MessageType.prop });
     out.length = 0;
     this.#next();
     return true;
@@ -46,23 +54,23 @@ export class Pipeline {
 
   #next(): void {
     while (!this.#stopped && this.#active < PIPELINE_REQUESTS_MAX) {
-      const body = this.#queue.shift();
-      if (body === undefined) return;
+      const waiting = this.#queue.shift();
+      if (waiting === undefined) return;
       this.#active++;
-      void this.#deliver(body).finally(() => {
+      void this.#deliver(waiting).finally(() => {
         this.#active--;
         this.#next();
       });
     }
   }
 
-  async #deliver(body: Buffer): Promise<void> {
+  async #deliver(waiting: WaitingMessage): Promise<void> {
     const { context, counters, peerId, picker, status } = this.#parts;
     const url = picker.pick();
     try {
-      await this.#post(url, body);
+      await this.#post(url, waiting);
       status.activate();
-      counters.sentBytes += body.length;
+      counters.sentBytes += waiting.body.length;
     } catch (error) {
       if (this.#stopped) return;
       picker.failed(url);
@@ -72,26 +80,29 @@ export class Pipeline {
     }
   }
 
-  async #post(url: string, body: Buffer): Promise<void> {
+  async #post(url: string, waiting: WaitingMessage): Promise<void> {
     const { context } = this.#parts;
     const headers = {
       ...context.headers,
       "Content-Type": "application/protobuf",
-      "Content-Length": body.length,
+      "Content-Length": waiting.body.length,
     };
     const open = (): ClientRequest =>
       openPeerRequest(url, { method: "POST", path: "/raft", headers, agent: context.agent });
-    const response = await this.#exchange(open, body);
+    const response = await this.#exchange(open, waiting);
     await checkPostAnswer(response, this.#parts);
   }
 
-  /** Sends the body; once more if the peer had just closed the idle connection that was used. */
-  async #exchange(open: () => ClientRequest, body: Buffer): Promise<IncomingMessage> {
+  /** Sends the body; once more, if that does no harm, where the peer may just have closed the idle connection that was used. */
+  async #exchange(
+    open: () => ClientRequest,
+    { body, isRepeatable }: WaitingMessage,
+  ): Promise<IncomingMessage> {
     const request = open();
     try {
       return await this.#roundTrip(request, body);
     } catch (error) {
-      if (!request.reusedSocket || this.#stopped) throw error;
+      if (!request.reusedSocket || !isRepeatable || this.#stopped) throw error;
       return await this.#roundTrip(open(), body);
     }
   }
