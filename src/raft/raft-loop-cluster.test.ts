@@ -310,6 +310,30 @@ describe("raft loops of a cluster", () => {
     assert.deepEqual(texts(again), ["after the restart"]);
   });
 
+  test("a conf change that apply judges while a snapshot takes its place does not change the snapshot's configuration", async () => {
+    const cluster = await LoopCluster.found(3, { snapshotCount: 10, catchUpEntries: 5 });
+    const leader = await cluster.elect();
+    const [slow] = cluster.followers as [LoopMember];
+    slow.heldVerdicts = [];
+    leader.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.addLearnerNode, 4n));
+    await cluster.tick(2);
+    assert.equal(slow.heldVerdicts.length, 1, "apply has it");
+    cluster.isolate(slow);
+    leader.tell(RecordType.proposeConfChange, 2, confChange(ConfChangeType.removeNode, 4n));
+    for (let i = 0; i < 50; i++) {
+      leader.tell(RecordType.propose, i, `put ${i}`);
+      await cluster.settle();
+      leader.commitStorage();
+    }
+    cluster.heal();
+    await cluster.tick(5);
+    assert.equal(slow.installed.length, 1);
+    assert.deepEqual(slow.loop.consensus.confState, leader.loop.consensus.confState);
+    leader.tell(RecordType.proposeConfChange, 3, confChange(ConfChangeType.addLearnerNode, 5n));
+    await cluster.tick(2);
+    assert.deepEqual(slow.heldVerdicts.length, 1, "the next one is judged as ever");
+  });
+
   test("members that restart serve a follower that lags from their log, without a snapshot", async () => {
     const cluster = await LoopCluster.found(3);
     const leader = await cluster.elect();

@@ -280,8 +280,8 @@ export class RaftLoop {
 
   #confChangeResult(index: number, isValid: boolean): void {
     const held = this.#apply.confChange;
-    // A snapshot may have taken the place of the entry.
-    if (held === null || held.index !== index) return;
+    // A snapshot may have taken the place of the entry: installed, or about to be, it has brought its own configuration.
+    if (held === null || held.index !== index || index < this.#entries.firstIndex) return;
     const consensus = this.#consensus;
     const { nodeId } = consensus;
     const confState = consensus.applyConfChange(isValid ? held.change : NO_CHANGE);

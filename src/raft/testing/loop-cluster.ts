@@ -53,6 +53,8 @@ export class LoopMember implements PeerNetwork, SnapshotService {
   lentSnapshot = 0;
   /** Apply finds conf changes valid. */
   approves = true;
+  /** Apply takes so long over conf changes that it has answered none of these; it does before a snapshot is installed. */
+  heldVerdicts: number[] | null = null;
   events!: PeerEvents;
   loop!: RaftLoop;
   wal!: Wal;
@@ -177,6 +179,9 @@ export class LoopMember implements PeerNetwork, SnapshotService {
   }
 
   install({ index }: SnapshotMeta): Promise<void> {
+    // What lay in apply's ring comes first.
+    for (const held of this.heldVerdicts?.splice(0) ?? []) this.#tellVerdict(held);
+    this.loop.pump();
     this.installed.push(index);
     this.appliedIndex = index;
     return Promise.resolve();
@@ -198,10 +203,18 @@ export class LoopMember implements PeerNetwork, SnapshotService {
 
   #answerConfChange(index: number): void {
     this.applied.push(`${index} conf change`);
+    if (this.heldVerdicts !== null) {
+      this.heldVerdicts.push(index);
+      return;
+    }
+    this.#tellVerdict(index);
+    setImmediate(() => this.loop.pump());
+  }
+
+  #tellVerdict(index: number): void {
     const answer = Uint8Array.of(this.approves ? 1 : 0, 0, 0, 0);
     this.fromWorkers.write(RecordType.confChangeResult, 0, index, answer, 0, 4);
     this.fromWorkers.publish();
-    setImmediate(() => this.loop.pump());
   }
 
   #readMain(): void {
