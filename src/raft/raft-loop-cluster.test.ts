@@ -123,6 +123,34 @@ describe("raft loops of a cluster", () => {
     assert.equal(cluster.leader, first);
   });
 
+  test("a sole voter that starts sends its learner nothing of a term that its disk does not have", async () => {
+    const cluster = await LoopCluster.found(1);
+    const old = await cluster.elect();
+    const learner = await cluster.join(2n);
+    old.tell(RecordType.proposeConfChange, 1, confChange(ConfChangeType.addLearnerNode, 2n));
+    await cluster.tick(5);
+    assert.equal(learner.appliedIndex, old.appliedIndex);
+    const { term } = old.loop.consensus;
+    cluster.isolate(learner);
+    await old.loop.stop();
+    cluster.heal();
+    const sent: number[] = [];
+    cluster.drops = (message) => {
+      if (message.to === learner.id && message.term > term) sent.push(message.type);
+      return false;
+    };
+    const openDisk = old.holdDisk();
+    const again = await cluster.startAgain(old, [1n], 100, [2n]);
+    await cluster.tick();
+    assert.equal(again.loop.consensus.term, term + 1);
+    assert.deepEqual(sent, [], "after a loss of power this term would begin again, with other entries");
+    openDisk();
+    await cluster.settle();
+    again.tell(RecordType.propose, 2, "go on");
+    await cluster.tick(2);
+    assert.equal(texts(learner).at(-1), "go on");
+  });
+
   test("a read at a follower sees what was committed before it, through the leader", async () => {
     const cluster = await LoopCluster.found(3);
     const leader = await cluster.elect();

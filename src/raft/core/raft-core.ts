@@ -173,7 +173,9 @@ export class RaftCore implements Consensus {
     const raft = this.#raft;
     if (!raft.isSoleVoter) return;
     hup(raft, "election");
-    // Nobody else counts its vote, and nothing is acknowledged before it is durable: it leads at once.
+    // Learners must get nothing of a term that a loss of power would have begin again.
+    if (raft.tracker.members.length > 1) return;
+    // Nobody else hears of it, and nothing is acknowledged before its vote is durable: it leads at once.
     const votes = raft.messagesAfterFlush;
     raft.messagesAfterFlush = [];
     for (const vote of votes) step(raft, vote);

@@ -69,7 +69,12 @@ export class LoopMember implements PeerNetwork, SnapshotService {
   }
 
   /** Starts, with storage that holds everything up to `appliedIndex`. */
-  async start(voters: readonly bigint[], appliedIndex: number, keptBefore = 0): Promise<void> {
+  async start(
+    voters: readonly bigint[],
+    appliedIndex: number,
+    keptBefore = 0,
+    learners: readonly bigint[] = [],
+  ): Promise<void> {
     const { wal, contents } = await openWal(DIRECTORY, appliedIndex, {
       fileSystem: this.fileSystem,
       segmentBytes: SEGMENT_BYTES,
@@ -85,7 +90,7 @@ export class LoopMember implements PeerNetwork, SnapshotService {
         appliedTerm: contents.afterTerm,
         snapshotIndex: contents.snapshots.at(-1)?.index ?? 0,
       },
-      confState: { voters, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false },
+      confState: { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false },
       election: { electionTicks: ELECTION_TICKS, preVote: true, prng: new Prng(Number(this.id)) },
       createNetwork: (events) => {
         this.events = events;
@@ -280,11 +285,16 @@ export class LoopCluster {
   }
 
   /** Starts a member on the disk of another life; of one that was not stopped, it is as after a kill. */
-  async startAgain(old: LoopMember, voters: readonly bigint[], keptBefore: number): Promise<LoopMember> {
+  async startAgain(
+    old: LoopMember,
+    voters: readonly bigint[],
+    keptBefore: number,
+    learners: readonly bigint[] = [],
+  ): Promise<LoopMember> {
     const { id } = old;
     const member = new LoopMember(this, id, old.fileSystem, old.options);
     this.members.set(id, member);
-    await member.start(voters, old.appliedIndex, keptBefore);
+    await member.start(voters, old.appliedIndex, keptBefore, learners);
     return member;
   }
 
