@@ -101,6 +101,17 @@ test("attributes of a member that is not there are ignored", () => {
   equal(membership.members.size, 0);
 });
 
+test("the last voter stays, whoever else is there; learners go", () => {
+  const { membership } = setUp();
+  equal(membership.validate(removal(1n), 1), ErrorId.none);
+  equal(membership.validate(removal(2n), 1), ErrorId.none);
+  membership.apply(removal(2n), nowhere);
+  equal(membership.validate(removal(1n), 1), ErrorId.memberNotEnoughStarted);
+  equal(membership.validate(removal(3n), 1), ErrorId.none);
+  membership.apply(promotion(3n), nowhere);
+  equal(membership.validate(removal(1n), 1), ErrorId.none);
+});
+
 test("a change is judged in etcd's order", () => {
   const { membership } = setUp();
   const cases: Array<[what: string, change: Parameters<Membership["validate"]>[0], errorId: number]> = [

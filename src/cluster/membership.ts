@@ -85,7 +85,8 @@ export class Membership {
         if (present === undefined) return ErrorId.memberNotFound;
         return present.isLearner ? ErrorId.none : ErrorId.memberNotLearner;
       case ConfChangeType.removeNode:
-        return present === undefined ? ErrorId.memberNotFound : ErrorId.none;
+        if (present === undefined) return ErrorId.memberNotFound;
+        return this.#isLastVoter(present) ? ErrorId.memberNotEnoughStarted : ErrorId.none;
       default:
         if (present === undefined) return ErrorId.memberNotFound;
         return this.#urlsInUse(change) ? ErrorId.peerUrlExist : ErrorId.none;
@@ -152,6 +153,14 @@ export class Membership {
     if (change.type !== ConfChangeType.addLearnerNode || change.member?.isLearner !== true)
       return ErrorId.none;
     return this.confState().learners.length < learnersMax ? ErrorId.none : ErrorId.tooManyLearners;
+  }
+
+  /**
+   * Without it raft could not go on, here and after every restart: etcd's members end at such an entry. Main refuses to propose it, but
+   * two voters that are each told to remove the other both do.
+   */
+  #isLastVoter({ isLearner }: Member): boolean {
+    return !isLearner && this.confState().voters.length === 1;
   }
 
   /** True if a peer URL of the change belongs to another member. */
