@@ -4,6 +4,7 @@ import { ErrorId } from "../base/errors.ts";
 import { ConfChangeType, encodeConfChange } from "../proto/conf-change.ts";
 import { RecordType } from "../ring/record-types.ts";
 import { MessageType } from "./raft.ts";
+import { UNAPPLIED_BYTES_MAX } from "./raft-loop.ts";
 import type { RaftReport } from "./raft-report.ts";
 import { ELECTION_TICKS, LoopCluster, type LoopMember } from "./testing/loop-cluster.ts";
 
@@ -207,6 +208,28 @@ describe("raft loops of a cluster", () => {
       texts(old).filter((text) => !text.startsWith("read")),
       ["waits"],
     );
+  });
+
+  test("a leader that could not replicate as much as a member may hold hears the next leader all the same", async () => {
+    const cluster = await LoopCluster.found(3);
+    const old = await cluster.elect();
+    cluster.isolate(old);
+    const long = new Uint8Array(900 * 1024).fill(97);
+    for (let bytes = 0; bytes < UNAPPLIED_BYTES_MAX; bytes += long.length) {
+      old.tell(RecordType.propose, 1, long);
+      await cluster.settle();
+    }
+    await cluster.tick(3 * ELECTION_TICKS);
+    assert.ok(!old.isLeader);
+    // What is not read from the streams of appends does not arrive.
+    cluster.drops = ({ type, to }) => type === MessageType.app && cluster.member(to).appendsPaused;
+    cluster.heal();
+    cluster.leader.tell(RecordType.propose, 2, "of the next leader");
+    await cluster.tick(ELECTION_TICKS);
+    assert.deepEqual(texts(old), ["of the next leader"]);
+    old.tell(RecordType.read, 3, "get");
+    await cluster.tick(2);
+    assert.equal(old.applied.at(-1), "read get");
   });
 
   test("a proposal during a leader transfer is dropped, with etcd's error", async () => {

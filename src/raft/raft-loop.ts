@@ -16,7 +16,7 @@
  * ```
  *
  * Backpressure: it takes no more of main's records while too many bytes are not yet durable or not yet handed to apply, and reads no
- * more appends of a leader; the inbox then fills, and main stops reading sockets. Records of the other threads, heartbeats and
+ * more appends of a leader as long as disk or apply have work; the inbox then fills, and main stops reading sockets. Records of the other threads, heartbeats and
  * votes are always taken. Any error ends it: `done` rejects, and nothing after that is acknowledged.
  * Read next: `start-raft-loop.ts`; ways in: `inboxes.ts`, `record-intake.ts`, `peer-intake.ts`; `flush-cycle.ts`, `entry-log.ts`, `log-retention.ts`;
  * ways out: `outbox.ts` (peers), `apply-feed.ts`, `main-feed.ts`; `read-rounds.ts`, `proposal-queue.ts`, `snapshot-receiver.ts`.
@@ -447,9 +447,18 @@ export class RaftLoop {
     this.#resumeWithRoom(this.#options.toMain, this.#main.neededBytes, () => (this.#mainWaits = false));
   }
 
+  /** Disk or apply will take something without more being heard of the leader. What is neither committed nor being written never goes. */
+  get #drainsAlone(): boolean {
+    const { commitIndex } = this.#consensus;
+    return (
+      this.#storage.pendingBytes > 0 ||
+      this.#apply.handedIndex < Math.min(commitIndex, this.#entries.storedIndex)
+    );
+  }
+
   #pauseAppends(): void {
     const limit = this.#appendsPaused ? UNAPPLIED_BYTES_MAX / 2 : UNAPPLIED_BYTES_MAX;
-    const isOver = this.#unappliedBytes >= limit && !this.#consensus.isLeader;
+    const isOver = this.#unappliedBytes >= limit && !this.#consensus.isLeader && this.#drainsAlone;
     if (isOver === this.#appendsPaused) return;
     this.#appendsPaused = isOver;
     this.#network.pauseAppends(isOver);
