@@ -28,6 +28,7 @@ export class MemoryRing implements RingWriter, RingReader {
   #usedBytes = 0;
   /** The drain under way is to end. */
   #ended = false;
+  #draining = false;
   #committed: StoredRecord[] = [];
   #published: StoredRecord[] = [];
   #roomWaiter: { length: number; resolve: () => void } | null = null;
@@ -132,6 +133,8 @@ export class MemoryRing implements RingWriter, RingReader {
   }
 
   drain(handler: RecordHandler, recordsMax: number): number {
+    assert(!this.#draining, "a ring is drained while it is being drained");
+    this.#draining = true;
     const batch = this.#published.splice(0, recordsMax);
     let taken = 0;
     this.#ended = false;
@@ -143,6 +146,7 @@ export class MemoryRing implements RingWriter, RingReader {
         handler(record.type, record.flags, record.requestId, record.payload, 0, record.payload.length);
       }
     } finally {
+      this.#draining = false;
       this.#published.unshift(...batch.slice(taken));
       this.#releaseWaiter();
     }

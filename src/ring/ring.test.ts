@@ -333,3 +333,15 @@ test("a doorbell wakes only a sleeper, and only once", () => {
   bell.sleep(bell.prepareSleep(), 60_000);
   equal(bell.takeControlRequest(), true);
 });
+
+for (const [name, ring] of [
+  ["shared", sharedRing(1024)],
+  ["memory", memoryRing(1024)],
+] as const) {
+  test(`${name} ring: a handler cannot drain the ring that its record is of`, () => {
+    for (const id of [1, 2]) ok(ring.writer.write(7, 0, id, text("x"), 0, 1));
+    ring.writer.publish();
+    throws(() => ring.reader.drain(() => void collect(ring.reader), 10), /drained/);
+    deepEqual(collect(ring.reader), [[7, 0, 2, "x"]]);
+  });
+}

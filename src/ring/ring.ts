@@ -88,7 +88,7 @@ export type RecordHandler = (
 export interface RingReader {
   /**
    * Hands up to `recordsMax` published records to `handler`, then frees their room in one step. Returns how many.
-   * If the handler throws, the record it threw on stays consumed.
+   * If the handler throws, the record it threw on stays consumed. The handler must not drain the same ring.
    */
   drain(handler: RecordHandler, recordsMax: number): number;
   /** Called by the handler: the drain under way ends behind this record, since it made more work than others. */

@@ -367,6 +367,7 @@ export class SharedRingReader implements RingReader {
   #head: number;
   /** The producer's, as of the last drain. */
   #base = 0;
+  #draining = false;
   /** The drain under way is to end. */
   #ended = false;
   /** Parts of a long payload, until the last one is here. */
@@ -387,14 +388,18 @@ export class SharedRingReader implements RingReader {
   }
 
   drain(handler: RecordHandler, recordsMax: number): number {
+    // It would free what the outer handler has borrowed, and pass by the tail that the outer drain ends at.
+    assert(!this.#draining, "a ring is drained while it is being drained");
     const tail = Atomics.load(this.#control, TAIL) >>> 0;
     if (tail === this.#head) return 0;
+    this.#draining = true;
     this.#base = Atomics.load(this.#control, BASE) >>> 0;
     let records = 0;
     this.#ended = false;
     try {
       while (this.#head !== tail && records < recordsMax && !this.#ended) records += this.#take(handler);
     } finally {
+      this.#draining = false;
       this.#free();
     }
     return records;

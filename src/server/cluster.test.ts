@@ -186,6 +186,16 @@ test("bad peer URLs are refused before anything is asked", async () => {
   deepEqual(fixture.raftRecords(), []);
 });
 
+test("a request that names more URLs than any member has costs no more than it weighs, and is refused", async () => {
+  applied([member(SELF)]);
+  const empty = (count: number): Buffer =>
+    Buffer.concat(Array.from({ length: count }, () => Buffer.of(0x0a, 0)));
+  const many = fixture.call(methods, "MemberAdd", empty(1000));
+  await turn();
+  refused(many, ErrorId.memberBadUrls);
+  refused(fixture.call(methods, "MemberAdd", empty(100_000)), ErrorId.malformedRequest);
+});
+
 test("strict checks: an unhealthy cluster takes no member, and keeps those it needs", async () => {
   applied([member(1n), member(2n), member(4n)]);
   const added = add(["http://a:2380"]);

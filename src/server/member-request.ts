@@ -4,6 +4,9 @@ import { WIRE_BYTES, WIRE_VARINT, WireReader } from "../proto/wire.ts";
 import type { Call } from "../grpc/service.ts";
 import { refuseMalformed } from "./number-field.ts";
 
+/** Strings of one field, URLs of one member: a request within its limit of bytes could name a million, and hold up everybody. */
+const STRINGS_MAX = 1000;
+
 /** The fields of one request; what is not there is 0 or empty. */
 export interface MemberRequest {
   /** Last value of a uint64 or bool field. */
@@ -12,7 +15,7 @@ export interface MemberRequest {
   strings(field: number): readonly string[];
 }
 
-/** Decodes `bytes[start, end)`. A malformed message ends the call, and gives null. */
+/** Decodes `bytes[start, end)`. A malformed message, or one with too many strings, ends the call, and gives null. */
 export function readMemberRequest(
   call: Call,
   bytes: Uint8Array,
@@ -34,7 +37,9 @@ export function readMemberRequest(
         const length = reader.length();
         const value = text.decode(bytes.subarray(reader.position, reader.position + length));
         reader.advance(length);
-        strings.set(field, [...(strings.get(field) ?? []), value]);
+        const values = strings.get(field);
+        if (values === undefined) strings.set(field, [value]);
+        else if (values.push(value) > STRINGS_MAX) return refuseMalformed(call);
       } else reader.skip(tag);
     }
   } catch {

@@ -21,16 +21,23 @@ export class RouterInboxes {
     this.#take = take;
   }
 
-  /** Takes what the other threads have sent. Returns the number of records; 0 = all rings were empty. */
+  /**
+   * Takes what the other threads have sent. Returns the number of records; 0 = all rings were empty, or one of them is being
+   * drained: what a record sets off takes no others, since its own is still borrowed and its ring's end is already known.
+   */
   drain(): number {
+    if (this.#draining !== null) return 0;
     let records = 0;
     this.drainedMs = performance.now();
-    for (const ring of this.#rings) {
-      this.#draining = ring;
-      this.#copiedBytes = 0;
-      records += ring.drain(this.#take, RECORDS_PER_DRAIN_MAX);
+    try {
+      for (const ring of this.#rings) {
+        this.#draining = ring;
+        this.#copiedBytes = 0;
+        records += ring.drain(this.#take, RECORDS_PER_DRAIN_MAX);
+      }
+    } finally {
+      this.#draining = null;
     }
-    this.#draining = null;
     return records;
   }
 

@@ -3,10 +3,15 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { ERRORS, ErrorId } from "../base/errors.ts";
 import type { Call, ServerTransport } from "../grpc/service.ts";
 import { RaftField, RaftRequestView } from "../proto/raft-request.ts";
+import { createDoorbellMemory, Doorbell } from "../ring/doorbell.ts";
 import { MemoryRing } from "../ring/memory-ring.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
+import type { RingReader } from "../ring/ring.ts";
+import { createRingMemory, readRingStats, SharedRingReader, SharedRingWriter } from "../ring/shared-ring.ts";
+import { SILENT_LOGGER } from "../telemetry/logger.ts";
 import { STREAM_PENDING_BYTES_MAX, STREAM_WINDOW_BYTES } from "./answer-streams.ts";
 import { Router } from "./router.ts";
+import { SpaceGuard } from "./space-guard.ts";
 
 class FakeCall implements Call {
   state: unknown = null;
@@ -48,7 +53,12 @@ afterEach(() => {
 });
 
 function setUp(
-  options: { raftRingBytes?: number; requestBytesMax?: number; requestTimeoutMs?: number } = {},
+  options: {
+    raftRingBytes?: number;
+    requestBytesMax?: number;
+    requestTimeoutMs?: number;
+    inbox?: RingReader;
+  } = {},
 ) {
   const toRaft = new MemoryRing(options.raftRingBytes ?? 1 << 20);
   const toApply = new MemoryRing(1 << 20);
@@ -56,7 +66,7 @@ function setUp(
   const router = new Router({
     toRaft,
     toApply,
-    inboxes: [fromApply],
+    inboxes: [options.inbox ?? fromApply],
     memberId: 0xbeefn,
     electionTimeoutMs: 1000,
     firstRequestId: FIRST_ID,
@@ -293,4 +303,34 @@ test("proposals are refused while apply is far behind, and not because its news 
   equal(router.status.appliedIndex, 4999);
   equal(tryPut().status, null);
   equal(router.pendingRequests, 1);
+});
+
+test("a record that sets off a proposal of the member's own takes no records from below the one being taken", () => {
+  const memory = createRingMemory(1 << 16);
+  const worker = new SharedRingWriter(memory, new Doorbell(createDoorbellMemory()));
+  const { router, toRaft } = setUp({ inbox: new SharedRingReader(memory) });
+  const tell = (type: number, id: number, ...numbers: number[]): void => {
+    const payload = Buffer.from(Float64Array.of(...numbers).buffer);
+    ok(worker.write(type, 0, id, payload, 0, payload.length));
+  };
+  const guard = new SpaceGuard({ router, quotaBytes: 1000, autoDisarm: true, log: SILENT_LOGGER });
+  const refused = new FakeCall();
+  router.status.spaceListeners.add(() => {
+    // Apply goes on meanwhile; a client's request comes too early, and one of the member's own is none.
+    tell(RecordType.applyStatus, 0, 6000, 7, -1);
+    worker.publish();
+    router.propose(refused, RaftField.put, text("q"), 0, 1);
+  });
+  tell(RecordType.raftStatus, 0, 6000, 6000, 2);
+  tell(RecordType.spaceExceeded, 0, 500);
+  worker.publish();
+  equal(router.drainInboxes(), 2);
+  equal(refused.status?.message, "etcdserver: too many requests");
+  equal(router.drainInboxes(), 1);
+  deepEqual([router.status.appliedIndex, readRingStats(memory).depthBytes], [6000, 0]);
+  deepEqual(
+    records(toRaft).map(({ type }) => type),
+    [RecordType.propose],
+  );
+  guard.stop();
 });

@@ -107,7 +107,7 @@ export class Router {
 
   /** Proposes the client's message bytes (borrowed) as payload `field` of an InternalRaftRequest. */
   propose(call: Call, field: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#isApplyBehind() && !(call instanceof InternalCall)) {
+    if (!(call instanceof InternalCall) && this.#isApplyBehind()) {
       this.#refuse(call, ErrorId.requestTooManyRequests);
       return;
     }
