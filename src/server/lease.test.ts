@@ -137,6 +137,33 @@ test("any other error ends the stream, and what comes later is dropped", () => {
   deepEqual(call.answers, []);
 });
 
+test("only so many keep-alives of all streams wait for another member, and each makes room when it is answered", async () => {
+  lead(false);
+  const renewals: Array<(seconds: number) => void> = [];
+  const renew = (): Promise<number> => new Promise((resolve) => renewals.push(resolve));
+  const primary = { renew, timeToLive: () => Promise.reject(new Error("not asked")) };
+  const options = { identity: IDENTITY, primary, electionTimeoutMs: 1000, renewalsElsewhereMax: 2 };
+  methods = leaseMethods(fixture.router, options);
+  const streams = [openStream(), openStream(), openStream()];
+  for (const [index, { keep }] of streams.entries()) keep(BigInt(index + 1));
+  const row = ERRORS[ErrorId.requestTooManyRequests];
+  deepEqual(
+    streams.map(({ call }) => call.status),
+    [null, null, { code: row.grpcCode, message: row.message }],
+  );
+  renewals[0](9);
+  await nextTurn();
+  const { call, keep } = openStream();
+  keep(4n);
+  renewals[1](8);
+  renewals[2](7);
+  await nextTurn();
+  deepEqual(
+    [...streams.map((each) => each.call.answers), call.answers],
+    [[[1n, 9n]], [[2n, 8n]], [], [[4n, 7n]]],
+  );
+});
+
 test("a lease with a checkpoint is renewed once that is taken back by the leader of the term", async () => {
   const { call, keep } = openStream();
   keep(5n);

@@ -18,6 +18,11 @@ import { NO_SPACE_GUARD, type SpaceGuard } from "./space-guard.ts";
 
 /** Keep-alives of one stream that wait for their answers; clients send one a lease and a third of its TTL. */
 const KEEP_ALIVES_WAITING_MAX = 1 << 16;
+/**
+ * Keep-alives of all streams that wait for another member, about a kilobyte each. The pending requests' limit does not see them, and
+ * a leader that hangs answers none.
+ */
+const RENEWALS_ELSEWHERE_MAX = 1 << 17;
 /** Answers of one stream that its client has not read. */
 const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 /** Longest header of a response. */
@@ -26,7 +31,9 @@ const HEADER_BYTES_MAX = 64;
 export interface LeaseMethodOptions {
   readonly identity: MemberIdentity;
   readonly electionTimeoutMs: number;
-  readonly primary: LeasePrimary;
+  readonly primary: Pick<LeasePrimary, "renew" | "timeToLive">;
+  /** Keep-alives that may wait for another member at a time. */
+  readonly renewalsElsewhereMax?: number;
   /** The quota; without, there is none. */
   readonly space?: Pick<SpaceGuard, "admits">;
 }
@@ -117,7 +124,7 @@ class AnswerHeader {
 
 class TimeToLive {
   readonly #router: Router;
-  readonly #primary: LeasePrimary;
+  readonly #primary: LeaseMethodOptions["primary"];
   readonly #header: AnswerHeader;
   readonly #view = new LeaseView();
 
@@ -171,14 +178,19 @@ class LeaseKeepAlive implements MethodHandler {
   readonly path = "/etcdserverpb.Lease/LeaseKeepAlive";
   readonly kind = "bidi";
   readonly #router: Router;
-  readonly #primary: LeasePrimary;
+  readonly #primary: LeaseMethodOptions["primary"];
   readonly #header: AnswerHeader;
   readonly #view = new LeaseView();
+  readonly #elsewhereMax: number;
+  /** Keep-alives that wait for another member. */
+  #elsewhere = 0;
   readonly #answer = new Uint8Array(HEADER_BYTES_MAX + ID_AND_TTL_BYTES_MAX);
   readonly #monitor: LeaderMonitor;
   readonly #streams = new Set<KeepAliveStream>();
 
-  constructor(router: Router, { identity, primary, electionTimeoutMs }: LeaseMethodOptions) {
+  constructor(router: Router, options: LeaseMethodOptions) {
+    const { identity, primary, electionTimeoutMs, renewalsElsewhereMax = RENEWALS_ELSEWHERE_MAX } = options;
+    this.#elsewhereMax = renewalsElsewhereMax;
     this.#router = router;
     this.#primary = primary;
     this.#header = new AnswerHeader(router, identity);
@@ -252,12 +264,19 @@ class LeaseKeepAlive implements MethodHandler {
 
   /** Another member leads, or the lease has a checkpoint: the long way. Never rejects. */
   async renewElsewhere(request: KeepAlive): Promise<void> {
+    if (this.#elsewhere >= this.#elsewhereMax) {
+      request.stream.waiting--;
+      this.#router.meters.keepAliveSendFailures.add(1);
+      return this.#fail(request.stream, ERRORS[ErrorId.requestTooManyRequests]);
+    }
+    this.#elsewhere++;
     try {
       this.answer(request, await this.#primary.renew(request.low, request.high));
     } catch (error) {
       request.stream.waiting--;
       this.#fail(request.stream, error as CallFailure);
     }
+    this.#elsewhere--;
     this.#router.flush();
   }
 
