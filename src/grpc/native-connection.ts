@@ -16,7 +16,7 @@ export class NativeConnection {
   readonly http2: Connection;
   readonly blocks: ResponseBlocks;
   readonly pacer: CallPacer;
-  /** `host:port` of the client. */
+  /** `host:port` of the client, see {@link Call.remote}. */
   readonly remote: string;
   /** Time of the socket event being handled, in ms. */
   nowMs: number;
@@ -39,7 +39,10 @@ export class NativeConnection {
     this.shared = shared;
     this.socket = socket;
     this.#onClose = onClose;
-    this.remote = `${socket.remoteAddress ?? "@"}:${socket.remotePort ?? 0}`;
+    this.remote =
+      socket.remoteAddress === undefined
+        ? `@:${shared.nextUnnamed++}`
+        : `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
     this.nowMs = performance.now();
     this.#output = new OutputQueue(shared.chunks);
     this.http2 = new Connection({

@@ -36,6 +36,8 @@ export class NativeShared {
   readonly assembled: AssemblyTotal;
   readonly #onPendingExceeded: () => void;
   readonly #watcher: CallWatcher | null;
+  /** Number of the next connection whose client has no address. */
+  nextUnnamed = 0;
   /** Time of the current batch of answers, in ms. */
   nowMs = 0;
   /** Beyond this a unary call is slow; of the same batch. */

@@ -16,7 +16,7 @@ export interface Call {
   readonly path: string;
   /** Absolute deadline in ms of `performance.now()`, Infinity without `grpc-timeout`. The transport itself ends the call then. */
   readonly deadlineMs: number;
-  /** Peer address, `host:port`. */
+  /** Peer address, `host:port`; a Unix socket's has none, and is `@:` with a number. Different for every connection that is open. */
   readonly remote: string;
   /** Set while the call is sampled for tracing; absent or null otherwise. */
   readonly trace?: CallTrace | null;

@@ -90,8 +90,10 @@ export class HpackDecoder {
       isLast = isLast && count < last.length && field === last[count];
       list[count++] = field;
     }
-    if (isLast && count === last.length && listBytes <= HEADER_LIST_BYTES_MAX) return this.#last.block;
     list.length = count;
+    // What is left of a list that was cut off may be one that is known.
+    if (listBytes > HEADER_LIST_BYTES_MAX) return newBlock(list, true);
+    if (isLast && count === last.length) return this.#last.block;
     return this.#blockOf(list, listBytes);
   }
 
@@ -103,9 +105,7 @@ export class HpackDecoder {
       this.#last = known;
       return known.block;
     }
-    const block = new HeaderBlock();
-    for (const field of list) block.add(field);
-    block.tooLarge = listBytes > HEADER_LIST_BYTES_MAX;
+    const block = newBlock(list, false);
     if (listBytes <= CACHED_LIST_BYTES_MAX)
       this.#lists.store((this.#last = { hash, fields: list.slice(), block }));
     return block;
@@ -216,4 +216,11 @@ export class HpackDecoder {
     if (this.#textEnd < 0) this.#failed = true;
     return !this.#failed;
   }
+}
+
+function newBlock(list: readonly HeaderField[], tooLarge: boolean): HeaderBlock {
+  const block = new HeaderBlock();
+  for (const field of list) block.add(field);
+  block.tooLarge = tooLarge;
+  return block;
 }

@@ -186,6 +186,16 @@ test("a header list that expands beyond its limit is cut off, and the table stay
   assert.deepEqual(tableOf(decoder).length, 1);
 });
 
+test("a list that is known, with a field behind it that is too long, is not taken for the known one", () => {
+  const decoder = new HpackDecoder();
+  const known = Buffer.of(0x83, 0x86, 0x84);
+  assert.equal(decoder.decode(known, 0, known.length)?.tooLarge, false);
+  // "x", and 65,600 times "0" in Huffman's five bits, all of them zero: 41,000 bytes, in HPACK's varint.
+  const long = Buffer.concat([known, Buffer.of(0x00, 1, 0x78, 0xff, 0xa9, 0xbf, 0x02), Buffer.alloc(41_000)]);
+  const block = decoder.decode(long, 0, long.length);
+  assert.deepEqual([block?.tooLarge, block?.fields.length], [true, 3]);
+});
+
 test("what the encoder writes, the decoder reads, through evictions and table sizes", () => {
   const encoder = new HpackEncoder();
   const decoder = new HpackDecoder();
