@@ -52,7 +52,7 @@ export class DefragmentMethod implements MethodHandler {
       "current-db-size-in-use-bytes": dbInUseBytes,
     });
     this.#active++;
-    router.status.isDefragmenting = true;
+    router.status.noteDefragmenting(true);
     try {
       await defragmenter.defragment(dbInUseBytes);
       const took = `${Math.round(performance.now() - startedMs)}ms`;
@@ -66,7 +66,7 @@ export class DefragmentMethod implements MethodHandler {
       log.warn("failed to defragment", { error });
       throw error;
     } finally {
-      router.status.isDefragmenting = --this.#active > 0;
+      router.status.noteDefragmenting(--this.#active > 0);
     }
   }
 }

@@ -99,11 +99,9 @@ test("Status tells what the other threads reported last", () => {
   equal(downgradeInfo?.enabled, false);
 });
 
-test("without a leader Status says so, and the health check is NOT_SERVING", () => {
+test("without a leader Status says so, and the health check does not: no probe shall restart a member for it", () => {
   const status = fromBinary(StatusResponseSchema, fixture.call(methods, "Status", EMPTY).message ?? EMPTY);
   deepEqual(status.errors, ["etcdserver: no leader"]);
-  deepEqual(fixture.call(methods, "Check", EMPTY).message, Buffer.of(0x08, 2));
-  becomeLeader();
   deepEqual(fixture.call(methods, "Check", EMPTY).message, Buffer.of(0x08, 1));
   deepEqual(
     fixture.call(methods, "Check", Buffer.of(0x0a, 0)).message,
@@ -114,6 +112,31 @@ test("without a leader Status says so, and the health check is NOT_SERVING", () 
     code: 5,
     message: "unknown service",
   });
+});
+
+test("a health watch is told the status at once and every change, of an unknown service that it is unknown", () => {
+  const { router } = fixture;
+  methods = healthMethods(router, { stopsOnDefrag: true });
+  const [all, unknown, gone] = [EMPTY, Buffer.of(0x0a, 1, 0x78), EMPTY].map((request) =>
+    fixture.call(methods, "Watch", request),
+  );
+  const messages = (): string[] => [all, unknown, gone].map(({ message }) => message?.toString("hex") ?? "");
+  deepEqual(messages(), ["0801", "0803", "0801"]);
+  methods.find(({ path }) => path.endsWith("/Watch"))?.onCancel?.(gone);
+  router.status.noteDefragmenting(true);
+  deepEqual(messages(), ["0802", "0803", "0801"]);
+  deepEqual(fixture.call(methods, "Check", EMPTY).message, Buffer.of(0x08, 2));
+  router.status.noteDefragmenting(false);
+  deepEqual(messages(), ["0801", "0803", "0801"]);
+  router.stop();
+  deepEqual([all.status?.code, unknown.status?.code, gone.status], [14, 14, null]);
+  // Without the feature gate a defragmentation is nothing to clients.
+  const plain = new ServiceFixture();
+  const always = plain.call(healthMethods(plain.router), "Watch", EMPTY);
+  always.message = null;
+  plain.router.status.noteDefragmenting(true);
+  equal(always.message, null);
+  plain.stop();
 });
 
 test("HashKV and MemberList are reads", () => {
@@ -173,7 +196,7 @@ test("a cancelled read is forgotten, and apply told", () => {
   equal(fixture.router.pendingRequests, 0);
 });
 
-test("what is not served yet is UNIMPLEMENTED in grpc-go's words, streams at their beginning", () => {
+test("what is not served yet is UNIMPLEMENTED in grpc-go's words", () => {
   const later = unimplementedMethods();
   const paths = new Set([...later, ...methods].map((method) => method.path));
   equal(paths.size, later.length + methods.length, "nothing is both served and not");
@@ -181,8 +204,5 @@ test("what is not served yet is UNIMPLEMENTED in grpc-go's words, streams at the
     const call = fixture.call([method], method.path.split("/")[2], EMPTY);
     const [, service, name] = method.path.split("/");
     deepEqual(call.status, { code: 12, message: `unknown method ${name} for service ${service}` });
-    call.status = null;
-    if (method.kind === "bidi") method.onOpen?.(call);
-    equal(call.status !== null, method.kind === "bidi");
   }
 });

@@ -47,17 +47,30 @@ export class MemberStatus {
   spaceExceeded = 0;
   /** What the last of them took. */
   spaceExceededBytes = 0;
-  /** The database is being defragmented. */
-  isDefragmenting = false;
   /** Hashes of the newest compactions, oldest first; empty unless they are computed (feature gate CompactHashCheck). */
   compactionHashes: readonly CompactionHash[] = [];
   /** Called when the leader or the membership has changed. */
   readonly listeners = new Set<() => void>();
   /** Called when the alarms, the size of the database or {@link spaceExceeded} may have changed. */
   readonly spaceListeners = new Set<() => void>();
+  /** Called when {@link isDefragmenting} has changed. */
+  readonly defragmentListeners = new Set<() => void>();
+  #isDefragmenting = false;
 
   constructor(memberId: bigint) {
     this.memberId = memberId;
+  }
+
+  /** The database is being defragmented. */
+  get isDefragmenting(): boolean {
+    return this.#isDefragmenting;
+  }
+
+  /** It is, or is not any more. */
+  noteDefragmenting(isDefragmenting: boolean): void {
+    if (isDefragmenting === this.#isDefragmenting) return;
+    this.#isDefragmenting = isDefragmenting;
+    for (const listener of this.defragmentListeners) listener();
   }
 
   /** The member of this id, if there is one. */

@@ -1,33 +1,20 @@
 import { GrpcCode } from "../base/errors.ts";
-import type { Call, MethodHandler, MethodKind } from "../grpc/service.ts";
+import type { Call, MethodHandler } from "../grpc/service.ts";
 
 /** A method of a known service that this version does not serve yet: answers UNIMPLEMENTED, as for an unknown method. */
 class UnimplementedMethod implements MethodHandler {
   readonly path: string;
-  readonly kind: MethodKind;
+  readonly kind = "unary";
 
-  constructor(path: string, kind: MethodKind) {
+  constructor(path: string) {
     this.path = path;
-    this.kind = kind;
-  }
-
-  onOpen(call: Call): void {
-    this.#refuse(call);
   }
 
   onMessage(call: Call): void {
-    this.#refuse(call);
-  }
-
-  #refuse(call: Call): void {
     const [, service, method] = this.path.split("/");
     call.end(GrpcCode.unimplemented, `unknown method ${method} for service ${service}`);
   }
 }
-
-const STREAMING: ReadonlyMap<string, MethodKind> = new Map([
-  ["/v3electionpb.Election/Observe", "serverStreaming"],
-]);
 
 const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string[]]> = [
   [
@@ -57,9 +44,6 @@ const METHODS: ReadonlyArray<readonly [service: string, methods: readonly string
 /** Handlers for every method of etcd that has no implementation yet. */
 export function unimplementedMethods(): MethodHandler[] {
   return METHODS.flatMap(([service, methods]) =>
-    methods.map((method) => {
-      const path = `/${service}/${method}`;
-      return new UnimplementedMethod(path, STREAMING.get(path) ?? "unary");
-    }),
+    methods.map((method) => new UnimplementedMethod(`/${service}/${method}`)),
   );
 }
