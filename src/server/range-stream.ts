@@ -13,7 +13,7 @@ import { RangeView, SortOrder, SortTarget } from "../proto/kv-decode.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { WireReader } from "../proto/wire.ts";
 import { ReadKind } from "../ring/record-types.ts";
-import { CallFailure } from "./internal-call.ts";
+import { CallFailure, InternalCall } from "./internal-call.ts";
 import { Pace } from "./paced-sender.ts";
 import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
@@ -21,8 +21,17 @@ import type { Router } from "./router.ts";
 /** Keys of the first part, and most of any. */
 const PART_KEYS_FIRST = 10;
 const PART_KEYS_MAX = 10_000;
+/** How much longer than the one before a part may be, in keys: after one that was given up less, and then more again with each. */
+const GROWTH_MAX = 10;
+const GROWTH_MIN = 2;
 /** What a part is to be about as long as. */
 const PART_BYTES = 256 * 1024;
+/** Longest part of more than one key: it stands in memory whole, a few times. One that would be longer is read again with fewer keys. */
+const PART_BYTES_MAX = 4 * 1024 * 1024;
+
+const TOO_LARGE = ERRORS[ErrorId.responseTooLarge];
+/** What it has at least. */
+const REFUSED_BYTES = 2 ** 31;
 
 const TAG_HEADER = 0x0a;
 const TAG_KVS = 0x12;
@@ -55,6 +64,28 @@ interface Part {
   readonly lastKey: Uint8Array;
   readonly more: boolean;
   readonly count: number;
+}
+
+/** Reads one part, and gives it up when it hears how long it is, if it could be shorter. */
+class PartCall extends InternalCall {
+  /** Length of what was given up; 0 = nothing was. */
+  tooLongBytes = 0;
+  readonly #keysMax: number;
+
+  constructor(keysMax: number) {
+    super();
+    this.#keysMax = keysMax;
+  }
+
+  override startMessage(totalBytes: number): void {
+    if (totalBytes <= PART_BYTES_MAX || this.#keysMax === 1) return super.startMessage(totalBytes);
+    this.tooLongBytes = totalBytes;
+    this.end(TOO_LARGE.grpcCode, TOO_LARGE.message);
+  }
+
+  override sendPart(bytes: Uint8Array, start: number, end: number): number {
+    return this.tooLongBytes > 0 ? 0 : super.sendPart(bytes, start, end);
+  }
 }
 
 export class RangeStreamMethod implements MethodHandler {
@@ -102,17 +133,19 @@ export class RangeStreamMethod implements MethodHandler {
     let { key, revision } = request;
     let sent = 0;
     let partKeys = PART_KEYS_FIRST;
+    let growth = GROWTH_MAX;
     for (;;) {
       const left = request.limit > 0 ? request.limit - sent : Infinity;
       const first = header === null;
-      const part = await this.#read({
-        ...request,
-        key,
-        revision,
-        limit: request.countOnly ? request.limit : Math.min(partKeys, left),
-        serializable: request.serializable || !first,
-      });
+      const limit = request.countOnly ? request.limit : Math.min(partKeys, left);
+      const serializable = request.serializable || !first;
+      const part = await this.#read({ ...request, key, revision, limit, serializable });
       pace.signal.throwIfAborted();
+      if (typeof part === "number") {
+        partKeys = Math.max(1, Math.min(limit >> 1, Math.floor((limit * PART_BYTES) / part)));
+        growth = GROWTH_MIN;
+        continue;
+      }
       header ??= part.header;
       if (revision === 0) revision = part.revision;
       const isLast = request.countOnly || !part.more || sent + part.keys === request.limit;
@@ -121,19 +154,29 @@ export class RangeStreamMethod implements MethodHandler {
       if (isLast) return;
       sent += part.keys;
       key = Buffer.concat([part.lastKey, ZERO]);
-      partKeys = nextPartKeys(part);
+      partKeys = nextPartKeys(part, growth);
+      growth = Math.min(GROWTH_MAX, growth + 1);
       await pace.untilTaken();
     }
   }
 
-  async #read(request: RangeRequest): Promise<Part> {
+  /** The answer; of one that is too long, its length. */
+  async #read(request: RangeRequest): Promise<Part | number> {
     const bytes = encodeRequest(request);
-    const { serializable } = request;
-    return takeApart(
-      await this.#router.request((own) =>
-        this.#router.read(own, ReadKind.range, !serializable, bytes, 0, bytes.length),
-      ),
-    );
+    const call = new PartCall(request.limit);
+    this.#router.read(call, ReadKind.range, !request.serializable, bytes, 0, bytes.length);
+    try {
+      return takeApart(await call.response);
+    } catch (error) {
+      if (call.tooLongBytes > 0) {
+        this.#router.cancel(call);
+        return call.tooLongBytes;
+      }
+      // What no message holds has not been announced: apply refuses it.
+      const isTooLong = error instanceof CallFailure && error.message === TOO_LARGE.message;
+      if (isTooLong && request.limit > 1 && !request.countOnly) return REFUSED_BYTES;
+      throw error;
+    }
   }
 }
 
@@ -174,9 +217,9 @@ function encodeRequest(request: RangeRequest): Uint8Array {
 }
 
 /** As many keys as would have made the part before as long as a part is to be, but no leap. */
-function nextPartKeys({ kvs, keys }: Part): number {
+function nextPartKeys({ kvs, keys }: Part, growth: number): number {
   const wanted = Math.floor((keys * PART_BYTES) / Math.max(1, kvs.length));
-  return Math.max(1, Math.min(wanted, keys * 10, PART_KEYS_MAX));
+  return Math.max(1, Math.min(wanted, keys * growth, PART_KEYS_MAX));
 }
 
 /** Takes a RangeResponse {1 header, 2 kvs, 3 more, 4 count} of our own apart. */
