@@ -69,13 +69,13 @@ export interface HistogramCopy {
 
 /** Counts of values by bucket, and their sum. Cells: the sum, then one a bucket. */
 export class Histogram {
-  /** Upper bounds, ascending; the bucket behind the last has none. */
+  /** Upper bounds, ascending; the bucket behind the last has none. Shared by all that have the same list. */
   readonly bounds: Float64Array;
   readonly #cells: Float64Array;
   readonly #at: number;
 
   constructor(cells: Float64Array, at: number, bounds: readonly number[]) {
-    this.bounds = Float64Array.from(bounds);
+    this.bounds = sharedBounds(bounds);
     this.#cells = cells;
     this.#at = at;
   }
@@ -109,6 +109,15 @@ export class Histogram {
     for (let index = 0; index <= this.bounds.length; index++) count += this.countIn(index);
     return count;
   }
+}
+
+/** A member has dozens of histograms and few lists of bounds. */
+const boundsByList = new WeakMap<readonly number[], Float64Array>();
+
+function sharedBounds(list: readonly number[]): Float64Array {
+  let bounds = boundsByList.get(list);
+  if (bounds === undefined) boundsByList.set(list, (bounds = new Float64Array(list)));
+  return bounds;
 }
 
 function isList(slot: Layout[string]): slot is readonly (readonly number[])[] {

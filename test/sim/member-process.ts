@@ -12,7 +12,6 @@ import type { WalFileSystem } from "../../src/wal/wal-file-system.ts";
 import type { MemberOptions, Recovered } from "../../workers/control.ts";
 import { type OpenedLog, openLog } from "../../workers/raft-log.ts";
 import { WatchFeed } from "../../src/apply/watch-feed.ts";
-import type { Mvcc } from "../../src/mvcc/mvcc.ts";
 import { WATCH_STATE_BYTES } from "../../src/watch/watch-state.ts";
 import type { WatchLoop } from "../../src/watch/watch.ts";
 import { type ApplyStart, createApplyLoop, openApplyState } from "./apply-thread.ts";
@@ -53,6 +52,7 @@ export class MemberProcess {
   readonly main: SimulatedMain;
   /** The newest membership that main was told, JSON; empty before. */
   membership = "";
+  #isMember = false;
   readonly #options: ProcessOptions;
   readonly #rings = createRings();
   readonly #identity: MemberIdentity;
@@ -102,7 +102,7 @@ export class MemberProcess {
 
   /** It knows a membership that it belongs to. */
   get isMember(): boolean {
-    return this.knows(this.#options.member.id);
+    return this.#isMember;
   }
 
   /** The membership that it knows has this member. */
@@ -123,7 +123,7 @@ export class MemberProcess {
     const newest = opened.entries.at(-1);
     this.#lastIndex = opened.lastIndex;
     this.#lastTerm = newest?.term(newest.count - 1) ?? opened.appliedTerm;
-    this.#openState();
+    this.#openState(start);
     this.#startWatch(start.store.revision);
     this.#sweepLeases();
     this.#raft = startRaftThread({
@@ -148,9 +148,8 @@ export class MemberProcess {
   }
 
   /** Apply and storage begin on what the database holds. */
-  #openState(): void {
+  #openState(start: ApplyStart): void {
     const { member, firstId } = this.#options;
-    const start = this.#readState();
     this.#state = start;
     this.#revision = -1;
     this.#apply = createApplyLoop({
@@ -194,7 +193,7 @@ export class MemberProcess {
     replace();
     while (this.#rings.storageToApply.drain(() => undefined, DISCARD_RECORDS) > 0);
     this.#watch?.setHistory(openHistory(this.#options.member.database, this.#options.member.setup.canary));
-    this.#openState();
+    this.#openState(this.#readState());
   }
 
   #readState(): ApplyStart {
@@ -262,11 +261,7 @@ export class MemberProcess {
     if (this.#state === null) return;
     const { lessor, store } = this.#state;
     const { member } = this.#options;
-    member.setup.leases.state(
-      member.name,
-      index,
-      lessor.describe((keyId) => keyText(store, keyId)),
-    );
+    member.setup.leases.state(member.name, index, lessor.describe(store));
   }
 
   #sweepLeases(): void {
@@ -344,7 +339,10 @@ export class MemberProcess {
         );
         if (isLeader) invariants.leads(member.id, term);
       },
-      onMembership: (json) => (this.membership = json),
+      onMembership: (json) => {
+        this.membership = json;
+        this.#isMember = this.knows(member.id);
+      },
     });
   }
 
@@ -371,10 +369,4 @@ export class MemberProcess {
       },
     });
   }
-}
-
-function keyText(store: Mvcc, keyId: number): string {
-  const bytes = new Uint8Array(store.keyLength(keyId));
-  store.copyKey(keyId, bytes, 0);
-  return Buffer.from(bytes).toString("latin1");
 }

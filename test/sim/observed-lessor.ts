@@ -13,11 +13,19 @@ const LATE_MS_MAX = 1000;
 
 interface ModelledLease {
   readonly id: bigint;
+  readonly low: number;
+  readonly high: number;
   readonly ttlMs: number;
   remainingMs: number;
   /** By the member's clock; Infinity while it is not primary. */
   dueMs: number;
   handedOut: boolean;
+}
+
+/** Names the keys that leases hold. */
+export interface LeasedKeys {
+  keyLength(keyId: number): number;
+  copyKey(keyId: number, target: Uint8Array, offset: number): number;
 }
 
 export interface ObservedLessorOptions extends LessorOptions {
@@ -67,6 +75,8 @@ class PlantedLessor extends Lessor {
 export class ObservedLessor extends PlantedLessor {
   readonly #observer: ObservedLessorOptions;
   readonly #leases = new Map<number, ModelledLease>();
+  readonly #reading = new Reading();
+  #described = "";
 
   constructor(options: ObservedLessorOptions) {
     super(options);
@@ -77,7 +87,7 @@ export class ObservedLessor extends PlantedLessor {
     const row = super.grant(low, high, ttlSeconds, nowMs);
     const ttlMs = this.ttlSeconds(row) * 1000;
     const dueMs = this.isPrimary ? nowMs + ttlMs : Infinity;
-    this.#leases.set(row, { id: idOf(low, high), ttlMs, remainingMs: 0, dueMs, handedOut: false });
+    this.#leases.set(row, { id: idOf(low, high), low, high, ttlMs, remainingMs: 0, dueMs, handedOut: false });
     return row;
   }
 
@@ -86,6 +96,8 @@ export class ObservedLessor extends PlantedLessor {
     const row = this.find(low, high);
     this.#leases.set(row, {
       id: idOf(low, high),
+      low,
+      high,
       ttlMs: ttlSeconds * 1000,
       remainingMs: remainingSeconds * 1000,
       dueMs: Infinity,
@@ -148,11 +160,25 @@ export class ObservedLessor extends PlantedLessor {
   }
 
   /** All that the log says of leases: equal on all members that have applied the same entries. */
-  describe(keyText: (keyId: number) => string): string {
+  describe(keys: LeasedKeys): string {
+    const reading = this.#reading;
+    reading.begin();
+    for (const [row, { low, high }] of this.#leases) {
+      reading.note(low);
+      reading.note(high);
+      reading.note(this.ttlSeconds(row));
+      reading.note(this.remainingSeconds(row));
+      for (const keyId of this.keysOf(row)) reading.noteKey(keys, keyId);
+    }
+    if (reading.end()) this.#described = this.#text(keys);
+    return this.#described;
+  }
+
+  #text(keys: LeasedKeys): string {
     const lines: string[] = [];
     for (const [row, { id }] of this.#leases) {
-      const keys = Array.from(this.keysOf(row), keyText).sort();
-      lines.push(`${id} ${this.ttlSeconds(row)} ${this.remainingSeconds(row)} [${keys.join(" ")}]`);
+      const names = Array.from(this.keysOf(row), (keyId) => keyText(keys, keyId)).sort();
+      lines.push(`${id} ${this.ttlSeconds(row)} ${this.remainingSeconds(row)} [${names.join(" ")}]`);
     }
     return lines.sort().join("\n");
   }
@@ -166,6 +192,46 @@ export class ObservedLessor extends PlantedLessor {
   #error({ id, ttlMs }: ModelledLease, what: string): InvariantError {
     return new InvariantError(`lease ${id} of ${ttlMs} ms on ${this.#observer.member} ${what}`);
   }
+}
+
+/** A state as numbers, read again and again: says whether it differs from the last time, and makes nothing. */
+class Reading {
+  readonly #numbers: number[] = [];
+  #count = 0;
+  #differs = false;
+  #key = new Uint8Array(64);
+
+  begin(): void {
+    this.#count = 0;
+    this.#differs = false;
+  }
+
+  note(value: number): void {
+    const at = this.#count++;
+    if (this.#numbers[at] === value) return;
+    this.#numbers[at] = value;
+    this.#differs = true;
+  }
+
+  noteKey(keys: LeasedKeys, keyId: number): void {
+    const length = keys.keyLength(keyId);
+    if (length > this.#key.length) this.#key = new Uint8Array(length);
+    keys.copyKey(keyId, this.#key, 0);
+    this.note(-length);
+    for (let i = 0; i < length; i++) this.note(this.#key[i]);
+  }
+
+  end(): boolean {
+    if (this.#numbers.length !== this.#count) this.#differs = true;
+    this.#numbers.length = this.#count;
+    return this.#differs;
+  }
+}
+
+function keyText(keys: LeasedKeys, keyId: number): string {
+  const bytes = new Uint8Array(keys.keyLength(keyId));
+  keys.copyKey(keyId, bytes, 0);
+  return Buffer.from(bytes).toString("latin1");
 }
 
 function idOf(low: number, high: number): bigint {

@@ -1,7 +1,8 @@
 /**
  * `npm run sim -- --seed=N --minutes=M [--members=1|3|5] [--runs=K] [--canary=NAME]`: runs the simulation for M virtual minutes from
  * each of K seeds, N and following, and prints what was done. Ends with 1 at the first failure, whose seed and last events it prints;
- * with a canary, ends with 1 if no run found it.
+ * with a canary, ends with 1 if no run found it. The sums come at the end, on SIGINT and SIGTERM, which end it without the seed under way, and
+ * on SIGUSR2, with which it goes on.
  */
 
 import { parseArgs } from "node:util";
@@ -48,6 +49,16 @@ const totals = {
 const faults: Record<string, number> = {};
 let found = false;
 
+process.on("SIGUSR2", printTotals);
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.once(signal, () => {
+    printTotals();
+    process.exit(code);
+  });
+
 for (let run = 0; run < Number(values.runs) && !found; run++) {
   const options: SimulationOptions = {
     seed: Number(values.seed) + run,
@@ -62,22 +73,26 @@ for (let run = 0; run < Number(values.runs) && !found; run++) {
   console.log(describe(options, result, (user + system) / 1e6));
   found = result.failure !== null;
 }
-console.log(
-  `total: ${hours.toFixed(2)} simulated hours in ${cpuTotal.toFixed(1)} s of CPU, ${totals.events} events, ` +
-    `${totals.elections} elections, ${totals.operations} operations (${totals.answered} answered) checked, ` +
-    `${totals.undecidedKeys} keys undecided, ${totals.snapshots} snapshots sent`,
-);
-console.log(
-  `${totals.watchers} watchers, resumed ${totals.watchersResumed} times, were sent ${totals.watchEvents} events, ${totals.fragments} fragments, ` +
-    `${totals.notifications} notifications of progress, ${totals.compacted} ends by compaction, and rested ${totals.rests} times; ` +
-    `${totals.leasesGranted} leases, renewed ${totals.leasesRenewed} times, ${totals.leasesExpired} expired`,
-);
-console.log(
-  `faults: ${Object.entries(faults)
-    .map(([name, count]) => `${count} ${name}`)
-    .join(", ")}`,
-);
+printTotals();
 process.exitCode = found === (canary !== null) ? 0 : 1;
+
+function printTotals(): void {
+  console.log(
+    `total: ${hours.toFixed(2)} simulated hours in ${cpuTotal.toFixed(1)} s of CPU, ${totals.events} events, ` +
+      `${totals.elections} elections, ${totals.operations} operations (${totals.answered} answered) checked, ` +
+      `${totals.undecidedKeys} keys undecided, ${totals.snapshots} snapshots sent`,
+  );
+  console.log(
+    `${totals.watchers} watchers, resumed ${totals.watchersResumed} times, were sent ${totals.watchEvents} events, ${totals.fragments} fragments, ` +
+      `${totals.notifications} notifications of progress, ${totals.compacted} ends by compaction, and rested ${totals.rests} times; ` +
+      `${totals.leasesGranted} leases, renewed ${totals.leasesRenewed} times, ${totals.leasesExpired} expired`,
+  );
+  console.log(
+    `faults: ${Object.entries(faults)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(", ")}`,
+  );
+}
 
 function addUp(result: SimulationResult, cpuSeconds: number): void {
   hours += result.virtualMs / 3_600_000;

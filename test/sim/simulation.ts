@@ -163,9 +163,9 @@ export class Simulation implements SimulatedCluster {
   }
 
   mains(): SimulatedMain[] {
-    return [...this.members.values()].flatMap(({ process }) =>
-      process === null || !process.isMember ? [] : [process.main],
-    );
+    const mains: SimulatedMain[] = [];
+    for (const { process } of this.members.values()) if (process?.isMember) mains.push(process.main);
+    return mains;
   }
 
   #knownMains(): SimulatedMain[] {
