@@ -14,6 +14,11 @@ import type { ResponseSink } from "./apply-interfaces.ts";
 
 /** HashKV requests in progress; more are refused. */
 export const HASH_JOBS_MAX = 16;
+/**
+ * Compactions that are hashed or wait for it; those that come while there are so many are not hashed, and nobody compares them. Each
+ * holds what it keeps of every key until its turn.
+ */
+export const COMPACTION_HASHES_MAX = 2;
 /** Records of one slice: about a millisecond. */
 const RECORDS_PER_SLICE = 1000;
 
@@ -80,10 +85,11 @@ export class HashKvJobs {
 
   /**
    * A compaction to `revision` is about to begin: hashes the data as others see it that have not compacted yet. As long as
-   * {@link isBusy}, nothing may be deleted.
+   * {@link isBusy}, nothing may be deleted. Not when {@link COMPACTION_HASHES_MAX} are under way.
    */
   begin(revision: number): void {
     const { store, requestCommit } = this.#options;
+    if (this.#jobs.filter(isOfCompaction).length >= COMPACTION_HASHES_MAX) return;
     this.#jobs.push({
       requestId: COMPACTION,
       revision,
@@ -95,7 +101,7 @@ export class HashKvJobs {
   }
 
   get isBusy(): boolean {
-    return this.#jobs.some((job) => job.requestId === COMPACTION);
+    return this.#jobs.some(isOfCompaction);
   }
 
   /** HashKVRequest {1 revision} in `bytes[start, end)`. */
@@ -214,4 +220,8 @@ export class HashKvJobs {
     }
     return revision;
   }
+}
+
+function isOfCompaction({ requestId }: Job): boolean {
+  return requestId === COMPACTION;
 }
