@@ -100,9 +100,11 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     log: (level, message, fields) => logger[level](message, fields),
   });
   const alarms = new AlarmFeed(toMain);
-  // The two know each other: compactions wait for their hashes, hashes carry the machine's term.
+  // The two know each other: compactions wait for hashes, hashes carry the machine's term.
   const compactionHashes: CompactionHashes = {
-    begin: (revision) => hashes.begin(revision),
+    begin: (revision) => {
+      if (options.hashesCompactions) hashes.begin(revision);
+    },
     get isBusy() {
       return hashes.isBusy;
     },
@@ -128,13 +130,14 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     meters,
     clock,
     space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: alarms },
-    ...(options.hashesCompactions ? { compactionHashes } : {}),
+    compactionHashes,
   });
   const hashes = new HashKvJobs(
     {
       store,
       responses,
       openScan: state.openHashScan,
+      scansSeeChanges: options.inMemory,
       openWholeScan: state.openWholeScan,
       onCompactionHash: (hash) => alarms.compactionHash(hash),
       header: () => responseHeader(identity, store.revision, machine.appliedTerm),

@@ -6,6 +6,8 @@ import { MessageBuilder } from "../proto/message-builder.ts";
 import { COMPACTION_HASHES_MAX, HashKvJobs, type StoredHash } from "./hash-kv-jobs.ts";
 import { MemoryResponseSink } from "./memory-sinks.ts";
 
+const EMPTY = new Uint8Array(0);
+
 test("compactions that come faster than they can be hashed are not all remembered", () => {
   const source = new MemorySource();
   const store = createMvccStore({ source, sink: source, valueBytesMax: 1 << 20 });
@@ -38,4 +40,30 @@ test("compactions that come faster than they can be hashed are not all remembere
     stored.map(({ revision, compactRevision }) => [revision, compactRevision]),
     Array.from({ length: COMPACTION_HASHES_MAX }, (_, i) => [2 + i, i === 0 ? -1 : 1 + i]),
   );
+});
+
+test("keep set and snapshot are of one moment, and nothing is deleted beside a scan that sees changes", () => {
+  for (const scansSeeChanges of [false, true]) {
+    const source = new MemorySource();
+    const store = createMvccStore({ source, sink: source, valueBytesMax: 1 << 20 });
+    const responses = new MemoryResponseSink();
+    let steps = 0;
+    const jobs = new HashKvJobs(
+      {
+        store,
+        responses,
+        openScan: () => ({ step: () => ++steps === 3, hash: 7, close: () => undefined }),
+        header: () => new MessageBuilder(),
+        requestCommit: () => undefined,
+        scansSeeChanges,
+      },
+      1,
+    );
+    jobs.request(1, EMPTY, 0, 0);
+    assert.equal(jobs.isBusy, false, "nothing was looked at yet");
+    jobs.runSlice();
+    assert.equal(steps, 1, "the first step takes the snapshot");
+    for (; responses.answers.size === 0; jobs.runSlice()) assert.equal(jobs.isBusy, scansSeeChanges);
+    assert.equal(jobs.isBusy, false);
+  }
 });

@@ -35,6 +35,8 @@ export interface HashKvJobsOptions {
   readonly responses: ResponseSink;
   /** Opens a scan over what storage has committed by now. `keeps` is asked in ascending order; null = everything counts. */
   readonly openScan: (keep: KeepSet, keeps: ((main: number, sub: number) => boolean) | null) => HashScan;
+  /** Scans have no snapshot of their own but see what is committed meanwhile (memory mode): nothing may be deleted beside one. */
+  readonly scansSeeChanges?: boolean;
   /** Opens a scan over all buckets as storage has committed them by now; without, Hash is not served. */
   readonly openWholeScan?: () => HashScan;
   /** A compaction was hashed. */
@@ -101,7 +103,8 @@ export class HashKvJobs {
   }
 
   get isBusy(): boolean {
-    return this.#jobs.some(isOfCompaction);
+    const { scansSeeChanges = false } = this.#options;
+    return this.#jobs.some((job) => isOfCompaction(job) || (scansSeeChanges && job.scan !== null));
   }
 
   /** HashKVRequest {1 revision} in `bytes[start, end)`. */
@@ -153,8 +156,9 @@ export class HashKvJobs {
   runSlice(): boolean {
     const job = this.#jobs.find((each) => each.revision <= this.#committedRevision);
     if (job === undefined) return false;
+    // The first step takes the snapshot: a turn later a compaction could have deleted what the keep set still counts on.
     if (job.scan === null) this.#begin(job);
-    else if (job.scan.step(RECORDS_PER_SLICE)) this.#finish(job, job.scan);
+    if (job.scan?.step(RECORDS_PER_SLICE) === true) this.#finish(job, job.scan);
     return true;
   }
 
