@@ -14,6 +14,7 @@ import type { Call, MethodHandler } from "../grpc/service.ts";
 import { MessageBuilder } from "../proto/message-builder.ts";
 import { ReadKind } from "../ring/record-types.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { readNumberField } from "./number-field.ts";
 import { CallFailure } from "./internal-call.ts";
 import { Pace } from "./paced-sender.ts";
 import { failure } from "./reconfigurer.ts";
@@ -59,9 +60,9 @@ export class SnapshotMethod implements MethodHandler {
     this.#options = options;
   }
 
-  onMessage(call: Call): void {
+  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
     const { router, log } = this.#options;
-    if (!router.admits(call, true)) return;
+    if (readNumberField(call, bytes, start, end) === null || !router.admits(call, true)) return;
     if (this.#active >= CLIENT_SNAPSHOTS_MAX) {
       call.end(GrpcCode.resourceExhausted, "etcdserver: too many snapshots are being sent");
       return;

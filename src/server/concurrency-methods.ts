@@ -8,7 +8,7 @@ import type { Call, MethodHandler } from "../grpc/service.ts";
 import type * as Election from "./election.ts";
 import type * as Lock from "./lock.ts";
 import type { KeyQueue, QueueServices } from "./key-queue.ts";
-import { CallFailure } from "./internal-call.ts";
+import { CallFailure, RequestFailure } from "./internal-call.ts";
 import type { Router } from "./router.ts";
 
 /** Waiting and running calls of these services; each may hold a watch. */
@@ -91,7 +91,9 @@ class Calls {
       await program(programs, new programs.KeyQueue(this.#services, call, abort.signal));
     } catch (error) {
       // etcd's own clients stand between these services and the store, and their errors have no gRPC code.
-      this.router.end(call, new CallFailure(GrpcCode.unknown, (error as Error).message));
+      const failure =
+        error instanceof RequestFailure ? error : new CallFailure(GrpcCode.unknown, (error as Error).message);
+      this.router.end(call, failure);
     }
   }
 }
@@ -145,7 +147,11 @@ class ObserveMethod implements MethodHandler {
     const request = bytes.slice(start, end);
     this.#calls.run(call, async ({ election }, queue) => {
       // etcd ends the call without an error whatever its watch ended for.
-      await election.observe(queue, request, (response) => this.#send(call, response)).catch(() => undefined);
+      await election
+        .observe(queue, request, (response) => this.#send(call, response))
+        .catch((error: unknown) => {
+          if (error instanceof RequestFailure) throw error;
+        });
       this.#calls.router.end(call, new CallFailure(GrpcCode.ok, ""));
     });
   }

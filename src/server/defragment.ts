@@ -3,6 +3,7 @@
 import { ErrorId, GrpcCode } from "../base/errors.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { readNumberField } from "./number-field.ts";
 import { CallFailure } from "./internal-call.ts";
 import { failure } from "./reconfigurer.ts";
 import type { Router } from "./router.ts";
@@ -31,9 +32,9 @@ export class DefragmentMethod implements MethodHandler {
     this.#options = options;
   }
 
-  onMessage(call: Call): void {
+  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
     const { router } = this.#options;
-    if (!router.admits(call, false)) return;
+    if (readNumberField(call, bytes, start, end) === null || !router.admits(call, false)) return;
     this.#run().then(
       () => {
         if (!call.cancelled) call.sendMessage(EMPTY, 0, 0);

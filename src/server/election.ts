@@ -3,7 +3,7 @@
  * the first call (concurrency-methods.ts).
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { ErrorId } from "../base/errors.ts";
 import { Event_EventType, type KeyValue } from "../proto/gen/kv_pb.ts";
 import type { ResponseHeader } from "../proto/gen/rpc_pb.ts";
@@ -21,6 +21,7 @@ import {
 import {
   abortFailure,
   createdAt,
+  decodeRequest,
   deleteOp,
   foundBy,
   headOp,
@@ -35,7 +36,7 @@ import { failure } from "./reconfigurer.ts";
 
 /** Answers a CampaignRequest once the client leads. When it goes away before, its key goes, too. */
 export async function campaign(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { name, lease, value } = fromBinary(CampaignRequestSchema, request);
+  const { name, lease, value } = decodeRequest(CampaignRequestSchema, request);
   const session = await queue.session(lease);
   const prefix = queuePrefix(name);
   const key = queueKey(prefix, session);
@@ -67,7 +68,7 @@ export async function campaign(queue: KeyQueue, request: Uint8Array): Promise<Ui
 
 /** Answers a ProclaimRequest: the leader says something new. */
 export async function proclaim(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { leader, value } = fromBinary(ProclaimRequestSchema, request);
+  const { leader, value } = decodeRequest(ProclaimRequestSchema, request);
   const { key, rev, lease } = expectLeader(leader);
   const header = await announce(queue, key, rev, value, await queue.session(lease));
   return toBinary(ProclaimResponseSchema, create(ProclaimResponseSchema, { ...(header && { header }) }));
@@ -75,7 +76,7 @@ export async function proclaim(queue: KeyQueue, request: Uint8Array): Promise<Ui
 
 /** Answers a ResignRequest: the next in the queue leads. Not an error when another one does already. */
 export async function resign(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { leader } = fromBinary(ResignRequestSchema, request);
+  const { leader } = decodeRequest(ResignRequestSchema, request);
   const { key, rev } = expectLeader(leader);
   const header = await withdraw(queue, key, rev);
   return toBinary(ResignResponseSchema, create(ResignResponseSchema, { ...(header && { header }) }));
@@ -83,7 +84,7 @@ export async function resign(queue: KeyQueue, request: Uint8Array): Promise<Uint
 
 /** Answers a LeaderRequest with who leads now. */
 export async function leader(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { name } = fromBinary(LeaderRequestSchema, request);
+  const { name } = decodeRequest(LeaderRequestSchema, request);
   const { header, responses } = await queue.read([headOp(queuePrefix(name))]);
   const kv = foundBy(responses[0]);
   if (kv === undefined) throw failure(ErrorId.electionNoLeader);
@@ -99,7 +100,7 @@ export async function observe(
   request: Uint8Array,
   send: (response: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  const { name } = fromBinary(LeaderRequestSchema, request);
+  const { name } = decodeRequest(LeaderRequestSchema, request);
   const prefix = queuePrefix(name);
   while (!queue.isAborted) {
     const { header, responses } = await queue.read([headOp(prefix)]);

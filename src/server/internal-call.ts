@@ -12,6 +12,9 @@ export class CallFailure extends Error {
   }
 }
 
+/** The fault is the client's own request's: told with its code by services that tell all other failures without. */
+export class RequestFailure extends CallFailure {}
+
 /** A request that the member makes of itself (health checks, publishing its name): takes the place of a client's call. */
 export class InternalCall implements Call {
   state: unknown = null;

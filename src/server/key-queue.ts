@@ -7,9 +7,16 @@
  * ```
  */
 
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import { checkTxn } from "../apply/validate-txn.ts";
-import { ErrorId } from "../base/errors.ts";
+import { ErrorId, ERRORS } from "../base/errors.ts";
 import type { Call, MethodHandler } from "../grpc/service.ts";
 import type { KeyValue } from "../proto/gen/kv_pb.ts";
 import {
@@ -33,7 +40,7 @@ import {
 } from "../proto/gen/rpc_pb.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind } from "../ring/record-types.ts";
-import { InternalCall } from "./internal-call.ts";
+import { InternalCall, RequestFailure } from "./internal-call.ts";
 import { cancelCause, InternalWatch } from "./internal-watch.ts";
 import { chooseLeaseId } from "./lease.ts";
 import { failure } from "./reconfigurer.ts";
@@ -43,6 +50,16 @@ import type { Router } from "./router.ts";
 const TXN_OPS_MAX = 8;
 /** TTL of a lease that is granted to a client which has none; etcd's sessions have it. */
 const SESSION_TTL_SECONDS = 60n;
+
+/** A client's request. Rejects with {@link RequestFailure} when it is malformed. */
+export function decodeRequest<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> {
+  try {
+    return fromBinary(schema, bytes);
+  } catch {
+    const { grpcCode, message } = ERRORS[ErrorId.malformedRequest];
+    throw new RequestFailure(grpcCode, message);
+  }
+}
 
 export type Op = MessageInitShape<typeof RequestOpSchema>;
 

@@ -126,6 +126,12 @@ test("keep-alives of one stream are answered as they come, with the revision fro
   deepEqual(call.status, { code: 0, message: "" });
 });
 
+test("a malformed list of leases is not asked for", () => {
+  const { grpcCode, message } = ERRORS[ErrorId.malformedRequest];
+  deepEqual(fixture.call(methods, "LeaseLeases", Buffer.of(0x0a, 9)).status, { code: grpcCode, message });
+  deepEqual(fixture.applyRecords(), []);
+});
+
 test("any other error ends the stream, and what comes later is dropped", () => {
   const { call, keep } = openStream();
   keep(5n);

@@ -10,6 +10,7 @@ import { ResponseHeader } from "../proto/kv-encode.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import type { MemberIdentity } from "../proto/response-header.ts";
 import { ReadKind } from "../ring/record-types.ts";
+import { readNumberField } from "./number-field.ts";
 import { CallFailure } from "./internal-call.ts";
 import { hasCheckpoint, isNotPrimary, type LeasePrimary } from "./lease-primary.ts";
 import { LeaderMonitor } from "./leader-monitor.ts";
@@ -63,7 +64,8 @@ export function leaseMethods(router: Router, options: LeaseMethodOptions): Metho
       if (router.admits(call, false)) void timeToLive.answer(call, bytes.slice(start, end));
     }),
     new LeaseMethod(router, "LeaseLeases", (call, bytes, start, end) => {
-      router.read(call, ReadKind.leaseList, false, bytes, start, end);
+      if (readNumberField(call, bytes, start, end) !== null)
+        router.read(call, ReadKind.leaseList, false, bytes, start, end);
     }),
     new LeaseKeepAlive(router, options),
   ];

@@ -3,7 +3,7 @@
  * call (concurrency-methods.ts).
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { ErrorId } from "../base/errors.ts";
 import {
   LockRequestSchema,
@@ -14,6 +14,7 @@ import {
 import {
   abortFailure,
   createdAt,
+  decodeRequest,
   foundBy,
   headOp,
   type KeyQueue,
@@ -28,7 +29,7 @@ const NO_VALUE = new Uint8Array(0);
 
 /** Answers a LockRequest once the lock is held. When the client goes away before, its key goes, too. */
 export async function lock(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { name, lease } = fromBinary(LockRequestSchema, request);
+  const { name, lease } = decodeRequest(LockRequestSchema, request);
   const session = await queue.session(lease);
   const prefix = queuePrefix(name);
   const key = queueKey(prefix, session);
@@ -59,7 +60,7 @@ export async function lock(queue: KeyQueue, request: Uint8Array): Promise<Uint8A
 
 /** Answers an UnlockRequest. */
 export async function unlock(queue: KeyQueue, request: Uint8Array): Promise<Uint8Array> {
-  const { key } = fromBinary(UnlockRequestSchema, request);
+  const { key } = decodeRequest(UnlockRequestSchema, request);
   if (key.length === 0) throw failure(ErrorId.emptyKey);
   const header = await queue.delete(key);
   return toBinary(UnlockResponseSchema, create(UnlockResponseSchema, { ...(header && { header }) }));

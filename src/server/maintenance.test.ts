@@ -178,7 +178,7 @@ test("every alarm action is proposed as it came, and Status and health tell of a
 });
 
 test("malformed requests are refused", () => {
-  for (const name of ["Status", "HashKV", "MemberList", "Alarm", "Check"]) {
+  for (const name of ["Status", "Hash", "HashKV", "Defragment", "Snapshot", "MemberList", "Alarm", "Check"]) {
     const call = fixture.call(methods, name, name === "Check" ? Buffer.of(0x0a, 200) : MALFORMED);
     deepEqual(call.status, { code: 13, message: "grpc: error unmarshalling request: unexpected EOF" }, name);
     equal(call.message, null);

@@ -95,8 +95,8 @@ class HashKvMethod extends MaintenanceMethod {
 }
 
 class HashMethod extends MaintenanceMethod {
-  override onMessage(call: Call): void {
-    if (!this.router.admits(call, false)) return;
+  override onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    if (readNumberField(call, bytes, start, end) === null || !this.router.admits(call, false)) return;
     // What this member has applied is to be in it, as with etcd.
     this.router
       .request((own) => this.router.read(own, ReadKind.commit, false, EMPTY, 0, 0))
