@@ -254,6 +254,9 @@ test("a snapshot that is damaged is refused, and the state stays", async (t) => 
   await assert.rejects(threads.snapshots.install(meta), /00000001f4\.snap\.db is not a database of etcd/);
   threads.put(2, "c", utf8("d"));
   await threads.until("the next entry to be durable", (seen) => seen.durableIndex === 2);
+  threads.snapshots.discard(meta);
+  const path = join(options.snapDir, snapshotFileName(500));
+  await waitFor("the file to go", BOUND_MS, () => !existsSync(path) || undefined);
   await threads.stop();
 });
 

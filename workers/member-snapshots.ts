@@ -180,6 +180,12 @@ export class MemberSnapshots implements SnapshotService, ClientSnapshotSource {
     await storage.run({ ...recovered, revision: opened.revision });
   }
 
+  discard({ index }: SnapshotMeta): void {
+    const path = join(this.#options.options.snapDir, snapshotFileName(index));
+    // What cannot be deleted costs space only, until the next start.
+    rm(path, { force: true }).catch(() => undefined);
+  }
+
   /** The path of a database made of the received file. */
   async #build(expected: SnapshotExpectation): Promise<string> {
     const { snapDir } = this.#options.options;

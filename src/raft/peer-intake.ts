@@ -12,6 +12,8 @@ export interface PeerIntakeParts {
   readonly consensus: Consensus;
   readonly main: MainFeed;
   readonly service: SnapshotService;
+  /** True if the log begins behind this snapshot: the core took it, now or before, and it may wait to be installed. */
+  readonly isLogStart: (snapshot: SnapshotMeta) => boolean;
   readonly tracer: RaftTracer | null;
   readonly stages: RaftStages | null;
   /** Made after the network that calls. */
@@ -41,12 +43,18 @@ export class PeerIntake implements PeerEvents {
       const { lastIndex } = consensus;
       consensus.step(message);
       tracer?.received(message, consensus, lastIndex);
+      if (message.type === MessageType.snap) this.#discardUnneeded(message.snapshot);
       if (stages !== null && message.type === MessageType.appResp && !message.reject)
         stages.acknowledged(message.from, message.index);
     } catch (error) {
       onError(error);
     }
     onChange();
+  }
+
+  #discardUnneeded(snapshot: SnapshotMeta | null): void {
+    const { service, isLogStart } = this.#parts;
+    if (snapshot !== null && !isLogStart(snapshot)) service.discard?.(snapshot);
   }
 
   checkSnapshot(snapshot: SnapshotMeta): Promise<void> {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { ErrorId } from "../base/errors.ts";
 import { ConfChangeType, encodeConfChange } from "../proto/conf-change.ts";
 import { RecordType } from "../ring/record-types.ts";
+import { snapshotMessage } from "./core/messages.ts";
 import { MessageType } from "./raft.ts";
 import { UNAPPLIED_BYTES_MAX } from "./raft-loop.ts";
 import type { RaftReport } from "./raft-report.ts";
@@ -354,6 +355,13 @@ describe("raft loops of a cluster", () => {
     assert.equal(leader.lentSnapshot, 0, "the file is given back");
     assert.equal(slow.installed.length, 1);
     assert.deepEqual(texts(slow), ["behind the snapshot"]);
+    assert.deepEqual(slow.discarded, []);
+    // A leader that has not heard of its arrival sends it again, or a newer one that brings nothing new.
+    const { nodeId: to, term, confState, commitIndex } = slow.loop.consensus;
+    const snapshot = { index: commitIndex, term, confState };
+    slow.events.receive({ ...snapshotMessage(to, snapshot), from: leader.id, term });
+    await cluster.settle();
+    assert.deepEqual([slow.installed.length, slow.discarded], [1, [commitIndex]]);
     // What it received survives a restart: the marker stands in its log.
     const again = await cluster.restart(slow.id, [1n, 2n, 3n], 100);
     leader.tell(RecordType.propose, 100, "after the restart");

@@ -120,6 +120,7 @@ export class RaftLoop {
       consensus,
       main: this.#main,
       service: snapshots,
+      isLogStart: ({ index }) => entries.firstIndex === index + 1,
       tracer,
       stages: this.#stages,
       sender: () => this.#outbox.snapshots,

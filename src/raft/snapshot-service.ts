@@ -28,6 +28,8 @@ export interface SnapshotService {
    * the member from starting. Rejects with what is wrong; the sender is told that the transfer failed, and the file may be deleted.
    */
   verify?(meta: SnapshotMeta): Promise<void>;
+  /** The core had no use for a received snapshot (its log holds as much already): its file may be deleted. */
+  discard?(meta: SnapshotMeta): void;
   /**
    * Makes the received snapshot the state of storage and apply, durably; its file lies in the snapshot directory under
    * {@link snapshotFileName}. The WAL's marker for it is durable already, so a crash in here is finished by the next start.

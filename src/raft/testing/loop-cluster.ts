@@ -44,6 +44,7 @@ export class LoopMember implements PeerNetwork, SnapshotService {
   readonly errors: string[] = [];
   readonly logs: string[] = [];
   readonly installed: number[] = [];
+  readonly discarded: number[] = [];
   appliedIndex = 0;
   appliedTerm = 0;
   isRemoved = false;
@@ -190,6 +191,10 @@ export class LoopMember implements PeerNetwork, SnapshotService {
     this.installed.push(index);
     this.appliedIndex = index;
     return Promise.resolve();
+  }
+
+  discard({ index }: SnapshotMeta): void {
+    this.discarded.push(index);
   }
 
   #apply(): void {
