@@ -15,14 +15,14 @@ const FORWARD_BYTES_MAX = 1024 * 1024;
 /** A gathering buffer that grew beyond this is not kept. */
 const GATHER_BYTES_KEPT_MAX = 4 * 1024 * 1024;
 
-/** A proposal that waits for a leader. */
+/** A proposal that waits for a leader, or until this one has handed over. */
 export interface WaitingProposal {
   readonly type: number;
   readonly requestId: number;
   readonly data: Uint8Array;
 }
 
-/** Proposals of a member that does not lead: those of one turn are gathered for the leader; while there is none, they wait. */
+/** Proposals of a member that does not lead: those of one turn are gathered for the leader; while there is none, or it hands over, they wait. */
 export class ProposalQueue {
   #waiting: WaitingProposal[] = [];
   #waitingBytes = 0;

@@ -18,6 +18,25 @@ function texts(member: LoopMember): string[] {
   return member.applied.map((line) => line.replace(/^\d+ /, ""));
 }
 
+/** A leader that hands over to a member whose disk holds the transfer up until it is opened. */
+async function beginTransfer(): Promise<{
+  cluster: LoopCluster;
+  leader: LoopMember;
+  target: LoopMember;
+  openDisk: () => void;
+}> {
+  const cluster = await LoopCluster.found(3);
+  const leader = await cluster.elect();
+  const [target] = cluster.followers as [LoopMember];
+  const openDisk = target.holdDisk();
+  leader.tell(RecordType.propose, 1, "put a");
+  await cluster.settle();
+  const id = new Uint8Array(8);
+  new DataView(id.buffer).setBigUint64(0, target.id, true);
+  leader.tell(RecordType.transferLeader, 0, id);
+  return { cluster, leader, target, openDisk };
+}
+
 describe("raft loops of a cluster", () => {
   test("proposals of leader and followers reach every apply thread, in one order", async () => {
     const cluster = await LoopCluster.found(3);
@@ -233,23 +252,31 @@ describe("raft loops of a cluster", () => {
     assert.equal(old.applied.at(-1), "read get");
   });
 
-  test("a proposal during a leader transfer is dropped, with etcd's error", async () => {
-    const cluster = await LoopCluster.found(3);
-    const leader = await cluster.elect();
-    const [target] = cluster.followers as [LoopMember];
-    // The transferee is not up to date, so the leader has to wait for it.
-    const openDisk = target.holdDisk();
-    leader.tell(RecordType.propose, 1, "put a");
-    await cluster.settle();
-    const id = new Uint8Array(8);
-    new DataView(id.buffer).setBigUint64(0, target.id, true);
-    leader.tell(RecordType.transferLeader, 0, id);
+  test("what is proposed to a leader that hands over goes to the next leader", async () => {
+    const { cluster, leader, target, openDisk } = await beginTransfer();
     leader.tell(RecordType.propose, 2, "put b");
+    leader.tell(RecordType.propose, 3, "put c");
+    leader.tell(RecordType.cancel, 3);
     await cluster.settle();
-    assert.deepEqual(leader.errors, [`2 ${ErrorId.proposalDropped}`]);
+    assert.deepEqual(texts(leader), ["put a"], "nothing more is taken meanwhile");
     openDisk();
     await cluster.tick();
     assert.equal(cluster.leader, target);
+    await cluster.tick(2);
+    for (const member of [leader, target]) assert.deepEqual(texts(member), ["put a", "put b"]);
+    assert.deepEqual(leader.errors, []);
+  });
+
+  test("what is proposed during a transfer that comes to nothing stays with the leader", async () => {
+    const { cluster, leader, target } = await beginTransfer();
+    cluster.isolate(target);
+    leader.tell(RecordType.propose, 2, "put b");
+    await cluster.tick(2);
+    assert.deepEqual(texts(leader), ["put a"]);
+    await cluster.tick(ELECTION_TICKS);
+    assert.equal(cluster.leader, leader);
+    assert.deepEqual(texts(leader), ["put a", "put b"]);
+    assert.deepEqual(leader.errors, []);
   });
 
   test("a conf change is held until apply has judged it; an invalid one changes nothing", async () => {

@@ -184,6 +184,8 @@ export class RaftLoop {
     this.#reads.tick(this.#consensus);
     this.#outbox.snapshots.tick();
     if (this.#options.tracer?.isActive) this.#options.tracer.tick();
+    // A transfer that came to nothing ends with a tick.
+    this.#intake.proposeWaiting();
     this.pump();
   }
 

@@ -209,6 +209,8 @@ export interface Consensus {
   /** 0n = no leader known. */
   readonly leaderId: bigint;
   readonly isLeader: boolean;
+  /** Who is to take over from this leader, which takes no proposals meanwhile; 0n = nobody. */
+  readonly transferee: bigint;
   /** True if this member is in the configuration as a learner. */
   readonly isLearner: boolean;
   readonly lastIndex: number;

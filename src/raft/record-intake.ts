@@ -1,7 +1,7 @@
 /**
  * What main and the other threads ask of the raft thread, record by record: proposals, reads, conf changes, answers to peers. On the
  * leader a proposal goes straight into the log's open batch; elsewhere those of one turn are gathered for the leader, and without
- * one they wait. Everything that is refused is refused here.
+ * one they wait, as they do while a leader hands over. Everything that is refused is refused here.
  */
 
 import { assert } from "../base/assert.ts";
@@ -126,8 +126,19 @@ export class RecordIntake {
     }
     if (isTraced) tracer?.taken(bytes, start);
     const index = consensus.propose(EntryType.normal, bytes, dataStart, end);
-    if (index === 0) this.#parts.main.refuse(requestId, ErrorId.proposalDropped);
+    if (index === 0) this.#dropped(EntryType.normal, requestId, bytes, dataStart, end);
     else if (isTraced) tracer?.proposed(index, consensus.term, contextAt(bytes, start));
+  }
+
+  /** This leader does not take the proposal: while it hands over, the proposal waits for who leads then. */
+  #dropped(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#parts.consensus.transferee === 0n) this.#parts.main.refuse(requestId, ErrorId.proposalDropped);
+    else this.#wait(type, requestId, bytes, start, end);
+  }
+
+  #wait(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#proposals.wait(type, requestId, bytes, start, end))
+      this.#parts.main.refuse(requestId, ErrorId.requestTooManyRequests);
   }
 
   /** What follows from leading in one term is never forwarded, and never proposed in another term. */
@@ -144,8 +155,7 @@ export class RecordIntake {
 
   #proposeElsewhere(type: number, requestId: number, bytes: Uint8Array, start: number, end: number): void {
     if (this.#parts.consensus.leaderId !== 0n) this.#proposals.gather(type, requestId, bytes, start, end);
-    else if (!this.#proposals.wait(type, requestId, bytes, start, end))
-      this.#parts.main.refuse(requestId, ErrorId.requestTooManyRequests);
+    else this.#wait(type, requestId, bytes, start, end);
   }
 
   /** By a message and not by the fast path: the core looks at conf changes, and may refuse them. */
@@ -157,7 +167,7 @@ export class RecordIntake {
     }
     const [slice] = singleEntry(data, EntryType.confChange);
     if (propose(consensus, slice) === StepResult.proposalDropped)
-      this.#parts.main.refuse(requestId, ErrorId.proposalDropped);
+      this.#dropped(EntryType.confChange, requestId, data, 0, data.length);
   }
 
   /** What this turn gathered leaves in one message. */
@@ -172,8 +182,10 @@ export class RecordIntake {
     tracer?.gatheredGone();
   }
 
-  /** There is a leader: what waited for one is proposed. */
+  /** What waited for a leader, or for the end of a transfer, is proposed once there is one. */
   proposeWaiting(): void {
+    const { leaderId, transferee } = this.#parts.consensus;
+    if (!this.#proposals.isWaiting || leaderId === 0n || transferee !== 0n) return;
     for (const { type, requestId, data } of this.#proposals.takeWaiting()) {
       if (type === EntryType.normal) this.#propose(0, requestId, data, 0, data.length);
       else this.#proposeConfChange(requestId, data);
