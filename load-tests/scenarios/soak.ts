@@ -92,7 +92,8 @@ async function soak(
   const progress = new ProgressLine();
   const startedAt = performance.now();
   for (let at = SAMPLE_MS; at <= seconds * 1000; at += SAMPLE_MS) {
-    await Promise.race([delay(startedAt + at - performance.now()), load.failed]);
+    // Late after a collection on a machine with much other work.
+    await Promise.race([delay(Math.max(0, startedAt + at - performance.now())), load.failed]);
     const isCollected = collectSeconds > 0 && (at / 1000) % collectSeconds === 0;
     const collected = isCollected ? await Promise.race([record.collect(at / 1000), load.failed]) : null;
     const sample = await Promise.race([takeSample(options.target, load, at / 1000), load.failed]);
@@ -168,10 +169,15 @@ class SoakRecord {
 
   /** Collects in all members and notes what is left; null unless all of them can. */
   async collect(seconds: number): Promise<number[] | null> {
-    const left = await Promise.all(this.#target.members.map((member) => member.collect()));
-    if (!left.every((memory) => memory !== null)) return null;
-    left.forEach((memory, member) => this.#collections.add(seconds, this.#names[member], memory));
-    return left.map(({ rss, mapped }) => rss - mapped);
+    const left: number[] = [];
+    // One after the other: while a member stands still, the others are a quorum.
+    for (const member of this.#target.members) {
+      const memory = await member.collect();
+      if (memory === null) return null;
+      this.#collections.add(seconds, member.name, memory);
+      left.push(memory.rss - memory.mapped);
+    }
+    return left;
   }
 
   add(sample: SoakSample): void {

@@ -351,6 +351,7 @@ export class ApplyLoop {
       case RecordType.watchCancel:
       case RecordType.watchProgress:
       case RecordType.watchClose:
+      case RecordType.watchFence:
         this.#options.watch?.forward(type, id, bytes, start, end);
         return;
       case RecordType.leader:

@@ -128,6 +128,10 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     return this.pendingLength;
   }
 
+  pauseReading(): () => void {
+    return this.#owner.pauseReading();
+  }
+
   end(grpcCode: number, message: string): void {
     if (this.#ended) return;
     this.#handlerEnded = true;

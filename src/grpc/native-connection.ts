@@ -31,6 +31,8 @@ export class NativeConnection {
   #reading = true;
   /** By {@link setPaused}. */
   #serverPaused = false;
+  /** By {@link pauseReading}. */
+  #pauses = 0;
   /** When the socket was ended, or Infinity. */
   #endedMs = Infinity;
 
@@ -144,6 +146,16 @@ export class NativeConnection {
     if (!paused) this.flush();
   }
 
+  /** Stops reading for the sake of one of its calls, until the function that it returns is called. */
+  pauseReading(): () => void {
+    this.#pauses++;
+    this.#updateReading();
+    return () => {
+      this.#pauses--;
+      this.#updateReading();
+    };
+  }
+
   /**
    * A client that reads nothing while it goes on sending is not read either, until the socket has taken what is in flight. Only
    * then: as long as the socket takes output, the client's WINDOW_UPDATE frames must be read.
@@ -151,7 +163,7 @@ export class NativeConnection {
   #updateReading(): void {
     const unsent = this.#output.queuedBytes;
     const stuck = unsent >= OUTPUT_BYTES_PAUSE || (unsent >= OUTPUT_BYTES_HIGH && this.pacer.parked > 0);
-    const reading = !this.#serverPaused && !(stuck && this.#writing);
+    const reading = !this.#serverPaused && this.#pauses === 0 && !(stuck && this.#writing);
     if (reading === this.#reading) return;
     this.#reading = reading;
     if (reading) this.socket.resume();

@@ -39,6 +39,11 @@ export interface Call {
   sendPart(bytes: Uint8Array, start: number, end: number): number;
   /** Bytes sent by the handler that still wait for flow control or the socket. */
   pendingBytes(): number;
+  /**
+   * Stops reading the connection of this call, until the function that it returns is called: too much of what the client sends waits already.
+   * What was read is still delivered. Absent where no socket is behind the call, or it cannot be stopped (grpc-js).
+   */
+  pauseReading?(): () => void;
   /** Ends the call with a gRPC status. Trailers only, if nothing was sent. */
   end(grpcCode: number, message: string): void;
 }

@@ -97,6 +97,8 @@ export const RecordType = {
   watchProgress: 54,
   /** The call has ended. No payload; the watch thread acknowledges it (see {@link watchAnswer}), and the number is free again. */
   watchClose: 55,
+  /** Asks whether all requests in front of it were handled: the watch thread answers at once. Request id = 0. No payload. */
+  watchFence: 65,
 
   // apply -> watch
   /** One change. Payload: f64 revision, u32 {@link WatchEventFlag} bits, u32 length of the KeyValue, KeyValue, previous KeyValue (or nothing). */
@@ -206,6 +208,8 @@ export const WatchAnswerKind = {
   longHead: 3,
   /** Next bytes of it. */
   longData: 4,
+  /** A `watchFence` has come through; of no stream. */
+  fence: 5,
 } as const;
 
 /** First byte of a `watchQuery` record. */

@@ -13,6 +13,8 @@ export interface WatchCall {
   owed: number;
   /** In the list of those to look at. */
   touched: boolean;
+  /** Has its connection read again, while too many requests wait (`watch-backlog.ts`); null while it is read. */
+  resume: (() => void) | null;
 }
 
 /** Returns false if the credit could not be sent now. */
@@ -34,7 +36,8 @@ export class WatchWindows {
 
   open(number: number, call: Call): WatchCall {
     this.#total += STREAM_CREDIT_FIRST;
-    return { number, call, closed: false, window: STREAM_CREDIT_FIRST, owed: 0, touched: false };
+    const window = STREAM_CREDIT_FIRST;
+    return { number, call, closed: false, window, owed: 0, touched: false, resume: null };
   }
 
   close(state: WatchCall): void {

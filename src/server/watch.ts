@@ -17,6 +17,7 @@ import { RESPONSE_OVERHEAD_BYTES } from "../watch/watch-limits.ts";
 import { InternalCall } from "./internal-call.ts";
 import { LeaderMonitor } from "./leader-monitor.ts";
 import type { Router } from "./router.ts";
+import { WatchBacklog } from "./watch-backlog.ts";
 import { WatchMessages } from "./watch-messages.ts";
 import { type WatchCall, WatchWindows } from "./watch-windows.ts";
 
@@ -47,6 +48,7 @@ export class WatchService implements MethodHandler {
   readonly #router: Router;
   readonly #options: WatchOptions;
   readonly #windows: WatchWindows;
+  readonly #backlog: WatchBacklog;
   readonly #messages: WatchMessages;
   readonly #monitor: LeaderMonitor;
   /** By number; a number is free again when the watch thread has acknowledged the close. */
@@ -64,6 +66,7 @@ export class WatchService implements MethodHandler {
       new DataView(payload.buffer).setInt32(0, bytes, true);
       return router.tellWatch(RecordType.credit, number, payload);
     });
+    this.#backlog = new WatchBacklog(() => router.tellApply(RecordType.watchFence, 0, EMPTY));
     this.#monitor = new LeaderMonitor(options.electionTimeoutMs, () => router.status.leaderId !== 0n);
     router.onRecord(RecordType.watchEvents, this.#onEvents);
     router.onRecord(RecordType.watchAnswer, this.#onAnswer);
@@ -158,8 +161,8 @@ export class WatchService implements MethodHandler {
   }
 
   #tell(state: WatchCall, type: number, payload: Uint8Array): void {
-    if (!this.#router.tellApply(type, state.number, payload))
-      this.#end(state, ErrorId.requestTooManyRequests);
+    if (this.#router.tellApply(type, state.number, payload)) this.#backlog.sent(state);
+    else this.#end(state, ErrorId.requestTooManyRequests);
   }
 
   /** Ends the call from here. */
@@ -188,6 +191,7 @@ export class WatchService implements MethodHandler {
     this.#stopping = true;
     this.#monitor.stop();
     for (const state of this.#calls) if (state !== null) this.#end(state, ErrorId.stopped);
+    this.#backlog.release();
   }
 
   readonly #onEvents = (bytes: Uint8Array, start: number): void => {
@@ -218,6 +222,7 @@ export class WatchService implements MethodHandler {
 
   readonly #onAnswer = (bytes: Uint8Array, start: number, end: number, number: number): void => {
     const kind = bytes[start];
+    if (kind === WatchAnswerKind.fence) return this.#backlog.passed();
     if (kind === WatchAnswerKind.closed) {
       this.#calls[number] = null;
       this.#freeNumbers.push(number);

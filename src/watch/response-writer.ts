@@ -206,8 +206,17 @@ export class ResponseWriter {
 
   /** The stream's number may be used again. */
   closed(stream: number): void {
+    this.#bare(stream, WatchAnswerKind.closed);
+  }
+
+  /** Everything in front of the fence was handled. */
+  fence(): void {
+    this.#bare(0, WatchAnswerKind.fence);
+  }
+
+  #bare(stream: number, kind: number): void {
     const offset = this.#reserve(1);
-    this.#ring.bytes[offset] = WatchAnswerKind.closed;
+    this.#ring.bytes[offset] = kind;
     this.#ring.commit(RecordType.watchAnswer, 0, stream, 1);
   }
 

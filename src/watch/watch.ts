@@ -352,6 +352,9 @@ export class WatchLoop implements StoreProgress {
       case RecordType.watchClose:
         this.#close(streamNumber);
         break;
+      case RecordType.watchFence:
+        this.#writer.fence();
+        break;
       default:
         assert(false, "unexpected record in watch", type);
     }

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { KV, Watch } from "../../src/proto/gen/rpc_pb.ts";
-import { PROJECT_ROOT } from "../support/binaries.ts";
 import type { MemberMemory } from "../../src/server/http/pprof.ts";
+import { PROJECT_ROOT } from "../support/binaries.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { startMember } from "../support/member.ts";
 import { memoryDir } from "../support/temp-dir.ts";

@@ -70,6 +70,8 @@ export class WatchHarness {
   readonly #owed = new Map<number, number>();
   #long: { stream: number; revision: number; length: number; body: number[] } | null = null;
   readonly closed: number[] = [];
+  /** For each fence that came back, how many responses were in front of it since the last {@link take}. */
+  readonly fences: number[] = [];
   /** Records of events that went to main. */
   shared = 0;
 
@@ -256,7 +258,8 @@ export class WatchHarness {
 
   #onAnswer(stream: number, view: DataView, payload: Uint8Array): void {
     const kind = payload[0];
-    if (kind === WatchAnswerKind.closed) {
+    if (kind === WatchAnswerKind.fence) this.fences.push(this.received.length);
+    else if (kind === WatchAnswerKind.closed) {
       this.closed.push(stream);
       this.#owed.delete(stream);
     } else if (kind === WatchAnswerKind.message) {
