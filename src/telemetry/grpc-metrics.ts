@@ -30,7 +30,7 @@ export function addGrpcMetrics(
   const list: Method[] = [...counters].map(([path, counted]) => {
     const [, service = "", method = ""] = path.split("/");
     const kind = methods.get(path)?.kind ?? "unary";
-    const labels = { grpc_type: TYPE_LABELS[kind], grpc_service: service, grpc_method: method };
+    const labels = { grpc_method: method, grpc_service: service, grpc_type: TYPE_LABELS[kind] };
     return { labels, counters: counted };
   });
   const add = (name: string, help: string, read: (counted: MethodCounters) => number): void => {
@@ -84,7 +84,7 @@ function samplesByVersion(list: readonly Method[]): Sample[] {
     const type = labels["grpc_type"] === "unary" ? "unary" : "stream";
     for (const [version, { calls }] of counters.versions) {
       const key = `${type} ${version}`;
-      const sum = sums.get(key) ?? { value: 0, labels: { type, client_api_version: version } };
+      const sum = sums.get(key) ?? { value: 0, labels: { client_api_version: version, type } };
       sum.value += calls;
       sums.set(key, sum);
     }
@@ -94,6 +94,6 @@ function samplesByVersion(list: readonly Method[]): Sample[] {
 
 function samplesByCode({ labels, counters }: Method): Sample[] {
   return GRPC_CODE_NAMES.map((name, code) => {
-    return { value: counters.handledByCode[code] ?? 0, labels: { ...labels, grpc_code: name } };
+    return { value: counters.handledByCode[code] ?? 0, labels: { grpc_code: name, ...labels } };
   });
 }

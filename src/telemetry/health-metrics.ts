@@ -2,7 +2,7 @@
 import type { Metrics, Sample } from "./metrics.ts";
 
 interface CheckCount {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: { readonly name: string; readonly type: string };
   last: boolean;
   successes: number;
   errors: number;
@@ -17,7 +17,7 @@ export class HealthCheckCounters {
     const key = `${type}/${name}`;
     let count = this.#counts.get(key);
     if (count === undefined) {
-      count = { labels: { type, name }, last: passed, successes: 0, errors: 0 };
+      count = { labels: { name, type }, last: passed, successes: 0, errors: 0 };
       this.#counts.set(key, count);
     }
     count.last = passed;
@@ -43,10 +43,10 @@ export class HealthCheckCounters {
 }
 
 /** Only the results that occurred, as in etcd. */
-function samplesByStatus({ labels, successes, errors }: CheckCount): Sample[] {
+function samplesByStatus({ labels: { name, type }, successes, errors }: CheckCount): Sample[] {
   const samples: Sample[] = [
-    { value: successes, labels: { ...labels, status: "success" } },
-    { value: errors, labels: { ...labels, status: "error" } },
+    { value: successes, labels: { name, status: "success", type } },
+    { value: errors, labels: { name, status: "error", type } },
   ];
   return samples.filter((sample) => sample.value > 0);
 }

@@ -8,7 +8,7 @@ export function addMainMetrics(metrics: Metrics, meters: MainMeters): void {
   const byType = (success: string, histograms: MainMeters["answered"]) =>
     histograms.map((histogram, i) => ({
       values: histogram.copy(),
-      labels: { type: REQUEST_TYPES[i], success },
+      labels: { success, type: REQUEST_TYPES[i] },
     }));
   metrics.addHistogram("etcd_server_request_duration_seconds", "From a request to its answer.", () =>
     [...byType("true", meters.answered), ...byType("false", meters.failed)].filter(hasCounted),
@@ -35,9 +35,9 @@ export function addMainMetrics(metrics: Metrics, meters: MainMeters): void {
 
 function streamFailures(meters: MainMeters): Sample[] {
   return [
-    { value: meters.watchReceiveFailures.value, labels: { Type: "receive", API: "watch" } },
-    { value: meters.keepAliveReceiveFailures.value, labels: { Type: "receive", API: "lease-keepalive" } },
-    { value: meters.keepAliveSendFailures.value, labels: { Type: "send", API: "lease-keepalive" } },
+    { value: meters.watchReceiveFailures.value, labels: { API: "watch", Type: "receive" } },
+    { value: meters.keepAliveReceiveFailures.value, labels: { API: "lease-keepalive", Type: "receive" } },
+    { value: meters.keepAliveSendFailures.value, labels: { API: "lease-keepalive", Type: "send" } },
   ];
 }
 

@@ -16,7 +16,7 @@ export function addMaintenanceMetrics(metrics: Metrics, read: () => MaintenanceS
     collect: () =>
       read().alarms.map(({ memberId, type }) => ({
         value: 1,
-        labels: { server_id: memberId, alarm_type: type },
+        labels: { alarm_type: type, server_id: memberId },
       })),
   });
   metrics.addGauge("etcd_disk_defrag_inflight", "1 while the database is defragmented, 0 else.", () =>

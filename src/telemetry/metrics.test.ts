@@ -118,14 +118,14 @@ test("calls are shown by method and code, all of them from the start", async () 
   put.handledByCode[0] = 4;
   put.handledByCode[8] = 1;
   const lines = await scrapeLines(metrics);
-  const labels = 'grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put"';
+  const labels = 'grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"';
   assert.ok(lines.includes(`grpc_server_started_total{${labels}} 5`));
-  assert.ok(lines.includes(`grpc_server_handled_total{${labels},grpc_code="OK"} 4`));
-  assert.ok(lines.includes(`grpc_server_handled_total{${labels},grpc_code="ResourceExhausted"} 1`));
+  assert.ok(lines.includes(`grpc_server_handled_total{grpc_code="OK",${labels}} 4`));
+  assert.ok(lines.includes(`grpc_server_handled_total{grpc_code="ResourceExhausted",${labels}} 1`));
   const handled = lines.filter((line) => line.startsWith("grpc_server_handled_total{"));
   assert.equal(handled.length, 2 * 17);
   assert.ok(
-    handled.some((line) => line.includes('grpc_type="bidi_stream",grpc_service="etcdserverpb.Watch"')),
+    handled.some((line) => line.includes('grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"')),
   );
 });
 
@@ -136,10 +136,11 @@ test("health checks are counted by result", async () => {
   checks.record("readyz", "linearizable_read", true);
   checks.record("readyz", "linearizable_read", false);
   const lines = await scrapeLines(metrics);
-  const labels = 'type="readyz",name="linearizable_read"';
-  assert.ok(lines.includes(`etcd_server_healthcheck{${labels}} 0`));
-  assert.ok(lines.includes(`etcd_server_healthchecks_total{${labels},status="success"} 1`));
-  assert.ok(lines.includes(`etcd_server_healthchecks_total{${labels},status="error"} 1`));
+  const name = 'name="linearizable_read"';
+  const type = 'type="readyz"';
+  assert.ok(lines.includes(`etcd_server_healthcheck{${name},${type}} 0`));
+  assert.ok(lines.includes(`etcd_server_healthchecks_total{${name},status="success",${type}} 1`));
+  assert.ok(lines.includes(`etcd_server_healthchecks_total{${name},status="error",${type}} 1`));
 });
 
 test("process metrics tell this process", { skip: process.platform !== "linux" }, async () => {

@@ -15,6 +15,7 @@ import type { HistogramCopy } from "../base/meters.ts";
 /** One line of a family. */
 export interface Sample {
   readonly value: number;
+  /** In the order of their names, which is the order in etcd's text: what greps for a line finds it. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Name of the line where it is not the family's: `x_bucket`, `x_sum`, `x_count` of a histogram. */
   readonly metricName?: string;

@@ -132,7 +132,7 @@ function byOp(histograms: readonly Histogram[], success: string): HistogramSerie
   return histograms
     .map((histogram, i) => ({
       values: histogram.copy(),
-      labels: { version: "v3", op: APPLY_OPS[i], success },
+      labels: { op: APPLY_OPS[i], success, version: "v3" },
     }))
     .filter(hasCounted);
 }
@@ -206,8 +206,8 @@ function addVitals(metrics: Metrics, vitals: ThreadMeters["vitals"]): void {
   );
   metrics.addHistogram("concord_gc_pause_seconds", "Pauses for garbage collection.", () =>
     threads.flatMap(([thread, { gcMinor, gcMajor }]) => [
-      { values: gcMinor.copy(), labels: { thread, kind: "minor" } },
-      { values: gcMajor.copy(), labels: { thread, kind: "major" } },
+      { values: gcMinor.copy(), labels: { kind: "minor", thread } },
+      { values: gcMajor.copy(), labels: { kind: "major", thread } },
     ]),
   );
 }

@@ -60,6 +60,13 @@ function parseScrape(text: string): Map<string, Family> {
     const [, name, type] = /^# TYPE (\S+) (\S+)/.exec(line) ?? [];
     if (name !== undefined) families.set(name, (current = { type, labels: new Set(), bounds: new Set() }));
     if (current === undefined || line.startsWith("#")) continue;
+    const names = Array.from(line.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g), ([, label]) => label);
+    const expected = names.filter((label) => label !== "le").sort();
+    assert.deepEqual(
+      names,
+      names.includes("le") ? [...expected, "le"] : expected,
+      `order of labels: ${line}`,
+    );
     for (const [, label, value] of line.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) {
       if (label !== "le") current.labels.add(label);
       else if (value !== "+Inf") current.bounds.add(String(Number(value)));
