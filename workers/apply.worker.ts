@@ -237,6 +237,7 @@ const control: ApplyControl = {
     const idle = checkpoints?.idle;
     ended = runBlockingLoop(doorbell, vitals, {
       turn: () => loop.turn() || (idle?.turn(performance.now()) ?? false),
+      restMs: () => loop.restMs,
       hasWork: () => !loop.inboxesEmpty(),
       sleepMs: () => {
         const nowMs = performance.now();

@@ -8,6 +8,8 @@ export interface BlockingLoop {
   turn(): boolean;
   /** After a round with work: the thread may let more of it gather, until this returns. */
   gather?(): void;
+  /** After a round with work: milliseconds for which the thread leaves its core to others, unless it is rung; 0 unless given. */
+  restMs?(): number;
   /** After any round: what comes in the next {@link sleepMs} can wait until then, unless it is urgent (`Doorbell.ringUrgently`). */
   mayNap?(): boolean;
   /** Checked after the doorbell knows of the sleep: true if a ring or another source has work after all. */
@@ -40,12 +42,14 @@ export async function runBlockingLoop(
     // The event loop brings the news of garbage collections.
     if (vitals.untilLookMs(nowMs) === 0 && vitals.lookIfDue(nowMs)) await eventLoopTurn();
     const mayNap = loop.mayNap?.() === true;
-    if (worked && !mayNap) {
+    const goesOn = worked && !mayNap;
+    const restMs = goesOn ? (loop.restMs?.() ?? 0) : Infinity;
+    if (goesOn && restMs === 0) {
       loop.gather?.();
       continue;
     }
     const sequence = mayNap ? doorbell.prepareNap() : doorbell.prepareSleep();
     if (loop.hasWork()) doorbell.awake();
-    else doorbell.sleep(sequence, Math.min(loop.sleepMs(), vitals.untilLookMs(nowMs)));
+    else doorbell.sleep(sequence, Math.min(restMs, loop.sleepMs(), vitals.untilLookMs(nowMs)));
   }
 }

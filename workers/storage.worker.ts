@@ -58,6 +58,11 @@ let ended: Promise<void> = Promise.resolve();
  * and a thread that does not sleep on its doorbell costs apply no wake-up.
  */
 const GATHER_MS = 2;
+/**
+ * Pause between two turns of work that goes on (a compaction's deletions, a copy's slices). Whoever runs on goes on until the kernel's tick when
+ * cores are few, and those whom somebody waits for are kept waiting: docs/decisions/013.
+ */
+const REST_MS = 0.1;
 /** Where so few came, a thread that looks every 2 ms would be woken for each of them: it naps until they are to be committed. */
 const FEW_RECORDS = 16;
 const DISCARD_RECORDS = 4096;
@@ -77,7 +82,7 @@ function turn(): boolean {
   const hadRecords = !inbound.isEmpty();
   mayGather = false;
   sleepMs = loop.turn(performance.now());
-  if (sleepMs === 0) return true;
+  if (sleepMs === 0) return true; // the ring held more than a turn takes
   if (catchUp !== null) {
     runCatchUp(catchUp);
     return true;
@@ -171,9 +176,7 @@ const control: StorageControl = {
     });
     ended = runBlockingLoop(doorbell, vitals, {
       turn,
-      gather: () => {
-        if (mayGather) Atomics.wait(gather, 0, 0, GATHER_MS);
-      },
+      gather: () => void Atomics.wait(gather, 0, 0, mayGather ? GATHER_MS : REST_MS),
       mayNap: () => loop.taken <= FEW_RECORDS && sleepMs > 0 && sleepMs < Infinity && !isCopying(),
       hasWork: () => !inbound.isEmpty(),
       sleepMs: () => (awaitsCatchUp ? Math.min(sleepMs, EVENT_WAIT_MS) : sleepMs),

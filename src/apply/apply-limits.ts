@@ -15,6 +15,17 @@ export const SLICE_BYTES = 64 * 1024;
 /** Most keys that a slice walks, measures, sorts or writes. */
 export const SLICE_KEYS = 1000;
 
+/** An answer that has had so many slices is long: 4 MiB, or 64,000 keys. */
+export const LONG_ANSWER_SLICES = 64;
+/**
+ * Pause after a slice of a long answer while raft brings other work, ms. Whoever runs on goes on until the kernel's tick when cores
+ * are few, and each thread on a Put's way waits for a core; one that sleeps now and then is passed by. Longer ones cost the answer
+ * more than they spare the others.
+ */
+export const SLICE_REST_MS = 0.1;
+/** Slices of long answers after which raft's last record was long ago: the answers are alone, and pauses spare nobody. */
+export const SLICES_ALONE = 64;
+
 /** Streamed answers being measured or produced; the others wait for their turn, or for credit. */
 export const STREAMS_ACTIVE_MAX = 64;
 /** Streamed answers altogether; more are refused with "too many requests". Each pins its revision and keeps two cursors. */

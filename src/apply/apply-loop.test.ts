@@ -6,12 +6,13 @@ import { CLUSTER_ID, MachineFixture, MEMBER_ID, TERM } from "../../test/fuzz/mac
 import { MemorySource } from "../../test/fuzz/memory-source.ts";
 import { Membership } from "../cluster/membership.ts";
 import { createMvccStore, type Mvcc } from "../mvcc/mvcc.ts";
-import { PutRequestSchema, TxnRequestSchema } from "../proto/gen/rpc_pb.ts";
+import { PutRequestSchema, RangeRequestSchema, TxnRequestSchema } from "../proto/gen/rpc_pb.ts";
 import { RaftField, raftRequestBytes, writeRaftRequest } from "../proto/raft-request.ts";
 import { responseHeader } from "../proto/response-header.ts";
 import { MemoryRing } from "../ring/memory-ring.ts";
-import { RecordType } from "../ring/record-types.ts";
+import { ReadKind, RecordType } from "../ring/record-types.ts";
 import { ApplyLoop, type AppliedSink } from "./apply-loop.ts";
+import { LONG_ANSWER_SLICES, SLICE_BYTES, SLICE_REST_MS, SLICES_ALONE } from "./apply-limits.ts";
 import { HashKvJobs } from "./hash-kv-jobs.ts";
 import { MembershipFeed } from "./membership-feed.ts";
 
@@ -36,6 +37,7 @@ class NotedStorage implements AppliedSink {
 
 class Setup {
   readonly fromRaft = new MemoryRing(RING_BYTES);
+  readonly fromMain = new MemoryRing(RING_BYTES);
   readonly fromStorage = new MemoryRing(RING_BYTES);
   readonly storage = new NotedStorage();
   readonly loop: ApplyLoop;
@@ -72,7 +74,7 @@ class Setup {
       membership: new Membership(),
       identity,
       fromRaft: this.fromRaft,
-      fromMain: new MemoryRing(RING_BYTES),
+      fromMain: this.fromMain,
       fromStorage: this.fromStorage,
       toRaft,
       toMain,
@@ -133,3 +135,46 @@ test("entries that write far more than their size wait for storage, one by one",
     setup.committed();
   }
 });
+
+test("a long answer leaves the core to others between slices while raft brings something", () => {
+  const slices = LONG_ANSWER_SLICES + 2 * SLICES_ALONE;
+  const setup = new Setup(2 * slices * SLICE_BYTES);
+  const put = (name: string, valueBytes: number): void => {
+    const key = new TextEncoder().encode(name);
+    const message = create(PutRequestSchema, { key, value: new Uint8Array(valueBytes) });
+    setup.entry(RaftField.put, toBinary(PutRequestSchema, message));
+  };
+  for (let i = 0; i < slices; i++) {
+    put(`a${i}`, SLICE_BYTES);
+    setup.loop.turn();
+  }
+  const range = toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: A, rangeEnd: B }));
+  const read = Uint8Array.of(ReadKind.range, ...range);
+  /** How often in a row the loop wanted to go on at once, and to rest. */
+  const answer = (id: number, between: () => void): number[] => {
+    const runs = [0];
+    assert.ok(setup.fromRaft.write(RecordType.read, 0, id, read, 0, read.length));
+    const credit = new Uint8Array(4);
+    new DataView(credit.buffer).setUint32(0, 2 * slices * SLICE_BYTES, true);
+    setup.fromRaft.publish();
+    setup.loop.turn(); // walks
+    assert.ok(setup.fromMain.write(RecordType.credit, 0, id, credit, 0, credit.length));
+    setup.fromMain.publish();
+    for (let before = setup.loop.slices; ; before = setup.loop.slices) {
+      setup.loop.turn();
+      if (setup.loop.slices === before) return runs;
+      const rests = setup.loop.restMs === SLICE_REST_MS;
+      if (rests === (runs.length % 2 === 0)) runs[runs.length - 1]++;
+      else runs.push(1);
+      between();
+    }
+  };
+  const long = slices + 1 - LONG_ANSWER_SLICES;
+  const alone = answer(1, () => {});
+  assert.deepEqual(alone, [LONG_ANSWER_SLICES - 1, SLICES_ALONE, long - SLICES_ALONE]);
+  const beside = answer(2, () => put("c", 1));
+  assert.deepEqual(beside, [LONG_ANSWER_SLICES - 1, long]);
+});
+
+const A = new TextEncoder().encode("a");
+const B = new TextEncoder().encode("b");

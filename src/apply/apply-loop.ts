@@ -19,6 +19,7 @@ import type { Doorbell } from "../ring/doorbell.ts";
 import type { RingReader, RingWriter } from "../ring/ring.ts";
 import type { Mvcc } from "../mvcc/mvcc.ts";
 import type { Membership } from "../cluster/membership.ts";
+import { SLICE_REST_MS, SLICES_ALONE } from "./apply-limits.ts";
 import type { ApplyMachine } from "./apply-machine.ts";
 import { ApplyTimer } from "./apply-timer.ts";
 import type { HashKvJobs } from "./hash-kv-jobs.ts";
@@ -100,6 +101,9 @@ export class ApplyLoop {
   /** Token of the newest flush that storage acknowledged. */
   #servedToken = 0;
   #slices = 0;
+  /** Slices of long answers since raft has brought anything. */
+  #slicesAlone = 0;
+  #rests = false;
   readonly #timer: ApplyTimer | null;
   readonly #slow: SlowApplies | null;
   readonly #status: StatusRecords;
@@ -155,7 +159,9 @@ export class ApplyLoop {
     if (!store.needsCommit) {
       this.#waitsForCommit = false;
       this.#drainsRaft = true;
-      records += fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
+      const brought = fromRaft.drain(this.#onRecord, RECORDS_PER_TURN_MAX);
+      if (brought > 0) this.#slicesAlone = 0;
+      records += brought;
       this.#drainsRaft = false;
     }
     if (store.needsCommit && !this.#waitsForCommit) {
@@ -167,6 +173,7 @@ export class ApplyLoop {
     this.#runDuties();
     const sliced = machine.runSlice();
     if (sliced) this.#slices++;
+    this.#rests = sliced && machine.slicedLongAnswer && this.#slicesAlone++ < SLICES_ALONE;
     const hashed = hashes.runSlice();
     this.#endBatch(sliced);
     return records > 0 || sliced || hashed;
@@ -182,6 +189,14 @@ export class ApplyLoop {
   #runDuties(): void {
     const { leaseDuties, nowMs } = this.#options;
     if (leaseDuties && nowMs) leaseDuties.turn(nowMs());
+  }
+
+  /**
+   * Milliseconds for which the thread should leave its core to others, unless it is rung, although {@link turn} had something to do;
+   * 0 if it should go on.
+   */
+  get restMs(): number {
+    return this.#rests ? SLICE_REST_MS : 0;
   }
 
   /** Milliseconds until there is something to do although no ring brings anything; Infinity if never. */

@@ -271,6 +271,11 @@ export class ApplyMachine {
     return compacts;
   }
 
+  /** The last {@link runSlice} was for an answer that has had many. */
+  get slicedLongAnswer(): boolean {
+    return this.#compactNext && this.#context.streams.ranLong;
+  }
+
   /** Milliseconds until a compaction that rests goes on; Infinity if none does. */
   restMs(nowMs: number): number {
     return this.#compactions.restMs(nowMs);

@@ -6,6 +6,7 @@ import { JobState, type StreamJob } from "./range-job.ts";
 export class BufferJob implements StreamJob {
   readonly requestId: number;
   readonly sortBytes = 0;
+  slices = 0;
   readonly #bytes: Uint8Array;
   readonly #end: number;
   #position = 0;

@@ -26,6 +26,8 @@ export interface StreamJob {
   readonly requestId: number;
   /** Memory it holds for sorting while it is active. */
   readonly sortBytes: number;
+  /** Slices it has had; the scheduler counts. */
+  slices: number;
   /** Called once, when the job becomes active. */
   start(): void;
   /** Does one slice; returns a {@link JobState}. `out` is scratch, the job's only during the call. */
@@ -48,6 +50,7 @@ const PHASE_PRODUCE = 3;
 export class RangeJob implements StreamJob {
   readonly requestId: number;
   readonly sortBytes: number;
+  slices = 0;
   readonly #store: MvccStore;
   /** Holds its own bytes and an explicit revision. */
   readonly #query: RangeQuery;

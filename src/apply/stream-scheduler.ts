@@ -10,7 +10,7 @@
  */
 import { ErrorId } from "../base/errors.ts";
 import type { ResponseSink } from "./apply-interfaces.ts";
-import { SORT_BYTES_MAX, STREAMS_ACTIVE_MAX, STREAMS_MAX } from "./apply-limits.ts";
+import { LONG_ANSWER_SLICES, SORT_BYTES_MAX, STREAMS_ACTIVE_MAX, STREAMS_MAX } from "./apply-limits.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { JobState, type StreamJob } from "./range-job.ts";
 
@@ -25,6 +25,7 @@ export class StreamScheduler {
   #sortBytes = 0;
   /** Whose turn it is. */
   #turn = 0;
+  #ranLong = false;
 
   constructor(sink: ResponseSink) {
     this.#sink = sink;
@@ -33,6 +34,11 @@ export class StreamScheduler {
   /** Number of answers in production or waiting for it. */
   get pending(): number {
     return this.#byRequest.size;
+  }
+
+  /** The last slice was one of a long answer's. */
+  get ranLong(): boolean {
+    return this.#ranLong;
   }
 
   add(job: StreamJob): void {
@@ -84,6 +90,7 @@ export class StreamScheduler {
 
   /** One slice of the next job that can go on. False: none can before credit, room or a request comes. */
   runSlice(): boolean {
+    this.#ranLong = false;
     for (let tried = this.#active.length; tried > 0; tried--) {
       if (this.#turn >= this.#active.length) this.#turn = 0;
       const job = this.#active[this.#turn];
@@ -98,7 +105,9 @@ export class StreamScheduler {
         this.#leave(this.#turn);
         this.#end(job);
       } else this.#turn++;
-      if (state !== JobState.waiting) return true;
+      if (state === JobState.waiting) continue;
+      this.#ranLong = ++job.slices > LONG_ANSWER_SLICES;
+      return true;
     }
     return false;
   }

@@ -22,8 +22,8 @@ import { viewOf } from "../base/bytes.ts";
 import type { ChangeTracker } from "./change-tracker.ts";
 import type { CommitTracer } from "./commit-tracer.ts";
 
-/** Records taken before the loop looks at the clock again: a few milliseconds of work. */
-const RECORDS_PER_TURN_MAX = 4096;
+/** Records taken before the loop looks at the clock again: about a millisecond of work. */
+const RECORDS_PER_TURN_MAX = 512;
 /** How soon an acknowledgement that found no room is tried again. */
 const ACKNOWLEDGE_RETRY_MS = 5;
 const ACKNOWLEDGEMENT_BYTES = 32;

@@ -1,9 +1,9 @@
 /** The program as a process: launcher, exit codes, what is on stdout and stderr. Members themselves: test/e2e. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -33,6 +33,20 @@ function run(program: string, words: readonly string[], env: Record<string, stri
 function runEtcd(words: readonly string[], env: Record<string, string> = {}): Ended {
   return run(process.execPath, [ETCD, ...words], { HOME: folder, ...env });
 }
+
+test("all ways to start the server give V8 the same threads", () => {
+  const [first] = readFileSync(ETCD, "utf8").split("\n");
+  const { scripts } = JSON.parse(readFileSync(join(ETCD, "../../package.json"), "utf8")) as {
+    scripts: { start: string };
+  };
+  assert.equal(first, "#!/usr/bin/env -S node --v8-pool-size=0");
+  assert.equal(scripts.start, "node --v8-pool-size=0 bin/etcd");
+  // As npm's links to it do.
+  const { code, stdout } = run(ETCD, ["--version"], {
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+  });
+  assert.deepEqual([code, stdout.split("\n")[0]], [0, `etcd Version: ${SERVER_VERSION}`]);
+});
 
 test("--version goes to stdout", () => {
   const { code, stdout, stderr } = runEtcd(["--version"]);
