@@ -59,7 +59,7 @@ export function checkCompaction(bytes: Uint8Array, start: number, end: number): 
   return compaction.decode(bytes, start, end) ? ErrorId.none : ErrorId.malformedRequest;
 }
 
-/** Whether a RangeRequest that passed {@link checkRange} may be answered from local state, past Raft. */
+/** Whether a RangeRequest may be answered from local state, past Raft; a malformed one may not. */
 export function isSerializableRange(bytes: Uint8Array, start: number, end: number): boolean {
   return range.decode(bytes, start, end) && range.serializable;
 }

@@ -5,6 +5,7 @@ import { RecordingCall, ServiceFixture } from "../../test/support/service-fixtur
 import { ERRORS, ErrorId } from "../base/errors.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
+import { kvMethods } from "./kv.ts";
 import { MemberStatus } from "./member-status.ts";
 import { timeoutCause } from "./timeout-cause.ts";
 
@@ -39,6 +40,20 @@ function refused(call: RecordingCall, errorId: number): void {
   const { grpcCode, message } = ERRORS[errorId];
   deepEqual(call.status, { code: grpcCode, message });
 }
+
+test("a learner looks at no request that it would not take: neither at its faults, nor at the quota", () => {
+  const fixture = new ServiceFixture();
+  fixture.fromWorker(RecordType.membership, 0, membership({ isLearner: true }));
+  const admits = (): boolean => {
+    throw new Error("the quota was asked");
+  };
+  const methods = kvMethods(fixture.router, { txnOpsMax: 1, space: { admits } });
+  for (const name of ["Put", "Range", "DeleteRange", "Txn", "Compact"])
+    refused(fixture.call(methods, name, EMPTY), ErrorId.notSupportedForLearner);
+  const serializable = Buffer.of(0x38, 1);
+  refused(fixture.call(methods, "Range", serializable), ErrorId.emptyKey);
+  fixture.stop();
+});
 
 test("a learner answers serializable ranges alone; the member's own requests go on", () => {
   const fixture = new ServiceFixture();

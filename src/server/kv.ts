@@ -36,10 +36,17 @@ export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
       if (!space.admits(call, RaftField.put, bytes, start, end)) return;
       if (accept(call, checkPut(bytes, start, end))) router.propose(call, RaftField.put, bytes, start, end);
     }),
-    new KvMethod(router, "Range", (call, bytes, start, end) => {
-      if (!accept(call, checkRange(bytes, start, end))) return;
-      router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
-    }),
+    new KvMethod(
+      router,
+      "Range",
+      (call, bytes, start, end) => {
+        // A learner answers serializable ones.
+        if (router.status.isLearner && !router.admits(call, isSerializableRange(bytes, start, end))) return;
+        if (!accept(call, checkRange(bytes, start, end))) return;
+        router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
+      },
+      { forLearner: true },
+    ),
     new KvMethod(router, "DeleteRange", (call, bytes, start, end) => {
       if (!accept(call, checkDeleteRange(bytes, start, end))) return;
       if (hasEmptyDeleteRangeEnd())
@@ -59,7 +66,7 @@ export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
         if (accept(call, checkCompaction(bytes, start, end)))
           router.propose(call, RaftField.compaction, bytes, start, end);
       },
-      false,
+      { paced: false },
     ),
     new RangeStreamMethod(router),
   ];
@@ -71,14 +78,27 @@ class KvMethod implements MethodHandler {
   readonly path: string;
   readonly kind = "unary";
   readonly paced: boolean;
-  readonly onMessage: Receive;
+  readonly #receive: Receive;
+  readonly #forLearner: boolean;
   readonly #router: Router;
 
-  constructor(router: Router, method: string, receive: Receive, paced = true) {
+  /** @param options.forLearner a learner may answer it: `receive` looks whether it does */
+  constructor(
+    router: Router,
+    method: string,
+    receive: Receive,
+    { paced = true, forLearner = false }: { readonly paced?: boolean; readonly forLearner?: boolean } = {},
+  ) {
     this.path = `/etcdserverpb.KV/${method}`;
     this.paced = paced;
-    this.onMessage = receive;
+    this.#receive = receive;
+    this.#forLearner = forLearner;
     this.#router = router;
+  }
+
+  /** Whether this member takes requests at all comes before what is wrong with this one, as in etcd. */
+  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#router.admits(call, this.#forLearner)) this.#receive(call, bytes, start, end);
   }
 
   onCancel(call: Call): void {
