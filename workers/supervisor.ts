@@ -12,6 +12,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as Comlink from "comlink";
 import type { Config } from "../src/config/config.ts";
+import { startLine } from "../src/config/start-line.ts";
 import { openMeters } from "../src/base/meters.ts";
 import { MAIN_LAYOUT } from "../src/base/thread-meters.ts";
 import type { MemberIdentity } from "../src/proto/response-header.ts";
@@ -37,7 +38,7 @@ import type { ClusterStart } from "./cluster-start.ts";
 import { checkData, joinCluster, startVersionMonitor } from "./joining.ts";
 import { createRouter, Pump } from "./main-router.ts";
 import { type MemberFiles, checkFiles, hasLog, openFiles, walDirectory } from "./member-files.ts";
-import { memberOptions } from "./member-options.ts";
+import { memberOptions, quotaBytes } from "./member-options.ts";
 import { MemberDefragment } from "./member-defragment.ts";
 import { MemberSnapshots } from "./member-snapshots.ts";
 import { probeAddresses } from "./probe-addresses.ts";
@@ -82,6 +83,8 @@ export async function startMember(config: Config, log: Log, options: StartOption
   try {
     await checkAddresses(config);
     checkFiles(config);
+    const { msg, fields } = startLine(config, hasLog(config), quotaBytes(config));
+    log.info(msg, { ...fields });
     const search = findStart(config, log, stop);
     const start = await (mainFailed === undefined ? search : Promise.race([search, mainFailed]));
     supervisor = new Supervisor(config, log, threads, start);
