@@ -21,7 +21,7 @@ exports.describe = function describe(file) {
   return stat ? [stat.size, stat.mtimeMs] : null;
 };
 
-/** Whether `root`/dist has of this program what a build would make now. It takes 2 to 5 ms of a start. */
+/** Whether `root`/dist has of this program what a build would make now. */
 exports.isFresh = function isFresh(root, program) {
   try {
     var files = JSON.parse(fs.readFileSync(exports.noteOf(root + "/dist", program), "utf8"));
