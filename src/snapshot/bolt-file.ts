@@ -74,7 +74,9 @@ export class BoltFile {
     this.read(this.databaseBytes, trailer, TRAILER_BYTES);
     const actual = hash.digest();
     if (actual.equals(trailer)) return;
-    throw this.error(`has SHA-256 ${actual.toString("hex")}, expected ${trailer.toString("hex")}`);
+    // Begins as etcd's message, which prints the bytes as decimal numbers.
+    const hashes = `expected sha256 ${trailer.toString("hex")}, got ${actual.toString("hex")}`;
+    throw new SnapshotFileError(`${hashes}: snapshot file ${this.path}`);
   }
 
   /** Reads `length` bytes at `position` to `target[0, length)`. @throws SnapshotFileError when the file ends before */

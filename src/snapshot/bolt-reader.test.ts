@@ -104,7 +104,7 @@ test("the SHA-256 of a saved snapshot is checked", () => {
   assert.equal(readAll(saved, true), 601);
   const flipped = Buffer.from(saved);
   flipped[file.length >> 1] ^= 1;
-  refuses(flipped, /has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}/, true);
+  refuses(flipped, /expected sha256 [0-9a-f]{64}, got [0-9a-f]{64}/, true);
   refuses(file, /no SHA-256 behind the database/, true);
 });
 

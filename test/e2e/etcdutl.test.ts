@@ -148,7 +148,7 @@ describe("etcdutl", { concurrency: 2 }, () => {
     const flipped = Buffer.from(good);
     flipped[good.length >> 1] ^= 1;
     const cases: [Buffer, RegExp][] = [
-      [flipped, /has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}\n$/],
+      [flipped, /^Error: expected sha256 [0-9a-f]{64}, got [0-9a-f]{64}: snapshot file \S+\n$/],
       [good.subarray(0, good.length - 1), /is cut short/],
       [good.subarray(0, good.length - 5000), /is (cut short|truncated)/],
       [Buffer.from("no snapshot at all"), /is not a database of etcd, or damaged/],
