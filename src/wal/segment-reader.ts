@@ -88,13 +88,14 @@ export class SegmentReader {
   problem = "";
   /** The last record: its data is `bytes[record.dataStart, record.dataEnd)`, borrowed until the next call. */
   readonly record: Frame = { type: 0, crc: 0, dataStart: 0, dataEnd: 0, end: 0 };
-  bytes = new Uint8Array(WINDOW_BYTES);
+  bytes: Uint8Array;
   #windowStart = 0;
   #windowEnd = 0;
 
   constructor(file: WalFile, crc: number) {
     this.file = file;
     this.fileBytes = file.size();
+    this.bytes = new Uint8Array(Math.min(WINDOW_BYTES, this.fileBytes));
     this.crc = crc;
   }
 
