@@ -8,7 +8,7 @@ import { BranchCache } from "./branch-cache.ts";
 import { PageFile } from "./page-file.ts";
 
 const PAGE_BYTES = 512;
-const PAGES = 8;
+const PAGES = 64;
 
 const directory = mkdtempSync(join(tmpdir(), "concord-branches-"));
 const path = join(directory, "db");
@@ -81,11 +81,29 @@ test("what does not fit is given up, the pages asked for last stay", () => {
   assert.equal(childOf(cache, 1, 10), 201, "given up");
 });
 
+test("pages that commits have moved away are used for others before more are made", () => {
+  const cache = new BranchCache(file);
+  writePages(10, 100);
+  // The root stays in the first page; of the others each commit uses the next one.
+  for (let stamp = 10; stamp < 10 + 10 * PAGES; stamp++) {
+    assert.equal(childOf(cache, 0, stamp), 100);
+    const page = 1 + (stamp % (PAGES - 1));
+    assert.equal(childOf(cache, page, stamp), 100 + page);
+  }
+  assert.ok(cache.pages <= 8, `${cache.pages} pages for the two that are in use`);
+  // Without commits, all of them are good.
+  for (let round = 0; round < 2; round++) for (let page = 0; page < PAGES; page++) childOf(cache, page, 1000);
+  assert.equal(cache.pages, PAGES);
+  writePages(1000, 300);
+  for (let page = 0; page < PAGES; page++)
+    assert.equal(childOf(cache, page, 1000), 100 + page, "not read again");
+});
+
 test("a page that failed its checks is not believed later", () => {
   const cache = new BranchCache(file);
   writePages(20, 100);
   assert.throws(() => cache.get(3, 10), /page 3 was written by commit 20, later than 10/);
   assert.throws(() => cache.get(3, 10), /page 3 was written by commit 20, later than 10/);
-  assert.throws(() => cache.get(PAGES, 20), /page 8 is in use and lies behind the end/);
+  assert.throws(() => cache.get(PAGES, 20), /page 64 is in use and lies behind the end/);
   assert.equal(childOf(cache, 3, 20), 103);
 });

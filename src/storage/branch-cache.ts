@@ -15,6 +15,9 @@
  * "Commit" is the stamp: the number of the commit that last changed the page on which the tree is described (its root, in
  * the main tree). Commits that left the tree alone may lie between the stamp and the snapshot, and do no harm: what was
  * in use in the tree at the stamp still is.
+ *
+ * Each commit moves the pages that it changes to other numbers, so most of what was read once is never asked for again: such pages are
+ * used for others before more are made. What is kept follows the branch pages of the tree, and not the commits that were.
  */
 import { BranchPage } from "./branch-page.ts";
 import type { PageFile } from "./page-file.ts";
@@ -25,6 +28,8 @@ import { checkBranch } from "./tree-page-check.ts";
  * what etcd's map would cost, and what this reader is there to avoid.
  */
 const BRANCH_CACHE_BYTES = 8 * 1024 * 1024;
+/** Pages looked at for one that may be used for another, before one more is made: so few of those in use may lie in between. */
+const STALE_LOOKS = 8;
 
 export class BranchCache {
   readonly #file: PageFile;
@@ -51,7 +56,7 @@ export class BranchCache {
       found.recent = true;
       return found;
     }
-    const page = found ?? this.#vacate();
+    const page = found ?? this.#vacate(stamp);
     this.#byNumber.delete(pageNumber); // until it is known to be good
     page.pageNumber = pageNumber;
     page.stamp = stamp;
@@ -63,22 +68,51 @@ export class BranchCache {
     return page;
   }
 
-  /** A new page while there is room, then the first that was not reached since the hand last passed. */
-  #vacate(): BranchPage {
+  /** Pages in memory. */
+  get pages(): number {
+    return this.#all.length;
+  }
+
+  /** A page that nobody believes any more, a new one while there is room, or the first that was not reached since the hand last passed. */
+  #vacate(stamp: number): BranchPage {
+    const stale = this.#takeStale(stamp);
+    if (stale !== null) return stale;
     if (this.#all.length < this.#pagesMax) {
       const page = new BranchPage(this.#file.pageBytes);
       this.#all.push(page);
       return page;
     }
     for (;;) {
-      const page = this.#all[this.#hand];
-      this.#hand = (this.#hand + 1) % this.#all.length;
-      if (!page.recent) {
-        // Not the page that was filed under this number later, should reading this one have failed.
-        if (this.#byNumber.get(page.pageNumber) === page) this.#byNumber.delete(page.pageNumber);
-        return page;
-      }
+      const page = this.#advance();
+      if (!page.recent) return this.#unfile(page);
       page.recent = false;
     }
+  }
+
+  /**
+   * A page under the hand that was not reached since it last passed and, were it of the tree that has `stamp`, would be read again. Of
+   * another tree, which changes less often, it may be good still: that one reads it again.
+   */
+  #takeStale(stamp: number): BranchPage | null {
+    for (let looks = Math.min(STALE_LOOKS, this.#all.length); looks > 0; looks--) {
+      const page = this.#advance();
+      if (((stamp - page.stamp) | 0) <= 1) continue;
+      if (!page.recent) return this.#unfile(page);
+      page.recent = false;
+    }
+    return null;
+  }
+
+  /** Moves the hand over one page. */
+  #advance(): BranchPage {
+    const page = this.#all[this.#hand];
+    this.#hand = (this.#hand + 1) % this.#all.length;
+    return page;
+  }
+
+  #unfile(page: BranchPage): BranchPage {
+    // Not the page that was filed under this number later, should reading this one have failed.
+    if (this.#byNumber.get(page.pageNumber) === page) this.#byNumber.delete(page.pageNumber);
+    return page;
   }
 }
