@@ -67,6 +67,8 @@ export interface StartOptions {
   readonly stop?: AbortSignal;
   /** Threads that were started beforehand, to save time; the member's from now on. */
   readonly threads?: MemberThreads;
+  /** Told why the start fails before its threads are ended: should that end the process, the reason is known. */
+  readonly failing?: (error: unknown) => void;
 }
 
 /**
@@ -91,6 +93,7 @@ export async function startMember(config: Config, log: Log, options: StartOption
     mainFailed?.catch(supervisor.fail);
     return await Promise.race([supervisor.start(stop), supervisor.failed]);
   } catch (error) {
+    options.failing?.(error);
     await (supervisor === null ? threads.terminate() : supervisor.abandon());
     throw error;
   }

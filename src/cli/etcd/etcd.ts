@@ -31,19 +31,26 @@ async function runMember(config: Config, log: Log): Promise<number> {
   });
   process.on("SIGUSR2", () => toggleDebug(log, config));
   const mainFailed = waitForUncaughtError();
+  const isInOrder = (error: unknown): boolean =>
+    (stopping.signal.aborted && error === stopping.signal.reason) ||
+    (error instanceof Error && error.name === "MemberRemovedError");
+  let told: unknown = null;
+  const failing = (error: unknown): void => {
+    if (isInOrder(error) || error === told) return;
+    told = error;
+    // etcd's words for any reason why a member cannot start.
+    log.fatal("discovery failed", { error });
+  };
   let member: Member;
   try {
     // The threads load their code while this one loads the rest of its own.
     const { startThreads } = await import("../../../workers/threads.ts");
     const threads = startThreads(config, log.threshold);
     const { startMember } = await import("../../../workers/supervisor.ts");
-    member = await startMember(config, log, { mainFailed, stop: stopping.signal, threads });
+    member = await startMember(config, log, { mainFailed, stop: stopping.signal, threads, failing });
   } catch (error) {
-    if (stopping.signal.aborted && error === stopping.signal.reason) return 0;
-    if (error instanceof Error && error.name === "MemberRemovedError") return 0;
-    // etcd's words for any reason why a member cannot start.
-    log.fatal("discovery failed", { error });
-    return endForSure();
+    failing(error);
+    return isInOrder(error) ? 0 : endForSure();
   }
   // A member is more often killed than stopped, and then nobody would write the cache.
   flushCompileCache();
