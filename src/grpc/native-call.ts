@@ -23,6 +23,11 @@ const textEncoder = new TextEncoder();
 /** HTTP status of a request that does not speak gRPC. */
 const NOT_GRPC = 415;
 const DEADLINE_TEXT = "context deadline exceeded";
+/**
+ * Time beyond its deadline for an answer that is under way. A client whose own timer is a little late must see the deadline, or the
+ * answer, and no torn message; who does not read at all is cut off then.
+ */
+const DEADLINE_GRACE_MS = 1000;
 const TOO_MANY = ERRORS[ErrorId.requestTooManyRequests];
 const prefixScratch = new Uint8Array(MESSAGE_PREFIX_BYTES);
 
@@ -48,6 +53,8 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
   /** When its first frame was read, in ms. */
   #startedMs = 0;
   #message = "";
+  /** The deadline has passed, and the answer was under way. */
+  #inGrace = false;
   /** Bytes that {@link sendPart} still owes to the message begun. */
   #partBytesLeft = 0;
   /** Its pacer counts it. */
@@ -67,6 +74,7 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
     this.#ended = false;
     this.#handlerEnded = false;
     this.#headersSent = false;
+    this.#inGrace = false;
     this.#partBytesLeft = 0;
     this.#paced = false;
     this.#assembly = null;
@@ -254,18 +262,18 @@ export class NativeCall extends Http2Stream implements Call, DeadlineEntry, Pace
 
   onDeadline(): void {
     this.#owner.touch();
-    if (this.#ended) {
-      // The answer is complete but the client does not take it: stop keeping it.
-      this.connection.resetStream(this, CANCEL);
-      return;
-    }
-    const truncated = this.#partBytesLeft > 0 || this.pendingLength > 0;
-    this.#cancel(GrpcCode.deadlineExceeded);
-    if (truncated) {
-      this.connection.resetStream(this, CANCEL);
-    } else {
+    const isUnderWay = this.#ended || this.#partBytesLeft > 0 || this.pendingLength > 0;
+    if (!isUnderWay) {
+      this.#cancel(GrpcCode.deadlineExceeded);
       this.#setStatus(GrpcCode.deadlineExceeded, DEADLINE_TEXT);
       this.writeEnd();
+    } else if (this.#inGrace) {
+      this.#cancel(GrpcCode.deadlineExceeded);
+      this.connection.resetStream(this, CANCEL);
+    } else {
+      this.#inGrace = true;
+      this.deadlineMs = this.#owner.nowMs + DEADLINE_GRACE_MS;
+      this.#owner.shared.addDeadline(this);
     }
   }
 
