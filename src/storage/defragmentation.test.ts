@@ -69,11 +69,11 @@ class Setup {
     else this.sink.put("lease", Buffer.from(name), Buffer.from(value));
   }
 
-  /** Ends an entry and lets the loop take it. */
+  /** Ends an entry and lets the loop take it all. */
   endEntry(): void {
     this.sink.applied(++this.index, TERM, this.revision);
     this.sink.publish();
-    this.loop.turn(this.index);
+    while (this.loop.turn(this.index) === 0);
   }
 
   swap(work: Defragmentation, next: LmdbWriter): void {
