@@ -126,7 +126,9 @@ const KINDS: Readonly<Record<FinishedSpan["side"], SpanKind>> = {
 };
 
 function readableSpan(span: FinishedSpan, resource: Resource, offsetMs: number): ReadableSpan {
-  const { name, context, parentId, isParentRemote, startMs, endMs, attributes, error } = span;
+  const { name, context, parentId, isParentRemote, startMs, attributes, error } = span;
+  // Two threads' clocks may be a microsecond apart.
+  const endMs = Math.max(startMs, span.endMs);
   const traceId = traceIdText(context);
   const own = { traceId, spanId: spanIdText(context), traceFlags: TraceFlags.SAMPLED };
   const parent =
