@@ -159,6 +159,7 @@ export class Simulation implements SimulatedCluster {
       onRemoved: (removed) => this.#faults.memberRemoved(removed),
     });
     this.members.set(id, member);
+    this.leases.clockChanged(); // its clock may be the fastest now
     return member;
   }
 
