@@ -44,7 +44,12 @@ export function checkDeleteRange(bytes: Uint8Array, start: number, end: number):
   return deleteRange.keyStart === deleteRange.keyEnd ? ErrorId.emptyKey : ErrorId.none;
 }
 
-/** Whether the RangeRequest that {@link checkRange} saw last names an empty range_end (`src/proto/strip-range-end.ts`). */
+/** Whether the RangeRequest that {@link checkRange} saw last may be answered from local state, past Raft. */
+export function isSerializableRange(): boolean {
+  return range.serializable;
+}
+
+/** Whether it names an empty range_end (`src/proto/strip-range-end.ts`). */
 export function hasEmptyRangeEnd(): boolean {
   return range.hasRangeEnd && range.rangeEndStart === range.rangeEndEnd;
 }
@@ -57,9 +62,4 @@ export function hasEmptyDeleteRangeEnd(): boolean {
 /** CompactionRequest in `bytes[start, end)`: only its form can be wrong here, its revision is judged by apply. */
 export function checkCompaction(bytes: Uint8Array, start: number, end: number): number {
   return compaction.decode(bytes, start, end) ? ErrorId.none : ErrorId.malformedRequest;
-}
-
-/** Whether a RangeRequest may be answered from local state, past Raft; a malformed one may not. */
-export function isSerializableRange(bytes: Uint8Array, start: number, end: number): boolean {
-  return range.decode(bytes, start, end) && range.serializable;
 }

@@ -3,10 +3,13 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { RecordingCall, ServiceFixture } from "../../test/support/service-fixture.ts";
 import { ERRORS, ErrorId } from "../base/errors.ts";
+import type { MethodHandler } from "../grpc/service.ts";
 import { RaftField } from "../proto/raft-request.ts";
 import { ReadKind, RecordType } from "../ring/record-types.ts";
+import { SILENT_LOGGER } from "../telemetry/logger.ts";
 import { kvMethods } from "./kv.ts";
 import { MemberStatus } from "./member-status.ts";
+import { SpaceGuard } from "./space-guard.ts";
 import { timeoutCause } from "./timeout-cause.ts";
 
 const EMPTY = Buffer.alloc(0);
@@ -41,17 +44,25 @@ function refused(call: RecordingCall, errorId: number): void {
   deepEqual(call.status, { code: grpcCode, message });
 }
 
-test("a learner looks at no request that it would not take: neither at its faults, nor at the quota", () => {
+test("a learner says that it is one, whatever is wrong with a request or has no room", () => {
   const fixture = new ServiceFixture();
+  const { router } = fixture;
   fixture.fromWorker(RecordType.membership, 0, membership({ isLearner: true }));
-  const admits = (): boolean => {
-    throw new Error("the quota was asked");
+  const kv = (quotaBytes: number): MethodHandler[] => {
+    const space = new SpaceGuard({ router, quotaBytes, autoDisarm: false, log: SILENT_LOGGER });
+    return kvMethods(router, { txnOpsMax: 1, space });
   };
-  const methods = kvMethods(fixture.router, { txnOpsMax: 1, space: { admits } });
-  for (const name of ["Put", "Range", "DeleteRange", "Txn", "Compact"])
-    refused(fixture.call(methods, name, EMPTY), ErrorId.notSupportedForLearner);
+  const compare = [0x0a, 0];
+  const requests = { Put: [], Range: [], DeleteRange: [], Txn: [...compare, ...compare], Compact: [] };
+  for (const [name, bytes] of Object.entries(requests))
+    for (const quotaBytes of [1, 1e9])
+      refused(fixture.call(kv(quotaBytes), name, Buffer.from(bytes)), ErrorId.notSupportedForLearner);
+  const put = Buffer.of(0x0a, 1, 0x6b);
+  refused(fixture.call(kv(1), "Put", put), ErrorId.notSupportedForLearner);
+  equal(fixture.raftRecords().length, 0, "no alarm");
   const serializable = Buffer.of(0x38, 1);
-  refused(fixture.call(methods, "Range", serializable), ErrorId.emptyKey);
+  refused(fixture.call(kv(1), "Range", serializable), ErrorId.emptyKey);
+  refused(fixture.call(kv(1), "Put", Buffer.of(0x0a, 9)), ErrorId.malformedRequest);
   fixture.stop();
 });
 

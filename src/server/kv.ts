@@ -34,28 +34,24 @@ export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
   return [
     new KvMethod(router, "Put", (call, bytes, start, end) => {
       if (!space.admits(call, RaftField.put, bytes, start, end)) return;
-      if (accept(call, checkPut(bytes, start, end))) router.propose(call, RaftField.put, bytes, start, end);
+      if (accept(router, call, checkPut(bytes, start, end)))
+        router.propose(call, RaftField.put, bytes, start, end);
     }),
-    new KvMethod(
-      router,
-      "Range",
-      (call, bytes, start, end) => {
-        // A learner answers serializable ones.
-        if (router.status.isLearner && !router.admits(call, isSerializableRange(bytes, start, end))) return;
-        if (!accept(call, checkRange(bytes, start, end))) return;
-        router.read(call, ReadKind.range, !isSerializableRange(bytes, start, end), bytes, start, end);
-      },
-      { forLearner: true },
-    ),
+    new KvMethod(router, "Range", (call, bytes, start, end) => {
+      const errorId = checkRange(bytes, start, end);
+      const isSerializable = isSerializableRange();
+      if (accept(router, call, errorId, isSerializable))
+        router.read(call, ReadKind.range, !isSerializable, bytes, start, end);
+    }),
     new KvMethod(router, "DeleteRange", (call, bytes, start, end) => {
-      if (!accept(call, checkDeleteRange(bytes, start, end))) return;
+      if (!accept(router, call, checkDeleteRange(bytes, start, end))) return;
       if (hasEmptyDeleteRangeEnd())
         proposeWhole(router, call, RaftField.deleteRange, stripDeleteRange(bytes, start, end));
       else router.propose(call, RaftField.deleteRange, bytes, start, end);
     }),
     new KvMethod(router, "Txn", (call, bytes, start, end) => {
       if (!space.admits(call, RaftField.txn, bytes, start, end)) return;
-      if (accept(call, checkTxn(bytes, start, end, options.txnOpsMax)))
+      if (accept(router, call, checkTxn(bytes, start, end, options.txnOpsMax)))
         routeTxn(router, call, bytes, start, end);
     }),
     // A physical compaction may take long, and its answer is short.
@@ -63,10 +59,10 @@ export function kvMethods(router: Router, options: KvOptions): MethodHandler[] {
       router,
       "Compact",
       (call, bytes, start, end) => {
-        if (accept(call, checkCompaction(bytes, start, end)))
+        if (accept(router, call, checkCompaction(bytes, start, end)))
           router.propose(call, RaftField.compaction, bytes, start, end);
       },
-      { paced: false },
+      false,
     ),
     new RangeStreamMethod(router),
   ];
@@ -78,27 +74,14 @@ class KvMethod implements MethodHandler {
   readonly path: string;
   readonly kind = "unary";
   readonly paced: boolean;
-  readonly #receive: Receive;
-  readonly #forLearner: boolean;
+  readonly onMessage: Receive;
   readonly #router: Router;
 
-  /** @param options.forLearner a learner may answer it: `receive` looks whether it does */
-  constructor(
-    router: Router,
-    method: string,
-    receive: Receive,
-    { paced = true, forLearner = false }: { readonly paced?: boolean; readonly forLearner?: boolean } = {},
-  ) {
+  constructor(router: Router, method: string, receive: Receive, paced = true) {
     this.path = `/etcdserverpb.KV/${method}`;
     this.paced = paced;
-    this.#receive = receive;
-    this.#forLearner = forLearner;
+    this.onMessage = receive;
     this.#router = router;
-  }
-
-  /** Whether this member takes requests at all comes before what is wrong with this one, as in etcd. */
-  onMessage(call: Call, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#router.admits(call, this.#forLearner)) this.#receive(call, bytes, start, end);
   }
 
   onCancel(call: Call): void {
@@ -110,9 +93,14 @@ class KvMethod implements MethodHandler {
   }
 }
 
-/** Ends the call if a check failed; returns whether it may go on. */
-function accept(call: Call, errorId: number): boolean {
+/**
+ * Ends the call if a check failed; returns whether it may go on. Whether this member takes such a request at all comes before what is wrong
+ * with it, as in etcd, unless it cannot be read.
+ * @param forLearner a learner takes it, too
+ */
+function accept(router: Router, call: Call, errorId: number, forLearner = false): boolean {
   if (errorId === ErrorId.none) return true;
+  if (errorId !== ErrorId.malformedRequest && !router.admits(call, forLearner)) return false;
   const row = ERRORS[errorId];
   call.end(row.grpcCode, row.message);
   return false;

@@ -68,6 +68,8 @@ export class SpaceGuard {
     if (costBound(end - start) < freeBytes) return true;
     const cost = requestCost(field, bytes, start, end);
     if (cost === 0 || cost < freeBytes) return true;
+    // The alarm is not for requests that this member would not take anyway.
+    if (!router.admits(call, false)) return false;
     this.#refusedBytes = Math.max(this.#refusedBytes, cost);
     // The alarm is listed when the client hears of it, unless it cannot be raised.
     void this.#raise().finally(() => router.end(call, failure(ErrorId.noSpace)));
