@@ -21,38 +21,24 @@ import {
   PREFACE,
   uint32,
 } from "../../test/support/http2-peer.ts";
+import { listenForTest, portOf, TEST_LIMITS } from "../../test/support/grpc-listener.ts";
 import { MANY_BYTES, TableLog, testTable } from "../../test/support/grpc-table.ts";
-import { listenNative } from "./native-transport.ts";
 import type { ListeningTransport } from "./native-transport.ts";
 import type { TransportLimits } from "./service.ts";
 
 const CALM = 0xb;
 const HANG = "/test.T/Hang";
-const LIMITS: TransportLimits = {
-  receiveBytesMax: 1_000_000,
-  concurrentStreamsMax: 50,
-  keepaliveMinTimeMs: 60_000,
-  keepaliveIntervalMs: 0,
-  keepaliveTimeoutMs: 0,
-};
 
 let transport: ListeningTransport;
 let port = 0;
 let log: TableLog;
 let peers: Http2Peer[] = [];
+const ends: (() => unknown)[] = [];
 const http1 = createServer((_request, response) => response.end("over http/1.1"));
 
 async function start(limits: Partial<TransportLimits>): Promise<ListeningTransport> {
-  return listenNative({
-    services: testTable(log),
-    limits: { ...LIMITS, ...limits },
-    listeners: [{ host: "127.0.0.1", port: 0 }],
-    http1,
-  });
-}
-
-function portOf(of: ListeningTransport): number {
-  return (of.addresses()[0] as { port: number }).port;
+  const options = { services: testTable(log), limits: { ...TEST_LIMITS, ...limits }, http1 };
+  return (await listenForTest({ after: (end) => ends.push(end) }, options)).transport;
 }
 
 async function open(handshake = true, to = port): Promise<Http2Peer> {
@@ -74,7 +60,7 @@ afterEach(() => {
   for (const peer of peers) peer.close();
   peers = [];
 });
-after(() => transport.drain(0));
+after(() => Promise.all(ends.map((end) => end())));
 
 test("rapid reset ends the connection, after the burst that is allowed", async () => {
   const peer = await open();
@@ -218,8 +204,8 @@ test("DATA that was on its way to a call that ended early is ignored", async () 
 
 test("streams beyond the limit are refused, and can be opened once others ended", async () => {
   const peer = await open();
-  for (let i = 0; i <= LIMITS.concurrentStreamsMax; i++) peer.request(2 * i + 1, HANG);
-  assert.equal(await peer.reset(2 * LIMITS.concurrentStreamsMax + 1), 7);
+  for (let i = 0; i <= TEST_LIMITS.concurrentStreamsMax; i++) peer.request(2 * i + 1, HANG);
+  assert.equal(await peer.reset(2 * TEST_LIMITS.concurrentStreamsMax + 1), 7);
   peer.write(frame(3, 0, 1, uint32(8)));
   peer.request(1_001, "/test.T/Echo", "room");
   await peer.frame((each) => each.type === 0 && each.streamId === 1_001);
@@ -286,7 +272,7 @@ test("messages and frames may be cut anywhere", async () => {
 
 test("a gzip bomb stops at the message limit", async () => {
   const peer = await open();
-  const bomb = gzipSync(Buffer.alloc(LIMITS.receiveBytesMax * 20));
+  const bomb = gzipSync(Buffer.alloc(TEST_LIMITS.receiveBytesMax * 20));
   peer.write(
     frame(
       1,

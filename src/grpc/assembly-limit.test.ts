@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { listenForTest, TEST_LIMITS } from "../../test/support/grpc-listener.ts";
 import { TableLog, testTable } from "../../test/support/grpc-table.ts";
 import { frame, grpcHeaders, grpcMessage, Http2Peer } from "../../test/support/http2-peer.ts";
-import { listenNative } from "./native-transport.ts";
 
 const TOTAL_BYTES = 100_000;
 /** Half of it twice is too much, with the buffers' growth. */
@@ -22,21 +22,10 @@ function data(bytes: Buffer, end: boolean): Buffer[] {
 }
 
 test("unfinished messages of all connections share one limit; what ends, or goes away, makes room", async (t) => {
-  const transport = await listenNative({
+  const { port } = await listenForTest(t, {
     services: testTable(new TableLog()),
-    limits: {
-      receiveBytesMax: 1_000_000,
-      concurrentStreamsMax: 50,
-      assemblyBytesTotalMax: TOTAL_BYTES,
-      keepaliveMinTimeMs: 60_000,
-      keepaliveIntervalMs: 0,
-      keepaliveTimeoutMs: 0,
-    },
-    listeners: [{ host: "127.0.0.1", port: 0 }],
-    http1: null,
+    limits: { ...TEST_LIMITS, assemblyBytesTotalMax: TOTAL_BYTES },
   });
-  t.after(() => transport.drain(0));
-  const { port } = transport.addresses()[0] as { port: number };
   const open = async (): Promise<Http2Peer> => {
     const peer = await Http2Peer.connect(port);
     t.after(() => peer.close());

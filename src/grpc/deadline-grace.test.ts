@@ -4,7 +4,8 @@ import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { TableLog, testTable } from "../../test/support/grpc-table.ts";
-import { listenNative } from "./native-transport.ts";
+import { listenForTest } from "../../test/support/grpc-listener.ts";
+import { grpcMessage } from "../../test/support/http2-peer.ts";
 
 const WINDOW_BYTES = 1000;
 const ANSWER_BYTES = 10_000;
@@ -12,24 +13,9 @@ const DEADLINE_MS = 50;
 
 /** Asks for an answer of several windows that has to be complete in {@link DEADLINE_MS}, and reads nothing for `restMs`. */
 async function askSlowly(t: TestContext, path: string, restMs: number) {
-  const transport = await listenNative({
-    services: testTable(new TableLog()),
-    limits: {
-      receiveBytesMax: 2 * ANSWER_BYTES,
-      concurrentStreamsMax: 100,
-      keepaliveMinTimeMs: 5000,
-      keepaliveIntervalMs: 0,
-      keepaliveTimeoutMs: 0,
-    },
-    listeners: [{ host: "127.0.0.1", port: 0 }],
-    http1: null,
-  });
-  const { port } = transport.addresses()[0] as { port: number };
+  const { port } = await listenForTest(t, { services: testTable(new TableLog()) });
   const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: WINDOW_BYTES } });
-  t.after(async () => {
-    session.destroy();
-    await transport.drain(0);
-  });
+  t.after(() => session.destroy());
   const stream = session.request({
     ":method": "POST",
     ":path": path,
@@ -37,10 +23,7 @@ async function askSlowly(t: TestContext, path: string, restMs: number) {
     "grpc-timeout": `${DEADLINE_MS}m`,
     te: "trailers",
   });
-  const message = path.endsWith("Big") ? Buffer.from(String(ANSWER_BYTES)) : Buffer.alloc(ANSWER_BYTES, "x");
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  stream.end(Buffer.concat([prefix, message]));
+  stream.end(grpcMessage(path.endsWith("Big") ? String(ANSWER_BYTES) : "x".repeat(ANSWER_BYTES)));
   let grpcStatus: unknown;
   stream.on("trailers", (trailers) => (grpcStatus = trailers["grpc-status"]));
   stream.on("error", () => undefined);

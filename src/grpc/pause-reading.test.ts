@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Client, credentials } from "@grpc/grpc-js";
+import { listenForTest } from "../../test/support/grpc-listener.ts";
 import { TableLog, testTable } from "../../test/support/grpc-table.ts";
-import { listenNative } from "./native-transport.ts";
 
 const same = (bytes: Buffer): Buffer => bytes;
 
@@ -22,24 +22,11 @@ function echo(client: Client, text: string): Promise<string> {
 
 test("a call stops its own connection and no other, until everybody who asked for it lets go", async (t) => {
   const log = new TableLog();
-  const transport = await listenNative({
-    services: testTable(log),
-    limits: {
-      receiveBytesMax: 1024,
-      concurrentStreamsMax: 100,
-      keepaliveMinTimeMs: 5000,
-      keepaliveIntervalMs: 0,
-      keepaliveTimeoutMs: 0,
-    },
-    listeners: [{ host: "127.0.0.1", port: 0 }],
-    http1: null,
-  });
-  const { port } = transport.addresses()[0] as { port: number };
+  const { transport, port } = await listenForTest(t, { services: testTable(log) });
   const [stopped, other] = [connect(`127.0.0.1:${port}`), connect(`127.0.0.1:${port}`)];
-  t.after(async () => {
+  t.after(() => {
     stopped.close();
     other.close();
-    await transport.drain(0);
   });
   const hanging = stopped.makeUnaryRequest("/test.T/Hang", same, same, Buffer.from("x"), () => undefined);
   await log.until(() => log.hanging.size === 1);

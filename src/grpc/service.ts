@@ -14,7 +14,10 @@ export interface Call {
   state: unknown;
   /** `/package.Service/Method` */
   readonly path: string;
-  /** Absolute deadline in ms of `performance.now()`, Infinity without `grpc-timeout`. The transport itself ends the call then. */
+  /**
+   * Absolute deadline in ms of `performance.now()`, Infinity without `grpc-timeout`. The transport itself ends the call then; an answer
+   * that is on its way has a second more.
+   */
   readonly deadlineMs: number;
   /** Peer address, `host:port`; a Unix socket's has none, and is `@:` with a number. Different for every connection that is open. */
   readonly remote: string;

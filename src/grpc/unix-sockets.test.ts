@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { text } from "node:stream/consumers";
 
+import { listenForTest } from "../../test/support/grpc-listener.ts";
 import { grpcMessage } from "../../test/support/http2-peer.ts";
 import { memoryDir } from "../../test/support/temp-dir.ts";
-import { listenNative } from "./native-transport.ts";
 import type { MethodHandler } from "./service.ts";
 
 const PATH = "/test.T/Note";
@@ -25,19 +25,7 @@ test("calls of one connection have its name, and those of another one another", 
     },
   };
   const path = join(memoryDir(t), "clients");
-  const transport = await listenNative({
-    services: new Map([[PATH, note]]),
-    limits: {
-      receiveBytesMax: 1_000,
-      concurrentStreamsMax: 50,
-      keepaliveMinTimeMs: 60_000,
-      keepaliveIntervalMs: 0,
-      keepaliveTimeoutMs: 0,
-    },
-    listeners: [{ path }],
-    http1: null,
-  });
-  t.after(() => transport.drain(0));
+  await listenForTest(t, { services: new Map([[PATH, note]]), listeners: [{ path }] });
   const [first, second] = [0, 1].map(() => {
     const session = connectHttp2("http://localhost", { createConnection: () => connect(path) });
     t.after(() => session.destroy());

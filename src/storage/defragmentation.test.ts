@@ -76,6 +76,31 @@ class Setup {
     while (this.loop.turn(this.index) === 0);
   }
 
+  /** Commits, and copies the database. `meanwhile` runs while it is copied; the work is told of that, and of what changes later. */
+  async copied(meanwhile?: () => void): Promise<{ work: Defragmentation; next: LmdbWriter }> {
+    this.loop.commitNow();
+    const tracker = new ChangeTracker();
+    this.loop.track(tracker);
+    this.loop.commitNow();
+    const source = openLmdbReader(this.path);
+    const copying = copyDatabase(source, this.target);
+    meanwhile?.();
+    const { revision } = await copying;
+    source.close();
+    return this.work(tracker, revision);
+  }
+
+  /** The work that follows a copy up to `revision`. */
+  work(tracker: ChangeTracker, revision: number): { work: Defragmentation; next: LmdbWriter } {
+    const next = openLmdbBackend(this.target);
+    const reader = openLmdbReader(this.path);
+    const { target, path } = this;
+    return {
+      work: new Defragmentation({ next, reader, tracker, revision, target, databasePath: path }),
+      next,
+    };
+  }
+
   swap(work: Defragmentation, next: LmdbWriter): void {
     while (!work.step());
     assert.equal(work.finish(this.loop), true);
@@ -118,25 +143,11 @@ test("what changes during the copy and between the slices is in the file that ta
   for (let round = 0; round < 3; round++) {
     for (const revision of [...db.revisions].slice(0, db.revisions.size / 2)) db.delete(revision);
     db.endEntry();
-    db.loop.commitNow();
-    const tracker = new ChangeTracker();
-    db.loop.track(tracker);
-    db.loop.commitNow();
-    const source = openLmdbReader(db.path);
-    const copied = copyDatabase(source, db.target);
-    for (let i = 0; i < 10; i++) change();
-    const { revision } = await copied;
-    source.close();
-    for (let i = 0; i < 10; i++) change();
-    const next = openLmdbBackend(db.target);
-    const work = new Defragmentation({
-      next,
-      reader: openLmdbReader(db.path),
-      tracker,
-      revision,
-      target: db.target,
-      databasePath: db.path,
-    });
+    const changeTenTimes = (): void => {
+      for (let i = 0; i < 10; i++) change();
+    };
+    const { work, next } = await db.copied(changeTenTimes);
+    changeTenTimes();
     for (let i = 0; i < 5; i++) {
       work.step();
       change();
@@ -155,15 +166,7 @@ test("a change that is inside an entry is waited for", async (t) => {
   const db = new Setup(t);
   db.put();
   db.endEntry();
-  db.loop.commitNow();
-  const tracker = new ChangeTracker();
-  db.loop.track(tracker);
-  const source = openLmdbReader(db.path);
-  const { revision } = await copyDatabase(source, db.target);
-  source.close();
-  const next = openLmdbBackend(db.target);
-  const options = { next, tracker, revision, target: db.target, databasePath: db.path };
-  const work = new Defragmentation({ ...options, reader: openLmdbReader(db.path) });
+  const { work, next } = await db.copied();
   db.put();
   db.sink.publish();
   db.loop.turn(0);
@@ -180,16 +183,8 @@ test("from the moment the copy has the database's name there is no way back to t
   const db = new Setup(t);
   db.put();
   db.endEntry();
-  db.loop.commitNow();
-  const tracker = new ChangeTracker();
-  db.loop.track(tracker);
-  const source = openLmdbReader(db.path);
-  const { revision } = await copyDatabase(source, db.target);
-  source.close();
-  const next = openLmdbBackend(db.target);
+  const { work, next } = await db.copied();
   t.after(() => next.close());
-  const options = { next, tracker, revision, target: db.target, databasePath: db.path };
-  const work = new Defragmentation({ ...options, reader: openLmdbReader(db.path) });
   assert.equal(work.step(), true);
   rmSync(`${db.target}-lock`);
   assert.equal(work.mayGoBack, true);
@@ -211,15 +206,7 @@ test("a copy that is cancelled, and one that is given up, leave nothing", async 
   const { revision, records } = await copyDatabase(source, db.target);
   assert.deepEqual([revision, records >= 300, records < 400], [1201, true, true]);
   assert.ok(statSync(db.target).size < statSync(db.path).size / 3, "it has no free pages");
-  const next = openLmdbBackend(db.target);
-  const work = new Defragmentation({
-    next,
-    reader: openLmdbReader(db.path),
-    tracker: new ChangeTracker(),
-    revision,
-    target: db.target,
-    databasePath: db.path,
-  });
+  const { work } = db.work(new ChangeTracker(), revision);
   await work.abandon();
   db.check(source);
   source.close();

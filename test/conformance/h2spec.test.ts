@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
 
-import { listenNative } from "../../src/grpc/native-transport.ts";
 import { findOnPath, skipWithout } from "../support/binaries.ts";
+import { listenForTest } from "../support/grpc-listener.ts";
 import { TableLog, testTable } from "../support/grpc-table.ts";
 
 /** h2spec 2.2.1 and later have this many; fewer means that something was not run. */
@@ -17,23 +17,10 @@ const RUN_MS_MAX = 60_000;
 const h2spec = process.env["H2SPEC"] ?? findOnPath("h2spec");
 const skip = skipWithout("h2spec", h2spec);
 
-test("h2spec passes in full", skip === undefined ? {} : { skip }, async () => {
+test("h2spec passes in full", skip === undefined ? {} : { skip }, async (t) => {
   assert.ok(h2spec !== undefined, "no h2spec on PATH and no $H2SPEC");
-  const transport = await listenNative({
-    services: testTable(new TableLog()),
-    limits: {
-      receiveBytesMax: 1_048_576,
-      concurrentStreamsMax: 100,
-      keepaliveMinTimeMs: 5_000,
-      keepaliveIntervalMs: 0,
-      keepaliveTimeoutMs: 0,
-    },
-    listeners: [{ host: "127.0.0.1", port: 0 }],
-    http1: null,
-  });
-  const address = transport.addresses()[0] as { port: number };
-  const report = await runH2spec(h2spec, address.port);
-  await transport.drain(0);
+  const { port } = await listenForTest(t, { services: testTable(new TableLog()) });
+  const report = await runH2spec(h2spec, port);
   const totals = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(report);
   assert.ok(totals !== null, `no totals in:\n${report}`);
   const [, tests, passed, skipped, failed] = totals.map(Number);
