@@ -15,6 +15,8 @@ import type { Cleanup } from "./temp-dir.ts";
 /** Interface names hold 15 characters. */
 const TAG = (process.pid % 46_656).toString(36);
 const FIRST_HOST = 11;
+/** 10.200.x.0/24 and on: how many second numbers are tried. */
+const NETS = 50;
 
 /** Reason why namespaces cannot be made here; undefined if they can. */
 export function namespacesMissing(): string | undefined {
@@ -37,7 +39,7 @@ export class Namespaces {
 
   constructor(t: Cleanup, number: number) {
     this.#bridge = `cb${TAG}${number}`;
-    this.#net = `10.${200 + (process.pid % 50)}.${number % 250}`;
+    this.#net = freeNet(number);
     ip("link", "add", this.#bridge, "type", "bridge");
     ip("addr", "add", `${this.#net}.1/24`, "dev", this.#bridge);
     ip("link", "set", this.#bridge, "up");
@@ -102,8 +104,19 @@ export class Namespaces {
   }
 }
 
-function ip(...args: string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+/** First three numbers of a /24 that no interface has: a run that was killed may have left its bridge, and takes what is sent to it. */
+function freeNet(number: number): string {
+  const taken = ip("-o", "-4", "addr");
+  for (let i = 0; i < NETS; i++) {
+    const net = `10.${200 + ((process.pid + i) % NETS)}.${number % 250}`;
+    if (!taken.includes(` ${net}.`)) return net;
+  }
+  throw new Error(`all of 10.200.${number % 250}.0/24 and the ${NETS - 1} like it are taken`);
+}
+
+/** Returns what it printed. */
+function ip(...args: string[]): string {
+  return execFileSync("ip", args, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
 }
 
 function quietly(...args: string[]): void {
