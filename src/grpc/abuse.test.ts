@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { after, afterEach, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 
@@ -34,7 +35,12 @@ let port = 0;
 let log: TableLog;
 let peers: Http2Peer[] = [];
 const ends: (() => unknown)[] = [];
-const http1 = createServer((_request, response) => response.end("over http/1.1"));
+const http1 = createServer((request, response) => {
+  const answer = (): unknown => response.end("over http/1.1");
+  if (request.url === "/later") setTimeout(answer, 20);
+  else answer();
+});
+Object.assign(http1, { httpAllowHalfOpen: true });
 
 async function start(limits: Partial<TransportLimits>): Promise<ListeningTransport> {
   const options = { services: testTable(log), limits: { ...TEST_LIMITS, ...limits }, http1 };
@@ -324,6 +330,15 @@ test("HTTP/1.1 on the same port reaches the http server, keep-alive included", a
   await twice;
   assert.equal(text.match(/HTTP\/1.1 200 OK/g)?.length, 2);
   socket.destroy();
+});
+
+test("a client that ends its side gets the answer over HTTP/1.1, and is closed otherwise", async () => {
+  const ends = ["GET /later HTTP/1.1\r\nhost: x\r\n\r\n", "", "PRI * HT", PREFACE.toString()];
+  const answers = await Promise.all(
+    ends.map((bytes) => text(connect({ host: "127.0.0.1", port }).end(bytes))),
+  );
+  assert.match(answers[0], /over http\/1\.1/);
+  assert.deepEqual(answers.slice(1, 3), ["", ""]);
 });
 
 test("drain closes an idle HTTP/1.1 connection at once", async () => {

@@ -86,7 +86,12 @@ class NativeTransport implements ListeningTransport {
   }
 
   async listen(address: ListenAddress): Promise<void> {
-    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS });
+    const server = createServer({
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+      allowHalfOpen: true, // for HTTP/1.1
+    });
     server.on("connection", (socket) => this.#onSocket(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -173,6 +178,7 @@ class NativeTransport implements ListeningTransport {
     const late = setTimeout(() => socket.destroy(), HANDSHAKE_MS_MAX).unref();
     let seen: Buffer = Buffer.alloc(0);
     const ignore = (): void => {};
+    const onEnd = (): void => void socket.destroy();
     const onData = (chunk: Buffer): void => {
       seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
       const protocol = sniff(seen);
@@ -181,15 +187,18 @@ class NativeTransport implements ListeningTransport {
       this.#silentSockets.delete(socket);
       socket.off("data", onData);
       socket.off("error", ignore);
+      socket.off("end", onEnd);
       if (protocol === SNIFF_HTTP2) this.#startHttp2(socket, seen);
       else this.#startHttp1(socket, seen);
     };
     socket.on("data", onData);
     socket.on("error", ignore);
+    socket.on("end", onEnd);
   }
 
   #startHttp2(socket: Socket, seen: Buffer): void {
     this.#otherSockets.delete(socket);
+    socket.once("end", () => socket.end());
     const connection = new NativeConnection(this.#shared, socket, (closed) => {
       this.#connections.delete(closed);
       this.#checkAllClosed();

@@ -42,7 +42,7 @@ async function listen(
     surface,
     timeouts: { headMs: 60, requestMs: 60, idleMs: 1000, checkMs: 20 },
   });
-  const front: NetServer = createServer((socket) => {
+  const front: NetServer = createServer({ allowHalfOpen: true }, (socket) => {
     socket.once("data", (bytes) => {
       socket.unshift(bytes);
       http.emit("connection", socket);
@@ -207,6 +207,14 @@ test("several requests on one connection", async () => {
   const request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
   socket.end(request + request + request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
   assert.equal((await text(socket)).match(/\r\n\r\nok\n/g)?.length, 3);
+});
+
+test("a client that ends its side behind its request is answered", async () => {
+  const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+  const { port } = await listen(createDeps({ linearizableRead: later }));
+  const socket = connect(port, "127.0.0.1");
+  socket.end("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert.match(await text(socket), /^HTTP\/1\.1 200 .*"health":"true"/s);
 });
 
 test("a request head that never ends is answered with 408 and closed", async () => {

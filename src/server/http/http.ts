@@ -78,6 +78,8 @@ export function createHttp1Handler(
   const server = createServer(options, (request, response) => {
     void serve({ deps, surface, endpoints }, request, response);
   });
+  // Who has ended its side behind its request (`nc -N`) is answered all the same, as by etcd. Node has no option for it.
+  Object.assign(server, { httpAllowHalfOpen: true });
   // Node begins to look after the timeouts when a server starts to listen, and this one may never do so.
   server.emit("listening");
   return server;
