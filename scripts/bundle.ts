@@ -7,13 +7,15 @@
  *
  * npm packages stay what they are (but for comlink), and so does `workers/urls.ts`: it says where threads' files are by where itself is, so it
  * is no part of a chunk, and chunks find it as `#urls` (package.json, imports). What dist/ is made from is noted in it for the launchers
- * (`bin/build-state.js`). Declarations are tsc's work (`npm run build`).
+ * (`bin/build-state.js`), and for the log which place in the sources a place in a file is (`src/telemetry/caller.ts`). Declarations are
+ * tsc's work (`npm run build`).
  */
-import { createRequire } from "node:module";
-import { globSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire, SourceMap } from "node:module";
+import { globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type BuildOptions, type Plugin } from "esbuild";
+import { CALLERS_SUFFIX, type CallersTable } from "../src/telemetry/caller.ts";
 
 const ENTRIES = [
   "src/index.ts",
@@ -24,6 +26,9 @@ const ENTRIES = [
 const URLS = "workers/urls.ts";
 /** What decides about the build without being compiled. Packages that it takes in have their version in the lock file. */
 const SETTINGS = ["package.json", "package-lock.json", "tsconfig.json", "scripts/bundle.ts"];
+
+/** Calls of log functions, by name or by their level: where V8 says that they are. */
+const LOG_CALL = /(?<=\.)(?:debug|info|warn|error|fatal)\(|(?<=\])\(/g;
 
 /** `bin/build-state.js`, which old Node versions have to understand, and so has no types. */
 const { describe, noteOf } = createRequire(import.meta.url)("../bin/build-state.js") as {
@@ -93,6 +98,7 @@ try {
     ...globSync(ENTRIES, { cwd: ROOT }).map(bundleAndNote),
   ]);
   noteInputs(read);
+  for (const name of globSync("**/*.js.map", { cwd: output })) noteCallers(join(output, name));
   rmSync(folder, { recursive: true, force: true });
   renameSync(output, folder);
 } finally {
@@ -124,10 +130,30 @@ async function compile(options: BuildOptions): Promise<Set<string>> {
     minifyWhitespace: true,
     minifySyntax: true,
     lineLimit: 120,
+    sourcemap: "external",
+    sourcesContent: false,
     logLevel: "warning",
     metafile: true,
   });
   return new Set(Object.keys(metafile.inputs).filter((name) => name in before));
+}
+
+/** Leaves of a source map what log lines need of it: a map of everything would cost a member's start its reading. */
+function noteCallers(mapFile: string): void {
+  const map = new SourceMap(JSON.parse(readFileSync(mapFile, "utf8")));
+  const built = mapFile.slice(0, -".map".length);
+  const callers: Record<string, string> = {};
+  for (const [line, text] of readFileSync(built, "utf8").split("\n").entries()) {
+    for (const { index } of text.matchAll(LOG_CALL)) {
+      const entry = map.findEntry(line, index);
+      if (!("originalSource" in entry)) continue;
+      const source = resolve(dirname(mapFile), entry.originalSource).split(/[/\\]/);
+      callers[`${line + 1}:${index + 1}`] = `${source.slice(-2).join("/")}:${entry.originalLine + 1}`;
+    }
+  }
+  if (Object.keys(callers).length > 0)
+    writeFileSync(built + CALLERS_SUFFIX, JSON.stringify(callers satisfies CallersTable));
+  rmSync(mapFile);
 }
 
 /** All that could be read, as it was before anything was: a file that changes in the meantime makes the build stale. */

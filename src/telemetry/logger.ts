@@ -7,6 +7,7 @@
  * (`formatGoDuration`).
  */
 import { getCallSites } from "node:util";
+import { describeCaller } from "./caller.ts";
 
 /** etcd's levels, from the least to the most severe. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "panic", "fatal"] as const;
@@ -137,8 +138,7 @@ const LOGGER_FRAMES = 3;
 
 function findCaller(): string {
   const site = getCallSites(LOGGER_FRAMES + 1)[LOGGER_FRAMES];
-  if (site === undefined) return "unknown:0";
-  return `${site.scriptName.split(/[/\\]/).slice(-2).join("/")}:${site.lineNumber}`;
+  return site === undefined ? "unknown:0" : describeCaller(site);
 }
 
 /** Between the two clocks of the process more than this much drift means that the wall clock was set. */

@@ -58,6 +58,24 @@ test("the built package starts members on disk, with a client and a watch, and i
   }
 });
 
+test("log lines of built programs name the sources that wrote them", async (t) => {
+  const folder = tempDir(t, "callers");
+  await run(process.execPath, ["scripts/bundle.ts", join(folder, "dist")]);
+  for (const name of ["package.json", "node_modules"]) symlinkSync(resolve(name), join(folder, name));
+  // An address that no machine has: main, and what it refuses to start with, write some lines.
+  const flags = ["--data-dir", join(folder, "data"), "--listen-client-urls", "http://192.0.2.1:1"];
+  const callers = async (program: string): Promise<string[]> => {
+    const script = `import(${JSON.stringify(program)}).then(async ({ main }) => process.exit(await main()))`;
+    const args = ["-e", script, "etcd", ...flags, "--advertise-client-urls", "http://192.0.2.1:1"];
+    const { stderr } = await run(process.execPath, args).catch((error: { stderr: string }) => error);
+    const lines = stderr.trim().split("\n");
+    return lines.map((line) => (JSON.parse(line) as { caller: string }).caller);
+  };
+  const built = await callers(join(folder, "dist/src/cli/etcd/etcd.js"));
+  assert.deepEqual(built, await callers(resolve("src/cli/etcd/etcd.ts")));
+  assert.match(built.at(-1) ?? "", /^etcd\/etcd\.ts:\d+$/);
+});
+
 /** What a checkout has, but for what no build reads. */
 const CHECKOUT = ["bin", "src", "workers", "scripts", "package.json", "package-lock.json", "tsconfig.json"];
 
