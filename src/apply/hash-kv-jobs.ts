@@ -33,8 +33,8 @@ export interface HashScan {
 export interface HashKvJobsOptions {
   readonly store: Mvcc;
   readonly responses: ResponseSink;
-  /** Opens a scan over what storage has committed by now. `keeps` is asked in ascending order; null = everything counts. */
-  readonly openScan: (keep: KeepSet, keeps: ((main: number, sub: number) => boolean) | null) => HashScan;
+  /** Opens a scan over what storage has committed by now. `keeps` is asked in ascending order. */
+  readonly openScan: (keep: KeepSet, keeps: (main: number, sub: number) => boolean) => HashScan;
   /** Scans have no snapshot of their own but see what is committed meanwhile (memory mode): nothing may be deleted beside one. */
   readonly scansSeeChanges?: boolean;
   /** Opens a scan over all buckets as storage has committed them by now; without, Hash is not served. */
@@ -172,7 +172,7 @@ export class HashKvJobs {
     const keep = job.keep ?? store.hashKeepSet(job.revision);
     const filter = new KeepFilter(keep);
     job.keep = keep;
-    job.scan = openScan(keep, keep.anyLive ? (main, sub) => filter.includes(main, sub) : null);
+    job.scan = openScan(keep, (main, sub) => filter.includes(main, sub));
   }
 
   #finish(job: Job, scan: HashScan): void {

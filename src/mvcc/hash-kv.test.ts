@@ -5,7 +5,7 @@ import { KeepFilter, sortRevisions } from "./hash-kv.ts";
 import { createKeyMeta, createMvccStore, type Mvcc } from "./mvcc.ts";
 
 /** Bucket `key` of a real etcd: main/sub, `t` for a tombstone, value. */
-const RECORDS = `2/0 0a026b311002180220012a027631
+const RECORDS = parseRecords(`2/0 0a026b311002180220012a027631
 3/0 0a026b321003180320012a027632
 4/0 0a026b331004180420012a027633
 5/0 0a026b341005180520012a027634
@@ -20,9 +20,24 @@ const RECORDS = `2/0 0a026b311002180220012a027631
 14/0 0a0161100e180e20012a0131
 14/1 0a0162100e180e20012a0132
 14/2t 0a026b34
-15/0 0a066c6561736564100f180f20012a01783090e080fcb3c0a8e917`
-  .split("\n")
-  .map((line) => {
+15/0 0a066c6561736564100f180f20012a01783090e080fcb3c0a8e917`);
+
+/** A key put twice and deleted in a real etcd, and the hashes it gave at 4. */
+const EMPTIED = parseRecords(`2/0 0a01611002180220012a0131
+3/0 0a01611002180320022a0132
+4/0t 0a0161`);
+const HASH_EMPTIED = 1363947557;
+const HASH_EMPTIED_COMPACTED_TO_3 = 573317793;
+
+interface HistoryRecord {
+  readonly main: number;
+  readonly sub: number;
+  readonly tombstone: boolean;
+  readonly value: Uint8Array;
+}
+
+function parseRecords(text: string): HistoryRecord[] {
+  return text.split("\n").map((line) => {
     const [, main, sub, tombstone, value] = /^(\d+)\/(\d+)(t?) (\w+)$/.exec(line) as RegExpExecArray;
     return {
       main: Number(main),
@@ -31,12 +46,13 @@ const RECORDS = `2/0 0a026b311002180220012a027631
       value: Buffer.from(value, "hex"),
     };
   });
+}
 
-function restored(deleted: Set<string>): Mvcc {
+function restored(deleted: Set<string>, records = RECORDS): Mvcc {
   const store = createMvccStore({
     valueBytesMax: 0,
     source: {
-      getRevision: (main, sub) => RECORDS.find((record) => record.main === main && record.sub === sub)?.value,
+      getRevision: (main, sub) => records.find((record) => record.main === main && record.sub === sub)?.value,
     },
     sink: {
       putRevision: () => assert.fail("nothing is written"),
@@ -44,21 +60,21 @@ function restored(deleted: Set<string>): Mvcc {
       deleteRevision: (main, sub) => deleted.add(`${main}/${sub}`),
     },
   });
-  for (const { main, sub, tombstone, value } of RECORDS)
+  for (const { main, sub, tombstone, value } of records)
     assert.ok(store.restoreRevision(main, sub, tombstone, value));
   store.finishRestore({ scheduledCompactRevision: -1, finishedCompactRevision: -1 });
   return store;
 }
 
 /** HashKV by the book (interop 6.9), so that the keep set is checked against hashes that a real etcd gave. */
-function hash(store: Mvcc, deleted: Set<string>): number {
-  const keep = store.hashKeepSet(15);
+function hash(store: Mvcc, deleted: Set<string>, { records = RECORDS, revision = 15 } = {}): number {
+  const keep = store.hashKeepSet(revision);
   const filter = new KeepFilter(keep);
   let crc = crc32c(0, Buffer.from("key"), 0, 3);
-  for (const { main, sub, tombstone, value } of RECORDS) {
-    if (deleted.has(`${main}/${sub}`)) continue;
+  for (const { main, sub, tombstone, value } of records) {
+    if (main > revision || deleted.has(`${main}/${sub}`)) continue;
     if (main === keep.compactRevision && tombstone) continue;
-    if (main <= keep.compactRevision && keep.anyLive && !filter.includes(main, sub)) continue;
+    if (main <= keep.compactRevision && !filter.includes(main, sub)) continue;
     const key = Buffer.alloc(tombstone ? 18 : 17);
     key.writeBigUInt64BE(BigInt(main), 0);
     key[8] = 0x5f;
@@ -84,6 +100,17 @@ test("HashKV of a real etcd's records, before and after a compaction, carried ou
   while (!store.compactSlice(1));
   assert.deepEqual([...deleted].sort(), ["11/0", "2/0", "3/0", "4/0"]);
   assert.equal(hash(store, deleted), scheduled);
+});
+
+test("where no key lives, the hash does not tell whether a compaction has been carried out", () => {
+  const deleted = new Set<string>();
+  const store = restored(deleted, EMPTIED);
+  assert.equal(hash(store, deleted, { records: EMPTIED, revision: 4 }), HASH_EMPTIED);
+  store.compact(3);
+  assert.equal(hash(store, deleted, { records: EMPTIED, revision: 4 }), HASH_EMPTIED_COMPACTED_TO_3);
+  while (!store.compactSlice(1));
+  assert.deepEqual([...deleted], ["2/0"]);
+  assert.equal(hash(store, deleted, { records: EMPTIED, revision: 4 }), HASH_EMPTIED_COMPACTED_TO_3);
 });
 
 test("revisions sort by main, then sub, however large", () => {

@@ -3,12 +3,15 @@
  * hashed where the backend is: `src/storage/hash-kv.ts`.
  */
 
-/** Of the revisions <= `compactRevision`, those that are the newest of a key live at `revision`; ascending. Plain data: may cross threads. */
+/**
+ * Of the revisions <= `compactRevision`, those that count; ascending. Plain data: may cross threads.
+ *
+ * They are the newest of the keys that live at `revision`. If none does, those of the keys that lived at `compactRevision`: etcd
+ * leaves nothing out then, and these are what it has left once it has deleted what was compacted.
+ */
 export interface KeepSet {
   readonly revision: number;
   readonly compactRevision: number;
-  /** Whether any key at all is live at `revision`. Without one, etcd leaves nothing out. */
-  readonly anyLive: boolean;
   readonly mains: Float64Array;
   readonly subs: Uint32Array;
 }
@@ -22,7 +25,7 @@ export class KeepFilter {
     this.#keep = keep;
   }
 
-  /** Whether (main, sub), at or below the compacted revision, is the newest revision of a key that lives at the set's revision. */
+  /** Whether (main, sub), at or below the compacted revision, is in the set. */
   includes(main: number, sub: number): boolean {
     const { mains, subs } = this.#keep;
     while (

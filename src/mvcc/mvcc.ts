@@ -300,31 +300,34 @@ export class Mvcc implements MvccStore {
 
   /** What HashKV has to know of the index for the hash at `revision` (0 = current). O(keys). */
   hashKeepSet(revision: number): KeepSet {
-    const { table, compactRevision, revision: current } = this.#state;
+    const { compactRevision, revision: current } = this.#state;
     const main = revision === 0 ? current : revision;
+    const counted =
+      compactRevision < 0
+        ? null
+        : (this.#compactedRevisions(main) ?? this.#compactedRevisions(compactRevision));
+    const revisions = counted ?? { mains: new Float64Array(0), subs: new Uint32Array(0) };
+    sortRevisions(revisions.mains, revisions.subs);
+    return { revision: main, compactRevision, ...revisions };
+  }
+
+  /** The newest revisions of keys live at `main`, as far as they are at or below the compacted one; null if no key is live. */
+  #compactedRevisions(main: number): { mains: Float64Array; subs: Uint32Array } | null {
+    const { table, compactRevision } = this.#state;
     const meta = createKeyMeta();
-    let kept = 0;
     let anyLive = false;
-    const mains = new Float64Array(compactRevision < 0 ? 0 : table.pool.live);
+    let kept = 0;
+    const mains = new Float64Array(table.pool.live);
     const subs = new Uint32Array(mains.length);
     const cursor = this.openCursor({ key: FIRST_KEY, end: NO_END }, main) as KeyCursor;
     while (cursor.nextRevision(meta)) {
       anyLive = true;
-      if (compactRevision < 0) break;
       if (meta.modRevision > compactRevision) continue;
       mains[kept] = meta.modRevision;
       subs[kept++] = meta.sub;
     }
     cursor.close();
-    const keep = {
-      revision: main,
-      compactRevision,
-      anyLive,
-      mains: mains.slice(0, kept),
-      subs: subs.slice(0, kept),
-    };
-    sortRevisions(keep.mains, keep.subs);
-    return keep;
+    return anyLive ? { mains: mains.slice(0, kept), subs: subs.slice(0, kept) } : null;
   }
 
   /** Figures for metrics and tests. Bytes are what is allocated. */

@@ -14,11 +14,8 @@ export interface HashKvOptions {
   readonly revision: number;
   /** The compacted revision C; -1 if never compacted. */
   readonly compactRevision: number;
-  /**
-   * Whether (main, sub), at or below C, is the newest revision of a key that lives at `revision`. Null when no key does:
-   * then etcd hashes everything, and so do we.
-   */
-  readonly keeps: ((main: number, sub: number) => boolean) | null;
+  /** Whether (main, sub), at or below C, counts: see KeepSet in `src/mvcc/hash-kv.ts`. Asked in ascending order. */
+  readonly keeps: (main: number, sub: number) => boolean;
 }
 
 const BUCKET_NAME = Uint8Array.from([0x6b, 0x65, 0x79]);
@@ -74,6 +71,6 @@ export class HashKv {
     const { compactRevision, keeps } = this.#options;
     if (main > compactRevision) return true;
     if (main === compactRevision && tombstone) return false;
-    return keeps === null || keeps(main, sub);
+    return keeps(main, sub);
   }
 }

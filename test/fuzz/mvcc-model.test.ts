@@ -297,7 +297,7 @@ class Run {
     const hash = new HashKv(reader, {
       revision: keep.revision,
       compactRevision: keep.compactRevision,
-      keeps: keep.anyLive ? (main, sub) => filter.includes(main, sub) : null,
+      keeps: (main, sub) => filter.includes(main, sub),
     });
     assert.ok(hash.step(Infinity));
     return hash.hash;

@@ -58,7 +58,7 @@ export function hashHistory(path: string, revision: number): HistoryHash {
     if (asked > store.revision) throw new Error("mvcc: required revision is a future revision");
     const keep = store.hashKeepSet(asked);
     const filter = new KeepFilter(keep);
-    const keeps = keep.anyLive ? (main: number, sub: number) => filter.includes(main, sub) : null;
+    const keeps = (main: number, sub: number): boolean => filter.includes(main, sub);
     const { compactRevision } = keep;
     const hash = new HashKv(history, { revision: asked, compactRevision, keeps });
     hash.step(Infinity);
