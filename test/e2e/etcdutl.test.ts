@@ -77,7 +77,7 @@ async function restoreAndStart(
   const [client, peer] = await freePorts(2);
   const url = `http://127.0.0.1:${peer}`;
   const cluster = ["--initial-cluster", `m1=${url}`, "--initial-advertise-peer-urls", url];
-  await ok("etcdutl", [
+  const { code, stderr } = await tool("etcdutl", [
     "snapshot",
     "restore",
     snapshot,
@@ -88,6 +88,10 @@ async function restoreAndStart(
     ...cluster,
     ...flags,
   ]);
+  assert.equal(code, 0, stderr);
+  const added = stderr.split("\n").filter((line) => line.includes("\tadded member\t"));
+  assert.equal(added.length, 1, stderr);
+  assert.ok(added[0].includes(`"added-peer-peer-urls":["${url}"]`), added[0]);
   return startMember(t, { dataDir, ports: { client, peer } });
 }
 

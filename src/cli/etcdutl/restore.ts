@@ -9,6 +9,7 @@ import { isIP } from "node:net";
 import { dirname, resolve } from "node:path";
 import { simpleConfState } from "../../cluster/conf-state.ts";
 import { type PlannedCluster, planCluster } from "../../cluster/founding.ts";
+import { formatId } from "../../cluster/identity.ts";
 import {
   findAdvertiseProblem,
   findMemberProblem,
@@ -90,6 +91,15 @@ async function fillDirectory(
     bumpRevision,
     onProgress,
   });
+  for (const { id, peerUrls } of members) {
+    consoleLog("info", "added member", {
+      "cluster-id": formatId(clusterId),
+      "local-member-id": "0",
+      "added-peer-id": formatId(id),
+      "added-peer-peer-urls": peerUrls,
+      "added-peer-is-learner": false,
+    });
+  }
   if (bumpRevision > 0) {
     const newRevision = latestRevision + bumpRevision;
     consoleLog("info", "bumping latest revision", {
