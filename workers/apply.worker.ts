@@ -7,7 +7,7 @@
 
 import { flushCompileCache } from "node:module";
 import { AlarmFeed } from "../src/apply/alarm-feed.ts";
-import type { CompactionHashes } from "../src/apply/apply-compaction.ts";
+import type { CompactionWatcher } from "../src/apply/apply-compaction.ts";
 import { ApplyLoop } from "../src/apply/apply-loop.ts";
 import type { SlowApply } from "../src/apply/slow-applies.ts";
 import { ERRORS, ErrorId } from "../src/base/errors.ts";
@@ -101,12 +101,16 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
   });
   const alarms = new AlarmFeed(toMain);
   // The two know each other: compactions wait for hashes, hashes carry the machine's term.
-  const compactionHashes: CompactionHashes = {
+  const compactionWatcher: CompactionWatcher = {
     begin: (revision) => {
       if (options.hashesCompactions) hashes.begin(revision);
     },
     get isBusy() {
       return hashes.isBusy;
+    },
+    ended: (revision, tookMs) => {
+      const fields = { "compact-revision": revision, took: formatGoDuration(tookMs) };
+      logger.info("finished scheduled compaction", fields);
     },
   };
   const machine = new ApplyMachine({
@@ -130,7 +134,7 @@ function createLoop({ identity, lastIndex, lastTerm }: RaftOpened): ApplyLoop {
     meters,
     clock,
     space: { alarms: state.alarms, quotaBytes: options.quotaBytes, reporter: alarms },
-    compactionHashes,
+    compactionWatcher,
   });
   const hashes = new HashKvJobs(
     {

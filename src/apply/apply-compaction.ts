@@ -32,19 +32,20 @@ interface PhysicalWaiter {
   token: number;
 }
 
-/** Hashes what a compaction is about to delete, before it does. */
-export interface CompactionHashes {
+/** Follows compactions, and hashes what they are about to delete before they do. */
+export interface CompactionWatcher {
   /** A compaction to `revision` is about to begin. */
   begin(revision: number): void;
   /** A hash is not done: nothing may be deleted. */
   readonly isBusy: boolean;
+  /** What the compaction to `revision` deletes is handed over to storage. */
+  ended(revision: number, tookMs: number): void;
 }
 
-/** Hashes nothing. */
-const NO_HASHES: CompactionHashes = { begin: () => {}, isBusy: false };
+const NO_WATCHER: CompactionWatcher = { begin: () => {}, isBusy: false, ended: () => {} };
 
 export class CompactionApplier {
-  readonly #hashes: CompactionHashes;
+  readonly #watcher: CompactionWatcher;
   readonly #context: ApplyContext;
   readonly #buckets: BucketSink;
   readonly #view = new CompactionView();
@@ -64,10 +65,10 @@ export class CompactionApplier {
   constructor(
     context: ApplyContext,
     buckets: BucketSink,
-    hashes: CompactionHashes = NO_HASHES,
+    watcher: CompactionWatcher = NO_WATCHER,
     pace: CompactionPace | null = null,
   ) {
-    this.#hashes = hashes;
+    this.#watcher = watcher;
     this.#pace = pace;
     this.#batchLeft = pace?.batchKeys ?? COMPACT_SLICE_KEYS;
     this.#context = context;
@@ -90,7 +91,7 @@ export class CompactionApplier {
   }
 
   get #hasWork(): boolean {
-    return this.#running && !this.#hashes.isBusy && !this.#context.store.compactionWaitsForCursors;
+    return this.#running && !this.#watcher.isBusy && !this.#context.store.compactionWaitsForCursors;
   }
 
   /** Goes on with a compaction that an earlier life of the process had scheduled but not finished. */
@@ -110,7 +111,7 @@ export class CompactionApplier {
       return error;
     }
     this.#startedMs = this.#context.clock.monotonicMs();
-    this.#hashes.begin(revision);
+    this.#watcher.begin(revision);
     store.compact(revision);
     this.#buckets.bucketPut(META_BUCKET, SCHEDULED_KEY, encodeRevision(revision));
     this.#running = true;
@@ -135,6 +136,7 @@ export class CompactionApplier {
     this.#running = false;
     this.#ended = true;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
+    this.#watcher.ended(store.compactRevision, nowMs - this.#startedMs);
     if (this.#waiters.every((waiter) => waiter.token > 0)) return;
     const token = this.requestCommit();
     for (const waiter of this.#waiters) {

@@ -24,7 +24,7 @@ import { ReadKind } from "../ring/record-types.ts";
 import { AlarmApplier, encodeAlarmFields } from "./apply-alarm.ts";
 import { type AlarmReporter, NO_ALARM_REPORTER } from "./alarm-feed.ts";
 import { Alarms } from "./alarms.ts";
-import { type CompactionHashes, type CompactionPace, CompactionApplier } from "./apply-compaction.ts";
+import { type CompactionPace, type CompactionWatcher, CompactionApplier } from "./apply-compaction.ts";
 import { type ApplyContext, NOT_ANSWERED, sendOut } from "./apply-context.ts";
 import { LeaseApplier, type LeaseOptions } from "./apply-lease.ts";
 import { DeleteRangeApplier } from "./apply-delete-range.ts";
@@ -63,8 +63,8 @@ export interface ApplyMachineOptions {
   readonly ids: ProposerIds;
   /** Storage holds a scheduled compaction that was not finished. */
   readonly compactionPending?: boolean;
-  /** Has compactions hashed; without, they are not. */
-  readonly compactionHashes?: CompactionHashes;
+  /** Has compactions hashed, and hears of their ends; without, they are not hashed. */
+  readonly compactionWatcher?: CompactionWatcher;
   /** How compactions rest; without, as {@link CompactionApplier} does by itself. */
   readonly compactionPace?: CompactionPace | null;
   /** Alarms and quota; without, there are no alarms at start and there is no quota. */
@@ -132,8 +132,8 @@ export class ApplyMachine {
     this.#ranges = new RangeApplier(this.#context);
     this.#deletes = new DeleteRangeApplier(this.#context);
     this.#txns = new TxnApplier(this.#context, this.#puts, this.#deletes);
-    const { buckets, compactionHashes, compactionPace } = options;
-    this.#compactions = new CompactionApplier(this.#context, buckets, compactionHashes, compactionPace);
+    const { buckets, compactionWatcher, compactionPace } = options;
+    this.#compactions = new CompactionApplier(this.#context, buckets, compactionWatcher, compactionPace);
     this.leases =
       options.leases === undefined ? null : new LeaseApplier(this.#context, options.buckets, options.leases);
     if (options.compactionPending === true) this.#compactions.resume();

@@ -19,6 +19,8 @@ export class LogRetention {
   #storageIndex: number;
   /** Newest marker appended. */
   #markerIndex: number;
+  /** Of the newest one that storage's own progress has made, until it is durable; then 0. */
+  #ownMarkerIndex = 0;
   /** Followers need no entries up to here. */
   #compactIndex: number;
 
@@ -48,11 +50,17 @@ export class LogRetention {
     this.#storage.appendHardState(this.#consensus.ready().hardState);
     this.#storage.appendSnapshot({ index, term: this.#entries.terms.termAt(index), confState });
     this.#markerIndex = index;
+    this.#ownMarkerIndex = index;
   }
 
   /** The marker of `index` is durable. `isAlone`: there are no followers to keep anything for. */
   markerStored(index: number, isAlone: boolean): void {
     if (index !== this.#markerIndex) return;
+    if (index === this.#ownMarkerIndex) {
+      this.#ownMarkerIndex = 0;
+      // etcd's words: those who watch logs for them learn by them from where on a restart, or a follower, needs the log.
+      this.#log("info", "saved snapshot to disk", { "snapshot-index": index });
+    }
     this.#compactIndex = Math.max(0, index - this.#catchUpEntries);
     this.#release(isAlone ? index : this.#compactIndex);
   }

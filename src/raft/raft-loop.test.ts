@@ -453,9 +453,11 @@ describe("raft loop", () => {
     tell(member, RecordType.committed, 19);
     await settle(member);
     assert.equal(member.wal.segmentPaths.length, before, "too early for a marker");
+    assert.equal(member.log.includes("saved snapshot to disk"), false);
     tell(member, RecordType.committed, 50);
     await settle(member);
     assert.ok(member.wal.segmentPaths.length < before);
+    assert.equal(member.log.filter((message) => message === "saved snapshot to disk").length, 1);
     await member.loop.stop();
     const { contents } = await openWal(DIRECTORY, 50, { fileSystem: member.fileSystem });
     const confState = {
