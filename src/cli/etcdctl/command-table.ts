@@ -120,6 +120,28 @@ const CHECK: CommandEntry = {
   ],
 };
 
+const DOWNGRADE: CommandEntry = {
+  name: "downgrade",
+  summary: "Downgrade related commands",
+  commands: [
+    {
+      name: "validate",
+      summary: "Says whether the cluster could be downgraded",
+      load: async () => ({ command: (await import("./commands/downgrade.ts")).validate }),
+    },
+    {
+      name: "enable",
+      summary: "Lets members of the version below into the cluster",
+      load: async () => ({ command: (await import("./commands/downgrade.ts")).enable }),
+    },
+    {
+      name: "cancel",
+      summary: "Ends a downgrade before all members have the lower version",
+      load: async () => ({ command: (await import("./commands/downgrade.ts")).cancel }),
+    },
+  ],
+};
+
 /** The program and everything below it, in the order in which suggestions name them. */
 export const ETCDCTL: CommandEntry = {
   name: "etcdctl",
@@ -186,5 +208,6 @@ export const ETCDCTL: CommandEntry = {
       summary: "Prints a completion script",
       load: () => import("./commands/completion.ts"),
     },
+    DOWNGRADE,
   ],
 };
