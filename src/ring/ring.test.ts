@@ -251,6 +251,21 @@ test("a ring that is emptied again and again takes little of its memory, and sti
   equal(collect(reader).length, written);
 });
 
+test("what a consumer has taken does not count as waiting", () => {
+  const { memory, writer, reader } = sharedRing(1024);
+  const put = (count: number): void => {
+    for (let i = 0; i < count; i++) equal(writer.write(1, 0, 1, text("12345678"), 0, 8), true);
+    writer.publish();
+  };
+  for (let i = 0; i < 100; i++) {
+    put(1);
+    collect(reader);
+  }
+  equal(readRingStats(memory).depthBytesMax, 24);
+  put(3);
+  equal(readRingStats(memory).depthBytesMax, 72);
+});
+
 test("reserve and commit write in place", () => {
   const { writer, reader, memory } = sharedRing(1024);
   const offset = writer.reserve(16);

@@ -291,12 +291,20 @@ export class SharedRingWriter implements RingWriter {
   publishQuietly(): void {
     if (this.#tail === this.#publishedTail) return;
     const stats = this.#stats;
-    const depth = ((this.#tail - this.#headSeen) >>> 0) << 3;
-    if (depth > stats[STAT_DEPTH_MAX]) stats[STAT_DEPTH_MAX] = depth;
+    // By a head of long ago nearly every ring would have been full once.
+    if (this.#depthBytes() > stats[STAT_DEPTH_MAX]) {
+      this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
+      stats[STAT_DEPTH_MAX] = Math.max(stats[STAT_DEPTH_MAX], this.#depthBytes());
+    }
     stats[STAT_RECORDS] = stats[STAT_RECORDS] + this.#recordsSincePublish;
     this.#recordsSincePublish = 0;
     this.#publishedTail = this.#tail;
     Atomics.store(this.#control, TAIL, this.#tail | 0);
+  }
+
+  /** What waits as far as is known: the consumer may have taken some of it. */
+  #depthBytes(): number {
+    return ((this.#tail - this.#headSeen) >>> 0) << 3;
   }
 
   #wakeUrgently(): void {
