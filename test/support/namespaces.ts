@@ -18,16 +18,22 @@ const FIRST_HOST = 11;
 /** 10.200.x.0/24 and on: how many second numbers are tried. */
 const NETS = 50;
 
-/** Reason why namespaces cannot be made here; undefined if they can. */
+/** Reason why namespaces cannot be made, entered and used here; undefined if they can. */
 export function namespacesMissing(): string | undefined {
   if (findOnPath("ip") === undefined) return "ip (iproute2) is not on PATH";
   if (process.getuid?.() !== 0) return "network namespaces need root";
+  const probe = `probe${TAG}`;
   try {
-    ip("netns", "add", `probe${TAG}`);
-    ip("netns", "del", `probe${TAG}`);
+    ip("netns", "add", probe);
+    // To enter one takes more than to make one: in a chroot, say, it cannot be done.
+    ip("link", "add", probe, "type", "veth", "peer", "name", "eth0", "netns", probe);
+    ip("netns", "exec", probe, "true");
     return undefined;
   } catch (error) {
-    return `network namespaces cannot be made here: ${String(error)}`;
+    return `network namespaces cannot be used here: ${String(error)}`;
+  } finally {
+    quietly("link", "del", probe);
+    quietly("netns", "del", probe);
   }
 }
 
