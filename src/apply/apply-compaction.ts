@@ -131,12 +131,13 @@ export class CompactionApplier {
     const nowMs = clock.monotonicMs();
     meters.compactionPauseMs.observe(nowMs - beganMs);
     if (!isDone) return this.#rest(keys, beganMs, nowMs);
-    meters.compactionMs.observe(nowMs - this.#startedMs);
+    const tookMs = nowMs - this.#startedMs;
+    meters.compactionMs.observe(tookMs);
     meters.compactionEnded.set(clock.unixMs() / 1000);
     this.#running = false;
     this.#ended = true;
     this.#buckets.bucketPut(META_BUCKET, FINISHED_KEY, encodeRevision(store.compactRevision));
-    this.#watcher.ended(store.compactRevision, nowMs - this.#startedMs);
+    this.#watcher.ended(store.compactRevision, tookMs);
     if (this.#waiters.every((waiter) => waiter.token > 0)) return;
     const token = this.requestCommit();
     for (const waiter of this.#waiters) {

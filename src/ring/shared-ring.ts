@@ -146,8 +146,7 @@ export class SharedRingWriter implements RingWriter {
 
   /** Goes on at the start if the ring is empty; returns the position. */
   #rewind(position: number): number {
-    this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
-    if (this.#headSeen !== this.#tail) return position;
+    if (this.#usedUnitsNow() > 0) return position;
     this.#base = this.#tail;
     Atomics.store(this.#control, BASE, this.#base | 0);
     return 0;
@@ -259,10 +258,18 @@ export class SharedRingWriter implements RingWriter {
   }
 
   #hasUnits(units: number): boolean {
-    const used = (this.#tail - this.#headSeen) >>> 0;
-    if (this.#capacityUnits - used >= units) return true;
+    const usedMax = this.#capacityUnits - units;
+    return this.#usedUnits() <= usedMax || this.#usedUnitsNow() <= usedMax;
+  }
+
+  /** What is written and not consumed, as far as is known: the consumer may have gone on. */
+  #usedUnits(): number {
+    return (this.#tail - this.#headSeen) >>> 0;
+  }
+
+  #usedUnitsNow(): number {
     this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
-    return this.#capacityUnits - ((this.#tail - this.#headSeen) >>> 0) >= units;
+    return this.#usedUnits();
   }
 
   get hasUnpublished(): boolean {
@@ -283,28 +290,19 @@ export class SharedRingWriter implements RingWriter {
 
   /** So much waits that a consumer should not nap on. */
   #isDeep(): boolean {
-    if ((this.#tail - this.#headSeen) >>> 0 < this.#deepUnits) return false;
-    this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
-    return (this.#tail - this.#headSeen) >>> 0 >= this.#deepUnits;
+    return this.#usedUnits() >= this.#deepUnits && this.#usedUnitsNow() >= this.#deepUnits;
   }
 
   publishQuietly(): void {
     if (this.#tail === this.#publishedTail) return;
     const stats = this.#stats;
-    // By a head of long ago nearly every ring would have been full once.
-    if (this.#depthBytes() > stats[STAT_DEPTH_MAX]) {
-      this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
-      stats[STAT_DEPTH_MAX] = Math.max(stats[STAT_DEPTH_MAX], this.#depthBytes());
-    }
+    // By what was known long ago nearly every ring would have been full once.
+    if (this.#usedUnits() << 3 > stats[STAT_DEPTH_MAX])
+      stats[STAT_DEPTH_MAX] = Math.max(stats[STAT_DEPTH_MAX], this.#usedUnitsNow() << 3);
     stats[STAT_RECORDS] = stats[STAT_RECORDS] + this.#recordsSincePublish;
     this.#recordsSincePublish = 0;
     this.#publishedTail = this.#tail;
     Atomics.store(this.#control, TAIL, this.#tail | 0);
-  }
-
-  /** What waits as far as is known: the consumer may have taken some of it. */
-  #depthBytes(): number {
-    return ((this.#tail - this.#headSeen) >>> 0) << 3;
   }
 
   #wakeUrgently(): void {
@@ -316,8 +314,7 @@ export class SharedRingWriter implements RingWriter {
   }
 
   freeBytes(): number {
-    this.#headSeen = Atomics.load(this.#control, HEAD) >>> 0;
-    return (this.#capacityUnits - ((this.#tail - this.#headSeen) >>> 0)) << 3;
+    return (this.#capacityUnits - this.#usedUnitsNow()) << 3;
   }
 
   #fits(length: number): boolean {
