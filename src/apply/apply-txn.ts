@@ -41,6 +41,8 @@ export class TxnApplier {
   #ops = 0;
   /** Deletes of the path that the second pass has passed. */
   readonly #deletesSeen: number[] = [];
+  /** A put of the path needs the stored key, which a delete in front of it takes away. */
+  #losesKey = false;
   #answering = false;
   /** The bytes are the client's own, not what Go would have encoded anew for its log. */
   #direct = false;
@@ -86,8 +88,7 @@ export class TxnApplier {
     this.#answering = requestId !== NOT_ANSWERED;
     out.clear();
     this.#compare(0);
-    this.#deletesSeen.length = 0;
-    const error = this.#check(0);
+    const error = this.#checkAll();
     if (error !== ErrorId.none && this.#answering) sink.fail(requestId, error);
     return error;
   }
@@ -123,7 +124,15 @@ export class TxnApplier {
     }
   }
 
-  /** Second pass: an ErrorId, 0 if all ops of the path can be executed. */
+  /** Second pass: an ErrorId, 0 if all ops of the path can be executed. A key that would be lost is the last of reasons. */
+  #checkAll(): number {
+    this.#deletesSeen.length = 0;
+    this.#losesKey = false;
+    const error = this.#check(0);
+    if (error !== ErrorId.none) return error;
+    return this.#losesKey ? ErrorId.keyNotFound : ErrorId.none;
+  }
+
   #check(txn: number): number {
     const arena = this.#arena;
     const end = this.#opsEnd(txn);
@@ -142,17 +151,17 @@ export class TxnApplier {
   /**
    * A put that takes over the stored value or lease needs its key when its turn comes, and not only before the txn: a delete in
    * front of it may have taken the key away (one to the end of the key space escapes the duplicate check). etcd's process ends
-   * at such a txn; here it fails as a whole.
+   * when it runs such a txn, and so after all checks; here it fails as a whole.
    */
   #checkPut(op: number): number {
     const arena = this.#arena;
     const error = this.#puts.check(arena.bytes, arena.opStart(op), arena.opEnd(op));
-    if (error !== ErrorId.none || !this.#puts.checkedNeedsKey) return error;
+    if (error !== ErrorId.none || !this.#puts.checkedNeedsKey || this.#losesKey) return error;
     const key = this.#puts.checkedKey(arena.bytes);
-    const gone = this.#deletesSeen.some((seen) => {
+    this.#losesKey = this.#deletesSeen.some((seen) => {
       return this.#deletes.covers(arena.bytes, arena.opStart(seen), arena.opEnd(seen), key);
     });
-    return gone ? ErrorId.keyNotFound : ErrorId.none;
+    return ErrorId.none;
   }
 
   /** Stricter than a Range alone: a negative revision lies below the compacted one, which is -1 at first. */
