@@ -27,6 +27,7 @@ const USAGE = `npm run compare -- [options]
   --only <names>       only these, separated by commas
   --seconds <n>        length of each load (default 3)
   --rounds <n>         times each load runs on each member (default 2)
+  --warm-up <n>        seconds that each load runs on each member before its first round (default 5)
   --json <file>        writes all samples
   --markdown <file>    writes the tables
   --data <folder>      where the data directories are made (default: the system's temporary folder)
@@ -53,6 +54,7 @@ const { values: flags } = parseArgs({
     only: { type: "string" },
     seconds: { type: "string", default: "3" },
     rounds: { type: "string", default: "2" },
+    "warm-up": { type: "string", default: "5" },
     scale: { type: "string", default: "1" },
     minutes: { type: "string", default: "3" },
     json: { type: "string" },
@@ -101,6 +103,7 @@ abstract class Comparison {
       versions: { ours, theirs },
       seconds: Number(flags.seconds),
       rounds: Number(flags.rounds),
+      warmUpSeconds: Number(flags["warm-up"]),
       loads: this.loads,
       figures: this.figures,
       series: this.series,
@@ -112,6 +115,7 @@ abstract class Comparison {
     if (load.tool === "h2load" && !hasH2load())
       throw new Error("h2load is not on PATH (package nghttp2-client)");
     for (const side of [ours, theirs]) await load.prepare(side);
+    await warmUp(load, [ours, theirs]);
     const { name, title, tool } = load;
     const row = { name, title, tool, ours: [] as Sample[], theirs: [] as Sample[] };
     for (let round = 0; round < Number(flags.rounds); round++) {
@@ -219,6 +223,16 @@ class ClusterComparison extends Comparison {
 }
 
 type Sample = LoadRow["ours"][number];
+
+/**
+ * A server that is measured has run for longer than a round: a JIT compiles for the first thousands of requests of a kind, which
+ * one writer sends in several rounds.
+ */
+async function warmUp(load: Load, sides: Pair<LoadTarget>): Promise<void> {
+  const seconds = Number(flags["warm-up"]);
+  if (seconds === 0) return;
+  for (const side of sides) await load.measure(side, seconds);
+}
 
 function isChosen({ name }: { readonly name: string }): boolean {
   return flags.only === undefined || flags.only.split(",").includes(name);

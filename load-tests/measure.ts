@@ -1,13 +1,16 @@
 /** Runs one load on one member and adds what only /proc and a probe know: CPU a request, RSS, and whether it really happened. */
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { generate, type Script } from "./generator.ts";
 import { runH2load } from "./h2load.ts";
 import type { Percentiles } from "./latencies.ts";
 import type { RequestBody } from "./requests.ts";
 import type { LoadTarget } from "./side.ts";
 
-/** Connections, code and caches are warm after this long. */
+/** Connections, and caches that another load may have used since, are warm after this long; code that never ran takes longer. */
 export const WARM_UP_SECONDS = 0.5;
+/** A member that makes no revision for so long has none in flight. */
+const SETTLE_MS = 50;
 // Answers to one request differ in the length of their revision only.
 const ANSWER_BYTES_TOLERANCE = 4;
 
@@ -43,7 +46,7 @@ export async function measureH2load(
   await runH2load({ ...options, seconds: WARM_UP_SECONDS });
   const answerBytes =
     5 + (await side.client.callBytes(load.request.path, load.request.body.subarray(5))).length;
-  const before = await side.revision();
+  const before = await settledRevision(side);
   return withCpu(side, async () => {
     const result = await runH2load({ ...options, seconds: load.seconds });
     assert.ok(result.requests > 0, `${side.name} answered nothing in ${load.seconds} s`);
@@ -78,6 +81,16 @@ export async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Pro
     p999,
     max,
   };
+}
+
+/** The revision once the writes that the warm-up left in flight are made. */
+async function settledRevision(side: LoadTarget): Promise<number> {
+  for (let revision = await side.revision(); ; ) {
+    await delay(SETTLE_MS);
+    const next = await side.revision();
+    if (next === revision) return revision;
+    revision = next;
+  }
 }
 
 async function assertRevisions(

@@ -23,6 +23,7 @@ export interface Report extends Circumstances {
   readonly versions: { readonly ours: string; readonly theirs: string };
   readonly seconds: number;
   readonly rounds: number;
+  readonly warmUpSeconds: number;
   readonly loads: readonly LoadRow[];
   readonly figures: readonly FigureRow[];
   readonly series: readonly Series[];
@@ -34,7 +35,8 @@ export interface Report extends Circumstances {
 export function renderMarkdown(report: Report): string {
   const parts = [
     `Ours (${report.versions.ours}, commit ${report.commit}) beside etcd ${report.versions.theirs} on ${report.machine}.`,
-    `Command: \`${report.command}\`. Each load ran ${report.seconds} s, ${report.rounds} times on each member in turns; ` +
+    `Command: \`${report.command}\`. Each load ran ${report.seconds} s, ${report.rounds} times on each member in turns, behind ` +
+      `${report.warmUpSeconds} s of it that are not counted; ` +
       "rates, CPU and latencies are means of the rounds. Figures (second table) were measured once.",
   ];
   if (report.loads.length > 0) parts.push(loadTable(report.loads), LEGEND);
