@@ -85,7 +85,7 @@ export async function withCpu(side: LoadTarget, run: () => Promise<RawRun>): Pro
 
 /** The revision once the writes that the warm-up left in flight are made. */
 async function settledRevision(side: LoadTarget): Promise<number> {
-  for (let revision = await side.revision(); ; ) {
+  for (let revision = await side.revision(); ;) {
     await delay(SETTLE_MS);
     const next = await side.revision();
     if (next === revision) return revision;

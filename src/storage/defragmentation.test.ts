@@ -18,6 +18,7 @@ import { openLmdbReader } from "./lmdb-reader.ts";
 import { recover } from "./recover.ts";
 import { RingSink } from "./revision-sink.ts";
 import { StorageLoop } from "./storage-loop.ts";
+import { SEED } from "../../test/support/seed.ts";
 
 const VALUE = new Uint8Array(2000).fill(7);
 const TERM = 3;
@@ -127,9 +128,8 @@ class Setup {
 }
 
 test("what changes during the copy and between the slices is in the file that takes the database's place", async (t) => {
-  const seed = Date.now() % 1_000_000;
-  t.diagnostic(`seed ${seed}`);
-  const random = new Prng(seed);
+  t.diagnostic(`SEED=${SEED}`);
+  const random = new Prng(SEED);
   const below = (n: number): number => random.nextUint32() % n;
   const db = new Setup(t);
   const change = (): void => {

@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { Prng } from "../base/prng.ts";
 import { BranchPage } from "./branch-page.ts";
 import { findInLeaf, SearchKey } from "./key-search.ts";
+import { SEED } from "../../test/support/seed.ts";
 
-const SEED = Number(process.env["CONCORD_SEED"] ?? Date.now() % 1_000_000);
 const PAGE_BYTES = 16 * 1024;
 
 /** A page of nodes with these keys and no data; a leaf and a branch page differ only in how they are searched. */
@@ -39,7 +39,7 @@ function randomKey(prng: Prng, kind: number): Buffer {
   return name;
 }
 
-test(`searches agree with a walk over all keys (CONCORD_SEED=${SEED})`, () => {
+test(`searches agree with a walk over all keys (SEED=${SEED})`, () => {
   const prng = new Prng(SEED);
   const page = new BranchPage(PAGE_BYTES);
   for (let round = 0; round < 2000; round++) {

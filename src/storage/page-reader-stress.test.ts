@@ -7,8 +7,8 @@ import { Worker } from "node:worker_threads";
 
 import { openLmdbBackend } from "./lmdb-backend.ts";
 import { ModelWriter } from "./testdata/snapshot-model.ts";
+import { SEED } from "../../test/support/seed.ts";
 
-const SEED = Number(process.env["CONCORD_SEED"] ?? Date.now() % 1_000_000);
 /** It goes on until so much was written and checked; a busy machine takes its time, but not more than this. */
 const COMMITS = 2000;
 const RUN_MS_MAX = 60_000;
@@ -18,7 +18,7 @@ const COMMIT_BYTES = 133_000;
 const ROOT = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
 test("every snapshot is one commit's state while another thread commits and pages are used again", async (context) => {
-  context.diagnostic(`CONCORD_SEED=${SEED}`);
+  context.diagnostic(`SEED=${SEED}`);
   const directory = mkdtempSync(join(ROOT, "concord-stress-"));
   const path = join(directory, "db");
   const backend = openLmdbBackend(path);

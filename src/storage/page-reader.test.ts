@@ -11,8 +11,8 @@ import { DamagedPageError, PageFile } from "./page-file.ts";
 import { PageReader } from "./page-reader.ts";
 import { writeRevisionKey } from "./revision-key.ts";
 import { PAGE_BYTES, pinResting } from "./testdata/resting-file.ts";
+import { SEED } from "../../test/support/seed.ts";
 
-const SEED = Number(process.env["CONCORD_SEED"] ?? Date.now() % 1_000_000);
 const RECORDS = 3000;
 const FUZZ_MS = 1000;
 const LARGE_BYTES = 10_000;
@@ -176,7 +176,7 @@ test("a file cut short anywhere", () => {
 });
 
 test("bytes changed at random are read, or refused with file and page", (context) => {
-  context.diagnostic(`CONCORD_SEED=${SEED}`);
+  context.diagnostic(`SEED=${SEED}`);
   const prng = new Prng(SEED);
   let refused = 0;
   for (const until = performance.now() + FUZZ_MS; performance.now() < until;) {

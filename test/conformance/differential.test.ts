@@ -9,9 +9,9 @@ import { Lease, LeaseGrantRequestSchema } from "../../src/proto/gen/rpc_pb.ts";
 import { referenceMember, skipWithout } from "../support/binaries.ts";
 import { startPair } from "./pair.ts";
 import { Comparison } from "./comparison.ts";
+import { SEED } from "../support/seed.ts";
 
 const OPS = Number(process.env["OPS"] ?? 5_000);
-const SEED = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 const reference = referenceMember();
 

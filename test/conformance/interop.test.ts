@@ -11,11 +11,11 @@ import { TestCluster, statusOf } from "../support/cluster.ts";
 import { EtcdClient } from "../support/etcd-client.ts";
 import { cannotJoin, lead, noReference, ours, theirs } from "../support/mixed-cluster.ts";
 import { waitFor } from "../support/wait.ts";
+import { SEED } from "../support/seed.ts";
 
 const CATCH_UP_MS = 20_000;
 const CATCH_UP_ENTRIES = 5000;
 const CLIENTS = 4;
-const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 
 interface Plan {
   /** Founding members, by name. */
@@ -41,7 +41,7 @@ async function joinUnderLoad(
   t: TestContext,
   { founders, joiner, snapshotCount, catchesUpBy, isTraced = false }: Plan,
 ): Promise<void> {
-  t.diagnostic(`SEED=${seed}`);
+  t.diagnostic(`SEED=${SEED}`);
   const args = [
     `--snapshot-count=${snapshotCount}`,
     `--experimental-snapshot-catchup-entries=${Math.min(snapshotCount, CATCH_UP_ENTRIES)}`,
@@ -53,7 +53,7 @@ async function joinUnderLoad(
     args,
   }).start();
   const addresses = (): string[] => cluster.running.map(({ address }) => address);
-  const load = new ClusterLoad({ seed, clients: CLIENTS, addresses });
+  const load = new ClusterLoad({ seed: SEED, clients: CLIENTS, addresses });
   try {
     await load.moreWrites(300);
     const name = await cluster.grow({ program: joiner });

@@ -15,9 +15,9 @@ import { referenceMember, skipWithout } from "../support/binaries.ts";
 import { Comparison } from "./comparison.ts";
 import { startPair } from "./pair.ts";
 import { WatchComparison } from "./watch-comparison.ts";
+import { SEED } from "../support/seed.ts";
 
 const OPS = Number(process.env["OPS"] ?? 1_000);
-const SEED = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const ACT_CHANCE = 0.12;
 const PROGRESS_CHANCE = 0.01;
 // Two such events are more than etcd puts into one response that may be split.

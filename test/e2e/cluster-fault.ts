@@ -5,8 +5,8 @@ import { ClusterLoad, assertLinearizable, type LoadReport } from "../support/clu
 import { TestCluster, type ClusterOptions } from "../support/cluster.ts";
 import { dataHashes } from "../support/member-faults.ts";
 import { Namespaces } from "../support/namespaces.ts";
+import { SEED } from "../support/seed.ts";
 
-const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 const CLIENTS = 8;
 /** Acknowledged writes before the fault and after it. */
 const WRITES_AROUND = 100;
@@ -18,11 +18,11 @@ export async function underLoad(
   options: ClusterOptions,
   fault: (cluster: TestCluster, load: ClusterLoad) => Promise<void>,
 ): Promise<LoadReport> {
-  t.diagnostic(`SEED=${seed}`);
+  t.diagnostic(`SEED=${SEED}`);
   const cluster = await new TestCluster(t, options).start();
   await cluster.leader();
   const load = new ClusterLoad({
-    seed,
+    seed: SEED,
     clients: CLIENTS,
     addresses: () => cluster.running.map(({ address }) => address),
   });

@@ -14,9 +14,9 @@ import { tempDir } from "../support/temp-dir.ts";
 import { waitFor } from "../support/wait.ts";
 import { readKey, resolveUnknown, Writer } from "./crash-load.ts";
 import { History, Replay, type Write } from "./history.ts";
+import { SEED } from "../support/seed.ts";
 
 const ROUNDS = Number(process.env["ROUNDS"] ?? 3);
-const SEED = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const CONNECTIONS = 4;
 const WRITERS_A_CONNECTION = 12;
 // The kill comes after a random number of acknowledged writes: with none, with a few, or well after a checkpoint.

@@ -10,9 +10,9 @@ import { HEADER_TABLE_BYTES_MAX } from "../../src/http2/limits.ts";
 import { ChunkPool, OutputQueue } from "../../src/http2/output-queue.ts";
 import { Http2Stream } from "../../src/http2/stream.ts";
 import { frame, grpcHeaders } from "../support/http2-peer.ts";
+import { SEED } from "../support/seed.ts";
 
 const RUN_MS = 500;
-const seed = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 32);
 
 /** Answers every request with what it received, and writes down what it saw. */
 class RecordingStream extends Http2Stream {
@@ -110,23 +110,23 @@ function conversation(prng: Prng): Buffer {
 }
 
 test("a connection handles any bytes, and handles them the same in any chunks", (context) => {
-  context.diagnostic(`FUZZ_SEED=${seed}`);
-  const prng = new Prng(seed);
+  context.diagnostic(`SEED=${SEED}`);
+  const prng = new Prng(SEED);
   const deadline = performance.now() + RUN_MS;
   let clean = 0;
   for (let round = 0; performance.now() < deadline || round < 20; round++) {
     const input = prng.chance(0.1) ? randomBytes(prng, prng.below(2_000)) : conversation(prng);
     const whole = run(input, () => input.length);
     const pieces = run(input, () => 1 + prng.below(prng.chance(0.5) ? 3 : 200));
-    assert.deepEqual(pieces, whole, `FUZZ_SEED=${seed} round ${round}`);
+    assert.deepEqual(pieces, whole, `SEED=${SEED} round ${round}`);
     if (whole.errorCode === 0 && whole.log.length > 3) clean++;
   }
   assert.ok(clean > 0, "some conversations must go well, or this tests errors only");
 });
 
 test("the HPACK decoder survives random and mutated blocks, with its table in bounds", (context) => {
-  context.diagnostic(`FUZZ_SEED=${seed}`);
-  const prng = new Prng(seed);
+  context.diagnostic(`SEED=${SEED}`);
+  const prng = new Prng(SEED);
   const deadline = performance.now() + RUN_MS;
   let decoder = new HpackDecoder();
   let encoder = new HpackEncoder();
@@ -141,10 +141,7 @@ test("the HPACK decoder survives random and mutated blocks, with its table in bo
     for (let i = prng.below(3); i > 0 && block.length > 0; i--)
       block[prng.below(block.length)] = prng.below(256);
     const result = decoder.decode(block, 0, block.length);
-    assert.ok(
-      decoder.table.bytes <= HEADER_TABLE_BYTES_MAX && decoder.table.length <= 128,
-      `FUZZ_SEED=${seed}`,
-    );
+    assert.ok(decoder.table.bytes <= HEADER_TABLE_BYTES_MAX && decoder.table.length <= 128, `SEED=${SEED}`);
     if (result !== null) decoded++;
     if (result === null || prng.chance(0.05)) {
       decoder = new HpackDecoder();

@@ -13,9 +13,9 @@ import { createKeyMeta, createMvccStore, type Mvcc } from "../../src/mvcc/mvcc.t
 import type { KeyRange, RangeCursor } from "../../src/mvcc/store.ts";
 import { KeyValueSchema } from "../../src/proto/gen/kv_pb.ts";
 import { bytesOf, latin1, NaiveBackend, NaiveMvcc, type NaiveRevision } from "./mvcc-model.ts";
+import { SEED } from "../support/seed.ts";
 
 const RUN_MS = 1_500;
-const SEED = Number(process.env["CONCORD_SEED"] ?? Date.now() % 1_000_000);
 const OPTIONS = { valueBytesMax: 8192, valueChunkBytes: 4096, hashSeed: 1 };
 
 interface OpenCursor {
@@ -304,7 +304,7 @@ class Run {
   }
 }
 
-test(`the store answers as the model does (CONCORD_SEED=${SEED})`, () => {
+test(`the store answers as the model does (SEED=${SEED})`, () => {
   const until = performance.now() + RUN_MS;
   let rounds = 0;
   for (let seed = SEED; rounds === 0 || performance.now() < until; seed++, rounds++) {

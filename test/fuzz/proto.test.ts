@@ -34,8 +34,8 @@ import {
   writeRaftRequest,
 } from "../../src/proto/raft-request.ts";
 import { randomDeleteRange, randomPut, randomRange, randomTxn } from "./random-requests.ts";
+import { SEED } from "../support/seed.ts";
 
-const seed = Number(process.env["FUZZ_SEED"] ?? Date.now() % 1_000_000);
 const AROUND = { revision: 50, leases: [-5n, 1n << 40n], valueBytesMax: 300 };
 
 /** The message behind some bytes that are not its own, and those that follow. */
@@ -129,8 +129,8 @@ function compareOp(arena: TxnArena, op: number, { request }: RequestOp): void {
   } else if (request.case === "requestTxn") compareTxn(arena, arena.opTxn(op), request.value);
 }
 
-test(`valid messages decode as the generated code decodes them (seed ${seed})`, () => {
-  const prng = new Prng(seed);
+test(`valid messages decode as the generated code decodes them (SEED=${SEED})`, () => {
+  const prng = new Prng(SEED);
   const arena = new TxnArena();
   for (let i = 0; i < 1500; i++) {
     const aPut = randomPut(prng, AROUND);
@@ -152,8 +152,8 @@ test(`valid messages decode as the generated code decodes them (seed ${seed})`, 
   }
 });
 
-test(`the envelope of a proposal is Go's, and is read back (seed ${seed})`, () => {
-  const prng = new Prng(seed);
+test(`the envelope of a proposal is Go's, and is read back (SEED=${SEED})`, () => {
+  const prng = new Prng(SEED);
   const view = new RaftRequestView();
   for (let i = 0; i < 1000; i++) {
     const value = randomPut(prng, AROUND);
@@ -223,8 +223,8 @@ function decodes(schema: Parameters<typeof fromBinary>[0], bytes: Uint8Array): b
   }
 }
 
-test(`hostile bytes never throw, never leave their slice, and what is accepted is a message (seed ${seed})`, () => {
-  const prng = new Prng(seed);
+test(`hostile bytes never throw, never leave their slice, and what is accepted is a message (SEED=${SEED})`, () => {
+  const prng = new Prng(SEED);
   const arena = new TxnArena();
   const raft = new RaftRequestView();
   const compaction = new CompactionView();

@@ -1,7 +1,7 @@
 /**
  * The WAL against crashes and damage. Random batches, then power failure in the middle of a write, or bytes cut, flipped or
  * zeroed at a random place. Reopening must give every entry that was acknowledged, or an error that names file and offset: never a
- * shorter log without a word. `WAL_FUZZ_SEED=n` repeats a run, `WAL_FUZZ_SECONDS=n` makes it longer.
+ * shorter log without a word. `SEED=n` repeats a run, `WAL_FUZZ_SECONDS=n` makes it longer.
  */
 
 import assert from "node:assert/strict";
@@ -12,9 +12,9 @@ import { MemoryFileSystem } from "../../src/wal/memory-file-system.ts";
 import { WalError } from "../../src/wal/wal-error.ts";
 import { createWal, openWal } from "../../src/wal/open-wal.ts";
 import type { Wal } from "../../src/wal/wal.ts";
+import { SEED } from "../support/seed.ts";
 
 const SECONDS = Number(process.env["WAL_FUZZ_SECONDS"] ?? 1.5);
-const FIRST_SEED = Number(process.env["WAL_FUZZ_SEED"] ?? Date.now() % 1e9);
 const DIRECTORY = "/fuzz/wal";
 
 interface Model {
@@ -207,12 +207,12 @@ async function crashRound(seed: number): Promise<string> {
 async function runFor(seconds: number, round: (seed: number) => Promise<string>): Promise<string> {
   const outcomes = new Map<string, number>();
   const end = performance.now() + seconds * 1000;
-  for (let seed = FIRST_SEED; performance.now() < end; seed++) {
+  for (let seed = SEED; performance.now() < end; seed++) {
     try {
       const outcome = await round(seed);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     } catch (error) {
-      throw new Error(`WAL_FUZZ_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, {
+      throw new Error(`SEED=${seed}: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       });
     }
@@ -221,9 +221,9 @@ async function runFor(seconds: number, round: (seed: number) => Promise<string>)
 }
 
 test("a power failure in the middle of a write loses nothing that was acknowledged", async (t) => {
-  t.diagnostic(`first seed ${FIRST_SEED}: ${await runFor(SECONDS, crashRound)}`);
+  t.diagnostic(`first seed ${SEED}: ${await runFor(SECONDS, crashRound)}`);
 });
 
 test("cut, flipped or zeroed bytes are an error or a repair that loses nothing spoken for", async (t) => {
-  t.diagnostic(`first seed ${FIRST_SEED}: ${await runFor(SECONDS, damageRound)}`);
+  t.diagnostic(`first seed ${SEED}: ${await runFor(SECONDS, damageRound)}`);
 });
