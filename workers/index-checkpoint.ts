@@ -4,7 +4,6 @@
  * It carries the id of the database it was made from, which lies in the database's bucket `meta`, random, written with the first
  * checkpoint: a file that was left by an earlier life of the directory, or came with another database, is not taken for ours.
  */
-import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { META_BUCKET } from "../src/apply/apply-compaction.ts";
 import type { ApplyLoop } from "../src/apply/apply-loop.ts";
@@ -12,6 +11,7 @@ import { type CheckpointJob, IdleCheckpoint } from "../src/apply/idle-checkpoint
 import { CHECKPOINT_LAYOUT } from "../src/mvcc/checkpoint.ts";
 import type { CheckpointHeader } from "../src/storage/checkpoint-header.ts";
 import { CheckpointWriter, writeCheckpoint } from "../src/storage/checkpoint-writer.ts";
+import { freeBytesIn } from "../src/storage/free-space.ts";
 import { META_DATABASE_ID } from "../src/storage/meta-keys.ts";
 import type { Logger } from "../src/telemetry/logger.ts";
 import type { ApplyState } from "./apply-state.ts";
@@ -76,8 +76,7 @@ export class IndexCheckpoints {
   }
 
   #checkFreeSpace(bytes: number): void {
-    const { bavail, bsize } = statfsSync(dirname(this.#options.path));
-    const freeBytes = bavail * bsize;
+    const freeBytes = freeBytesIn(dirname(this.#options.path));
     if (freeBytes < bytes + FREE_BYTES_MIN)
       throw new Error(`${freeBytes} bytes are free, a checkpoint takes ${bytes}`);
   }

@@ -8,9 +8,10 @@
  * Until the rename the old database is whole and in place, and the file is still there for the next attempt.
  */
 import { randomBytes } from "node:crypto";
-import { renameSync, rmSync, statfsSync, statSync } from "node:fs";
+import { renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
+import { freeBytesIn } from "../storage/free-space.ts";
 import { syncDirectory } from "../storage/sync-directory.ts";
 import { openLmdbBackend } from "../storage/lmdb-backend.ts";
 import { META_DATABASE_ID } from "../storage/meta-keys.ts";
@@ -84,8 +85,7 @@ export function putDatabase(built: string, databasePath: string): void {
 
 /** A full disk is told before anything is written. @throws with the figures */
 export function checkFreeSpace(path: string, target: string): void {
-  const { bavail, bsize } = statfsSync(dirname(target));
-  const freeBytes = bavail * bsize;
+  const freeBytes = freeBytesIn(dirname(target));
   const neededBytes = Math.ceil(statSync(path).size * GROWTH_FACTOR) + FREE_BYTES_MIN;
   if (freeBytes >= neededBytes) return;
   throw new Error(

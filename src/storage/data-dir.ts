@@ -3,11 +3,12 @@
  * checkpoint beside that. It is locked while a member uses it, and checked before anything is written: what would fail
  * under load (no permission, read-only file system, no space) fails at start, with a message that names it.
  */
-import { accessSync, constants, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import { syncDirectory } from "./sync-directory.ts";
 import { DirectoryLock } from "./directory-lock.ts";
+import { freeBytesIn } from "./free-space.ts";
 
 /** The next WAL segment is preallocated (64 MB, as etcd's) and LMDB needs room beside it. */
 const FREE_BYTES_MIN = 96 * 1024 * 1024;
@@ -95,8 +96,7 @@ function describeMode(directory: string, mode: number): string {
 }
 
 function checkFreeSpace(root: string, bytesMin: number): void {
-  const { bavail, bsize } = statfsSync(root);
-  const freeBytes = bavail * bsize;
+  const freeBytes = freeBytesIn(root);
   if (freeBytes >= bytesMin) return;
   throw new Error(
     `data directory ${root} has ${freeBytes} bytes of free space, at least ${bytesMin} are needed`,

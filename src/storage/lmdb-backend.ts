@@ -8,11 +8,12 @@
  * After an error the backend is dead (every call throws the same error): the process ends, and restarts from the last
  * commit and the WAL. Read next: `lmdb-environment.ts` (options), `page-reader.ts` (the read side), `database-file.ts` (checks before).
  */
-import { statfsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { BUCKETS, type BackendReader, type BackendWriter, type BucketName } from "../mvcc/backend.ts";
 import { checkDatabaseFile } from "./database-file.ts";
+import { freeBytesIn } from "./free-space.ts";
 import { describeError } from "./io-error.ts";
 import { type LmdbEnvironment, openEnvironment } from "./lmdb-environment.ts";
 import { InstructionPut } from "./lmdb-instruction.ts";
@@ -128,12 +129,12 @@ class LmdbBackend implements LmdbWriter {
    * the file would do; the log needs more room than that anyway.
    */
   #checkFreeSpace(): void {
-    const { bavail, bsize } = statfsSync(dirname(this.#path));
+    const freeBytes = freeBytesIn(dirname(this.#path));
     const neededBytes = this.#pendingBytes + COMMIT_OVERHEAD_BYTES;
     this.#pendingBytes = 0;
-    if (bavail * bsize >= neededBytes) return;
+    if (freeBytes >= neededBytes) return;
     throw new Error(
-      `no space left on device: ${bavail * bsize} bytes are free, the commit takes up to ${neededBytes}`,
+      `no space left on device: ${freeBytes} bytes are free, the commit takes up to ${neededBytes}`,
     );
   }
 
