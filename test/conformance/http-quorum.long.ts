@@ -7,9 +7,10 @@ import { TestCluster } from "../support/cluster.ts";
 import { waitFor } from "../support/wait.ts";
 import { compareHttp, HEALTH_REQUESTS } from "./http-comparison.ts";
 
-const reference = referenceMember();
 /** As every release tells it; the reason that /health gives is of 3.5 and later. */
 const NO_LEADER = "\netcd_server_has_leader 0\n";
+
+const reference = referenceMember();
 const skip = skipWithout("etcd", reference) ?? false;
 
 test("health without a quorum, and of a learner, is etcd's", { skip, timeout: 600_000 }, async (t) => {
